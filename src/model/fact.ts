@@ -1,0 +1,276 @@
+// Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
+
+import type {NamespaceLink} from './namespace.ts';
+
+/** A value that the kernel would not give: the errno's name and the system call that returned it. */
+export type Refusal = {readonly errno: string; readonly during: string};
+
+/** What was asked for, or the refusal in its place. Refusal is data; nothing throws. */
+export type Seen<T> = T | Refusal;
+
+export function isRefusal(value: unknown): value is Refusal {
+  return typeof value === 'object' && value !== null && 'errno' in value && 'during' in value;
+}
+
+/**
+ * The namespaces of a task: link name → inode number of the namespace as a decimal string. Inodes of namespaces
+ * are unique among all kinds while the namespace lives, since all come from one nsfs (proc_pid_ns(5)).
+ */
+export type NamespaceLinks = {readonly [link in NamespaceLink]: Seen<string>};
+
+/** What moved: from one namespace to another. `from` is null when it was not known before. */
+export type NamespaceChanges = {readonly [link in NamespaceLink]?: {readonly from: Seen<string> | null; readonly to: Seen<string>}};
+
+/** One line of /proc/PID/cgroup (cgroups(7)). Hierarchy 0 with no controllers is cgroup v2. */
+export type CgroupPath = {readonly hierarchy: number; readonly controllers: readonly string[]; readonly path: string};
+
+/** The state letter of /proc/PID/stat: R S D T t Z X I. */
+export type StateLetter = string;
+
+/** A thread other than the leader. `namespaces` holds only the links that differ from its process's. */
+export type ThreadSeen = {
+  readonly tid: number;
+  readonly comm: string;
+  readonly namespaces?: {readonly [link in NamespaceLink]?: Seen<string>};
+};
+
+/** Real, effective, saved and file-system ids, as seen from nsview's own user namespace (proc_pid_status(5)). */
+export type Ids = readonly [real: number, effective: number, saved: number, fs: number];
+
+/** One reading of a process from /proc. `start` is field 22 of /proc/PID/stat: clock ticks after boot, as a string. */
+export type ProcessSeen = {
+  readonly pid: number;
+  readonly start: string;
+  readonly ppid: number;
+  readonly state: StateLetter;
+  readonly comm: string;
+  /** Empty for a kernel thread or a zombie. */
+  readonly argv: Seen<readonly string[]>;
+  readonly exe: Seen<string>;
+  /** From the outermost pid namespace that nsview's /proc shows to the innermost. */
+  readonly nspid: Seen<readonly number[]>;
+  readonly uids: Seen<Ids>;
+  readonly gids: Seen<Ids>;
+  /** Every thread but the leader. */
+  readonly threads: readonly ThreadSeen[];
+  readonly namespaces: NamespaceLinks;
+  readonly cgroup: Seen<readonly CgroupPath[]>;
+};
+
+/** A line of mountinfo (proc_pid_mountinfo(5)), octal escapes decoded. */
+export type Mount = {
+  readonly id: number;
+  readonly parent: number;
+  /** major:minor of the device. */
+  readonly device: string;
+  /** The directory of the file system that is the root of this mount. */
+  readonly root: string;
+  readonly point: string;
+  readonly options: readonly string[];
+  readonly propagation: {
+    /** Peer group that it sends to and receives from. */
+    readonly shared?: number;
+    /** Peer group that it only receives from. */
+    readonly master?: number;
+    /** Nearest dominant peer group under the reader's root. */
+    readonly propagateFrom?: number;
+    readonly unbindable?: true;
+  };
+  readonly fsType: string;
+  readonly source: string;
+  readonly superOptions: readonly string[];
+};
+
+type At = {
+  /** CLOCK_MONOTONIC, nanoseconds, decimal. */
+  readonly at: string;
+};
+
+/** A process as read from /proc: at attach, at launch, by the watch, or when first met. Replaces what was known. */
+export type ProcessFact = At & ProcessSeen & {readonly kind: 'process'; readonly because: 'attach' | 'launch' | 'watch' | 'born'};
+
+/**
+ * A clone, fork or vfork that made `child`. `tid` is the thread that called. `flags` are names of clone(2) as the
+ * parent's registers (or its struct clone_args) held them; a plain fork has none. With CLONE_THREAD among them,
+ * `child` is a new thread of `pid`. `changed` holds the links in which the child differs from the caller.
+ */
+export type CloneFact = At & {
+  readonly kind: 'clone';
+  readonly pid: number;
+  readonly tid: number;
+  readonly child: number;
+  /** Start time of the child; of its process where the child is a thread. */
+  readonly start: string;
+  /** Parent of the child as the kernel has it: differs from `pid` under CLONE_PARENT. */
+  readonly ppid: number;
+  readonly flags: Seen<readonly string[]>;
+  /** Signal sent to the parent at the child's end, by name; null where none is sent. */
+  readonly exitSignal: string | null;
+  /** The child's pids from the outermost to the innermost pid namespace, where it has more than one. */
+  readonly nspid?: readonly number[];
+  readonly changed: NamespaceChanges;
+};
+
+/** execve(2) succeeded. `formerTid` is given where another thread than the leader called it and took over the pid. */
+export type ExecFact = At & {
+  readonly kind: 'exec';
+  readonly pid: number;
+  readonly path: Seen<string>;
+  readonly argv: Seen<readonly string[]>;
+  /** True where argv was longer than nsview keeps (4096 bytes). */
+  readonly argvCut?: true;
+  readonly comm: string;
+  readonly formerTid?: number;
+};
+
+/** A process ended, and this is what wait(2) gives its parent. Exactly one of `code` and `signal` is present. */
+export type ExitFact = At & {
+  readonly kind: 'exit';
+  readonly pid: number;
+  readonly code?: number;
+  readonly signal?: string;
+  readonly core?: true;
+};
+
+/** A thread that is not the last of its process ended. */
+export type ThreadExitFact = At & {readonly kind: 'thread-exit'; readonly pid: number; readonly tid: number; readonly code?: number; readonly signal?: string};
+
+/** A task is in other namespaces than it was known to be. */
+export type NamespacesFact = At & {readonly kind: 'namespaces'; readonly pid: number; readonly tid: number; readonly changed: NamespaceChanges};
+
+/** A process stopped by a signal (job control), or continued. */
+export type StopFact = At & {readonly kind: 'stop'; readonly pid: number; readonly signal: string};
+export type ContinueFact = At & {readonly kind: 'continue'; readonly pid: number};
+
+/** A later reading of /proc differs from what was known; only what differs is present. */
+export type ChangeFact = At & {
+  readonly kind: 'change';
+  readonly pid: number;
+  readonly ppid?: number;
+  readonly state?: StateLetter;
+  readonly comm?: string;
+  readonly argv?: Seen<readonly string[]>;
+  readonly exe?: Seen<string>;
+  readonly nspid?: Seen<readonly number[]>;
+  readonly uids?: Seen<Ids>;
+  readonly gids?: Seen<Ids>;
+  readonly threads?: readonly ThreadSeen[];
+  readonly cgroup?: Seen<readonly CgroupPath[]>;
+};
+
+/** A process that was watched from /proc is no longer there; how it ended cannot be known. */
+export type GoneFact = At & {readonly kind: 'gone'; readonly pid: number};
+
+/** The whole of a mount namespace's mounts, as `pid`, a member whose root is the namespace's root where there is one, sees it. */
+export type MountsFact = At & {readonly kind: 'mounts'; readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>};
+
+/** The members of one cgroup. `mountPoint` is where nsview reads the hierarchy. */
+export type CgroupFact = At & {
+  readonly kind: 'cgroup';
+  readonly hierarchy: number;
+  readonly controllers: readonly string[];
+  readonly path: string;
+  readonly directory: Seen<string>;
+  readonly members: Seen<readonly number[]>;
+  /** Lines of cgroup.events (v2): `populated`, `frozen`. */
+  readonly events?: {readonly [name: string]: number};
+};
+
+/** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
+export type TracerFact = At & {
+  readonly kind: 'tracer';
+  readonly mode: 'ptrace' | 'proc';
+  readonly scope: number | null;
+  /** What is seen by events, such as `clone`, `exec`, `exit`; the rest is read from /proc every so often. */
+  readonly sees: readonly string[];
+  readonly processes: number;
+  readonly threads: number;
+  /** Why it is so, where that needs a reason (a refusal, a detach, the helper's end). */
+  readonly because?: string;
+};
+
+/** A task that could not be traced, which rule refused, and what to do about it. */
+export type RefusedFact = At & {
+  readonly kind: 'refused';
+  readonly pid: number;
+  readonly errno: string;
+  readonly during: string;
+  readonly rule: string;
+  readonly remedy: string;
+};
+
+export type Fact =
+  | ProcessFact
+  | CloneFact
+  | ExecFact
+  | ExitFact
+  | ThreadExitFact
+  | NamespacesFact
+  | StopFact
+  | ContinueFact
+  | ChangeFact
+  | GoneFact
+  | MountsFact
+  | CgroupFact
+  | TracerFact
+  | RefusedFact;
+
+/** What every reading says of where it was taken. */
+export type Host = {
+  readonly hostname: string;
+  /** uname(2): release and machine. */
+  readonly kernel: string;
+  readonly machine: string;
+  /** Clock ticks a second of `start`. */
+  readonly clockTicks: number;
+  /** nsview's own effective uid, and its effective capabilities as the hexadecimal mask of /proc/self/status. */
+  readonly euid: number;
+  readonly capabilities: string;
+  readonly cgroups: 'v1' | 'v2' | 'hybrid' | 'none';
+  /** nsview's own namespaces. */
+  readonly namespaces: NamespaceLinks;
+};
+
+/** First line of a tape. `realtime` is CLOCK_REALTIME in nanoseconds at the moment when CLOCK_MONOTONIC was `at`. */
+export type TapeHeader = {
+  readonly format: 'nsview/tape';
+  readonly version: 1;
+  readonly nsview: string;
+  readonly at: string;
+  readonly realtime: string;
+  readonly host: Host;
+  /** What was asked for. */
+  readonly target: {readonly pid: number} | {readonly command: readonly string[]} | {readonly machine: true};
+};
+
+/** A namespace in a snapshot. `processes` are those that the link of their process leads to, ascending. */
+export type SnapshotNamespace = {
+  readonly type: string;
+  readonly inode: string;
+  readonly processes: readonly number[];
+  /** Threads other than leaders that are in it while their process is not. */
+  readonly threads?: readonly {readonly pid: number; readonly tid: number}[];
+  /** Processes whose children will be born in it (pid_for_children, time_for_children) while they are not in it themselves. */
+  readonly forChildrenOf?: readonly number[];
+};
+
+export type SnapshotCgroup = {
+  readonly hierarchy: number;
+  readonly controllers: readonly string[];
+  readonly path: string;
+  readonly processes: readonly number[];
+};
+
+/** `nsview snapshot --json`. */
+export type Snapshot = {
+  readonly format: 'nsview/snapshot';
+  readonly version: 1;
+  readonly nsview: string;
+  readonly at: string;
+  readonly realtime: string;
+  readonly host: Host;
+  readonly processes: readonly ProcessSeen[];
+  readonly namespaces: readonly SnapshotNamespace[];
+  readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
+  readonly cgroups: readonly SnapshotCgroup[];
+};
