@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys.h"
+
+/* NSpid comes after Groups, which may be long. */
+#define STATUS_SIZE 16384
+
+static const char *const link_names[NSV_LINK_COUNT] = {
+#define NSV_LINK_TEXT(name) #name,
+        NSV_LINKS(NSV_LINK_TEXT)
+#undef NSV_LINK_TEXT
+};
+
+static int open_task_file(pid_t tid, const char *name, int flags)
+{
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+        int fd = open(path, flags | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+ssize_t read_task_file(pid_t tid, const char *name, void *buffer, size_t size)
+{
+        _cleanup_close_ int fd = open_task_file(tid, name, O_RDONLY);
+        if (fd < 0)
+                return fd;
+        size_t used = 0;
+        while (used < size) {
+                ssize_t n = read(fd, (char *)buffer + used, size - used);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                used += (size_t)n;
+        }
+        return (ssize_t)used;
+}
+
+int read_stat(pid_t tid, struct stat_line *ret_stat)
+{
+        char line[1024];
+        ssize_t n = read_task_file(tid, "stat", line, sizeof(line) - 1);
+        if (n < 0)
+                return (int)n;
+        line[n] = '\0';
+
+        /* The name may hold spaces and parentheses: it ends at the last one (proc_pid_stat(5)). */
+        char *open = strchr(line, '('), *close = strrchr(line, ')');
+        if (!open || !close || close < open || close[1] != ' ')
+                return -EBADMSG;
+        struct stat_line stat = {0};
+        size_t length = (size_t)(close - open - 1);
+        if (length >= sizeof(stat.comm))
+                length = sizeof(stat.comm) - 1;
+        memcpy(stat.comm, open + 1, length);
+
+        int ppid;
+        unsigned long long start;
+        /* Fields 3, 4, 9 and 22. */
+        if (sscanf(close + 2, "%c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &stat.state, &ppid,
+                   &stat.flags, &start) != 4)
+                return -EBADMSG;
+        stat.ppid = ppid;
+        stat.start = start;
+        *ret_stat = stat;
+        return 0;
+}
+
+/* The line of /proc/TID/status that begins with `key`, without it, in place in `buffer`. */
+static ssize_t read_status_line(pid_t tid, const char *key, char *buffer, size_t size, char **ret_line)
+{
+        ssize_t n = read_task_file(tid, "status", buffer, size - 1);
+        if (n < 0)
+                return n;
+        buffer[n] = '\0';
+        size_t length = strlen(key);
+        for (char *line = buffer; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+                if (strncmp(line, key, length) != 0)
+                        continue;
+                line += length;
+                while (*line == '\t' || *line == ' ')
+                        line++;
+                char *end = strchrnul(line, '\n');
+                *end = '\0';
+                *ret_line = line;
+                return end - line;
+        }
+        return -ENODATA;
+}
+
+long read_status_number(pid_t tid, const char *key)
+{
+        char buffer[STATUS_SIZE], *line;
+        ssize_t n = read_status_line(tid, key, buffer, sizeof(buffer), &line);
+        if (n < 0)
+                return (long)n;
+        return isdigit((unsigned char)*line) ? strtol(line, NULL, 10) : -ENODATA;
+}
+
+ssize_t read_nspid(pid_t tid, char *buffer, size_t size)
+{
+        char status[STATUS_SIZE], *line;
+        ssize_t n = read_status_line(tid, "NSpid:", status, sizeof(status), &line);
+        if (n < 0)
+                return n;
+        if ((size_t)n >= size)
+                return -ENOSPC;
+        memcpy(buffer, line, (size_t)n + 1);
+        return n;
+}
+
+int read_namespaces(pid_t tid, int64_t ret_ns[NSV_LINK_COUNT])
+{
+        _cleanup_close_ int dir = open_task_file(tid, "ns", O_PATH | O_DIRECTORY);
+        if (dir < 0)
+                return dir;
+        int64_t ns[NSV_LINK_COUNT];
+        for (int i = 0; i < NSV_LINK_COUNT; i++) {
+                char target[64];
+                ssize_t n = readlinkat(dir, link_names[i], target, sizeof(target) - 1);
+                if (n < 0) {
+                        if (errno == ESRCH)
+                                return -ESRCH;
+                        /* ENOENT: a kind that this kernel lacks, or pid_for_children before the first child of a new one. */
+                        ns[i] = -(int64_t)errno;
+                        continue;
+                }
+                target[n] = '\0';
+                char *inode = strchr(target, '[');
+                ns[i] = inode ? (int64_t)strtoull(inode + 1, NULL, 10) : -EBADMSG;
+        }
+        memcpy(ret_ns, ns, sizeof(ns));
+        return 0;
+}
+
+ssize_t read_exe(pid_t tid, char *buffer, size_t size)
+{
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/exe", (int)tid);
+        ssize_t n = readlink(path, buffer, size);
+        return n < 0 ? -errno : n;
+}

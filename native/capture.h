@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows how to read a task from /proc while it is stopped, fast. Works for any tid, not only for leaders: /proc/TID is
+ * not listed but can be opened (proc(5)). */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "nsview.h"
+
+struct stat_line {
+        char state;
+        pid_t ppid;
+        uint64_t start;
+        unsigned flags; /* PF_… */
+        char comm[64];
+};
+
+/* Read a whole small file of /proc/TID. Bytes read (at most size), or -errno. */
+ssize_t read_task_file(pid_t tid, const char *name, void *buffer, size_t size);
+int read_stat(pid_t tid, struct stat_line *ret_stat);
+/* The number after `key` (with its colon) in /proc/TID/status, such as "Tgid:"; -errno, or -ENODATA where there is none. */
+long read_status_number(pid_t tid, const char *key);
+/* The NSpid line without its key. Length, or -errno. */
+ssize_t read_nspid(pid_t tid, char *buffer, size_t size);
+/* All ten links; a refused one is its negative errno. Only -ESRCH or -ENOENT when the task is gone. */
+int read_namespaces(pid_t tid, int64_t ret_ns[NSV_LINK_COUNT]);
+ssize_t read_exe(pid_t tid, char *buffer, size_t size);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "nsview.h"
+
+static _Noreturn void fail(const struct child_plan *plan, uint32_t stage, int error)
+{
+        struct child_failure failure = {stage, error};
+        ssize_t n = write(plan->error_fd, &failure, sizeof(failure));
+        (void)n;
+        /* As shells do: 127 not found, 126 found and not executable. */
+        _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);
+}
+
+/* Nothing that the helper or Node set for itself may reach the program: Node ignores SIGPIPE, the helper job control. */
+static void restore_signals(uint64_t ignored)
+{
+        for (int signal = 1; signal < NSIG; signal++) {
+                if (signal == SIGKILL || signal == SIGSTOP)
+                        continue;
+                struct sigaction action = {.sa_handler = (ignored >> (signal - 1)) & 1 ? SIG_IGN : SIG_DFL};
+                sigaction(signal, &action, NULL);
+        }
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+_Noreturn void child_run(const struct child_plan *plan)
+{
+        if (plan->terminal >= 0) {
+                if (setsid() < 0)
+                        fail(plan, NSV_STAGE_SETSID, errno);
+                if (ioctl(plan->terminal, TIOCSCTTY, 0) < 0)
+                        fail(plan, NSV_STAGE_TERMINAL, errno);
+                for (int fd = 0; fd <= 2; fd++)
+                        if (dup2(plan->terminal, fd) < 0)
+                                fail(plan, NSV_STAGE_STDIO, errno);
+        }
+        if (plan->soft_nofile > 0) {
+                struct rlimit limit;
+                if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                        fail(plan, NSV_STAGE_LIMIT, errno);
+                limit.rlim_cur = plan->soft_nofile < limit.rlim_max ? plan->soft_nofile : limit.rlim_max;
+                if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                        fail(plan, NSV_STAGE_LIMIT, errno);
+        }
+
+        char byte;
+        while (read(plan->go_fd, &byte, 1) < 0 && errno == EINTR)
+                ;
+        restore_signals(plan->ignored_signals);
+
+        /* The search of execvp(3): an unreadable directory or a file without permission is passed over but remembered. */
+        int error = ENOENT;
+        for (char *const *path = plan->candidates; *path; path++) {
+                execve(*path, plan->argv, plan->envp);
+                if (errno == ENOEXEC) {
+                        plan->shell_argv[1] = *path;
+                        execve(plan->shell_argv[0], plan->shell_argv, plan->envp);
+                        errno = ENOEXEC;
+                }
+                if (errno == EACCES)
+                        error = EACCES;
+                else if (errno != ENOENT && errno != ENOTDIR) {
+                        error = errno;
+                        break;
+                }
+        }
+        fail(plan, NSV_STAGE_EXECVE, error);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* nsview-helper knows how to wait: for commands on fd 3, for stops, and for the pipe on fd 4. When its caller vanishes it
+ * gives the terminal back and ends, upon which the kernel lets every tracee go (kernel/ptrace.c, exit_ptrace): the running are
+ * not even woken, the stopped by job control stay stopped, a signal on its way is delivered. */
+#define COMMAND_FD 3
+#define RECORD_FD 4
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "sys.h"
+#include "tracer.h"
+
+/* The terminal as it was before nsview drew on it. */
+struct guard {
+        int fd;
+        struct termios settings;
+        unsigned char *restore;
+        size_t size;
+};
+
+struct inbox {
+        unsigned char *bytes;
+        size_t used, room;
+        int fds[4]; /* that came along, in order */
+        unsigned fd_count;
+};
+
+static void guard_release(struct guard *guard)
+{
+        if (guard->fd >= 0)
+                close(guard->fd);
+        free(guard->restore);
+        *guard = (struct guard){.fd = -EBADF};
+}
+
+static void guard_restore(struct guard *guard)
+{
+        if (guard->fd < 0)
+                return;
+        /* SIGTTOU is ignored, so this works from the background as well. The one who comes next must not wait for us. */
+        int flags = fcntl(guard->fd, F_GETFL);
+        if (flags >= 0)
+                fcntl(guard->fd, F_SETFL, flags | O_NONBLOCK);
+        ssize_t n = write(guard->fd, guard->restore, guard->size);
+        (void)n;
+        tcsetattr(guard->fd, TCSANOW, &guard->settings);
+        if (flags >= 0)
+                fcntl(guard->fd, F_SETFL, flags & ~O_NONBLOCK);
+        guard_release(guard);
+}
+
+static void guard_take(struct guard *guard, int fd, const unsigned char *restore, size_t size)
+{
+        guard_release(guard);
+        if (fd < 0)
+                return;
+        struct guard taken = {.fd = fd, .restore = malloc(size ? size : 1), .size = size};
+        if (!taken.restore || tcgetattr(fd, &taken.settings) < 0) {
+                guard_release(&taken);
+                return;
+        }
+        memcpy(taken.restore, restore, size);
+        *guard = taken;
+}
+
+/* Bytes received, 0 when the caller is gone, -errno. */
+static ssize_t receive(struct inbox *inbox)
+{
+        if (inbox->room - inbox->used < 4096) {
+                size_t room = inbox->room ? inbox->room * 2 : 65536;
+                unsigned char *bytes = realloc(inbox->bytes, room);
+                if (!bytes)
+                        return -ENOMEM;
+                inbox->bytes = bytes;
+                inbox->room = room;
+        }
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(int) * 4)];
+        } control;
+        struct iovec io = {inbox->bytes + inbox->used, inbox->room - inbox->used};
+        struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+        ssize_t n = recvmsg(COMMAND_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                int fds[4];
+                size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+                for (size_t i = 0; i < count; i++) {
+                        if (inbox->fd_count < 4)
+                                inbox->fds[inbox->fd_count++] = fds[i];
+                        else
+                                close(fds[i]);
+                }
+        }
+        inbox->used += (size_t)n;
+        return n;
+}
+
+static int inbox_take_fd(struct inbox *inbox)
+{
+        if (inbox->fd_count == 0)
+                return -EBADF;
+        int fd = inbox->fds[0];
+        memmove(inbox->fds, inbox->fds + 1, --inbox->fd_count * sizeof(int));
+        return fd;
+}
+
+/* Carry out every whole command. -EBADMSG when the stream makes no sense: then there is no way back into step. */
+static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
+{
+        size_t done = 0;
+        int r = 0;
+        while (inbox->used - done >= sizeof(struct nsv_command)) {
+                struct nsv_command command;
+                memcpy(&command, inbox->bytes + done, sizeof(command));
+                if (command.size < sizeof(command) || command.size > NSV_COMMAND_MAX) {
+                        r = -EBADMSG;
+                        break;
+                }
+                if (inbox->used - done < command.size)
+                        break;
+                unsigned char *payload = inbox->bytes + done + sizeof(command);
+                int fd = command.has_fd ? inbox_take_fd(inbox) : -EBADF;
+                switch (command.kind) {
+                case NSV_COMMAND_ATTACH:
+                        tracer_attach(tracer, command.pid, command.sequence);
+                        break;
+                case NSV_COMMAND_LAUNCH:
+                        tracer_launch(tracer, &command, (char *)payload, TAKE_FD(fd));
+                        break;
+                case NSV_COMMAND_GUARD_TERMINAL:
+                        guard_take(guard, TAKE_FD(fd), payload, command.size - sizeof(command));
+                        break;
+                case NSV_COMMAND_RELEASE_TERMINAL:
+                        guard_release(guard);
+                        break;
+                }
+                if (fd >= 0)
+                        close(fd);
+                done += command.size;
+        }
+        memmove(inbox->bytes, inbox->bytes + done, inbox->used - done);
+        inbox->used -= done;
+        return r;
+}
+
+/* What reaches a whole foreground process group is meant for the program in it, not for its observer. */
+static void ignore_terminal_signals(void)
+{
+        static const int signals[] = {SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
+        for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+                signal(signals[i], SIG_IGN);
+}
+
+int main(void)
+{
+        ignore_terminal_signals();
+        prctl(PR_SET_NAME, "nsview-helper");
+
+        sigset_t child;
+        sigemptyset(&child);
+        sigaddset(&child, SIGCHLD);
+        signal(SIGCHLD, SIG_DFL);
+        if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
+                return 1;
+        int stops = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (stops < 0 || fcntl(RECORD_FD, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
+                return 1;
+        fcntl(COMMAND_FD, F_SETFD, FD_CLOEXEC);
+        fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC);
+        fcntl(RECORD_FD, F_SETPIPE_SZ, 1 << 20);
+
+        static struct tracer tracer;
+        tracer.outbox.fd = RECORD_FD;
+        tracer.outbox.peer_fd = COMMAND_FD;
+        tracer.launch.error_fd = -EBADF;
+        tracer.self = getpid();
+        tracer.caller = getppid();
+        read_namespaces(tracer.self, tracer.ns);
+        struct guard guard = {.fd = -EBADF};
+        struct inbox inbox = {0};
+        struct nsv_record hello = {.kind = NSV_RECORD_HELLO, .pid = tracer.self, .value = NSV_ABI};
+        tracer_emit(&tracer, &hello, NULL, 0);
+
+        for (;;) {
+                int timeout = tracer_release_held(&tracer);
+                int r = tracer.failure ? tracer.failure : outbox_flush(&tracer.outbox);
+                if (r < 0)
+                        break;
+                struct pollfd wait[] = {
+                        {.fd = COMMAND_FD, .events = POLLIN},
+                        {.fd = stops, .events = POLLIN},
+                        {.fd = RECORD_FD, .events = outbox_pending(&tracer.outbox) ? POLLOUT : 0},
+                };
+                if (poll(wait, 3, timeout) < 0 && errno != EINTR)
+                        break;
+                if (wait[1].revents & POLLIN) {
+                        struct signalfd_siginfo info[16];
+                        while (read(stops, info, sizeof(info)) > 0)
+                                ;
+                }
+                /* Even without a signal: a stop may have been reported between the last drain and the read above. */
+                tracer_drain(&tracer);
+                if (wait[2].revents & (POLLERR | POLLNVAL))
+                        break;
+                if (wait[0].revents && (receive(&inbox) <= 0 || obey(&inbox, &tracer, &guard) < 0))
+                        break;
+        }
+        guard_restore(&guard);
+        return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows the whole ABI between nsview's three parts: what libnsview.so offers to TypeScript, the commands that it sends to
+ * nsview-helper over a socket, and the records that the helper sends back over a pipe. Layouts are written here once;
+ * nsv_layout() tells them to TypeScript, which compares them with its own at load. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NSV_ABI 1
+
+#define NSV_API __attribute__((visibility("default")))
+
+/* The files of /proc/PID/ns (proc_pid_ns(5)), in the order of every array of namespace inodes below. */
+#define NSV_LINKS(X) X(user) X(mnt) X(pid) X(pid_for_children) X(net) X(uts) X(ipc) X(cgroup) X(time) X(time_for_children)
+
+enum nsv_link {
+#define NSV_LINK_NAME(name) NSV_LINK_##name,
+        NSV_LINKS(NSV_LINK_NAME)
+#undef NSV_LINK_NAME
+        NSV_LINK_COUNT
+};
+
+/* ---- Commands: library to helper, over a stream socket ---- */
+
+enum nsv_command_kind {
+        /* Seize `pid`, all its threads and all that descends from it. Answered by NSV_RECORD_REPLY. */
+        NSV_COMMAND_ATTACH = 1,
+        /* Start a program and follow it. An fd that comes along is its controlling terminal and fds 0, 1 and 2. */
+        NSV_COMMAND_LAUNCH = 2,
+        /* If the caller vanishes without NSV_COMMAND_RELEASE_TERMINAL: give the terminal that comes along the settings that
+         * it has now, and write the payload to it. */
+        NSV_COMMAND_GUARD_TERMINAL = 3,
+        NSV_COMMAND_RELEASE_TERMINAL = 4,
+};
+
+struct nsv_command {
+        uint32_t size; /* of the whole command, payload included */
+        uint16_t kind;
+        uint16_t has_fd; /* 1: one fd comes along with the first byte (SCM_RIGHTS) */
+        uint32_t sequence;
+        int32_t pid;
+        uint32_t argc; /* LAUNCH: the payload is argc strings, then envc strings, each with its NUL */
+        uint32_t envc;
+        uint64_t soft_nofile;     /* LAUNCH: soft RLIMIT_NOFILE for the program; 0 leaves it */
+        uint64_t ignored_signals; /* LAUNCH: bit n - 1 set: signal n starts ignored, as in SigIgn of /proc/PID/status */
+};
+_Static_assert(sizeof(struct nsv_command) == 40, "struct nsv_command is part of the ABI");
+
+/* The largest command: the kernel's own bound on arguments and environment is far below (execve(2), 3/4 of 8 MB). */
+#define NSV_COMMAND_MAX (8u << 20)
+
+/* ---- Records: helper to library's caller, over a pipe ---- */
+
+enum nsv_record_kind {
+        /* First record. value: NSV_ABI. */
+        NSV_RECORD_HELLO = 1,
+        /* Answer to a command. other: its sequence; error: 0 or errno; stage: enum nsv_stage; pid: attached or launched;
+         * value: processes seized; tid: threads seized, leaders included. */
+        NSV_RECORD_REPLY = 2,
+        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: 1 if it is a zombie. */
+        NSV_RECORD_PROCESS = 3,
+        /* pid, tid: who called. other: the child's tid. value: the flags of clone(2); error: errno if they could not be read.
+         * stage: the signal at the child's end. ns: the caller's namespaces; child_ns: the child's. start, ppid: the child's.
+         * text: the child's NSpid line, where it has more than one pid. */
+        NSV_RECORD_CLONE = 4,
+        /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.
+         * error: errno if exe could not be read, stage: errno if argv could not. value: 1 if argv was cut. */
+        NSV_RECORD_EXEC = 5,
+        /* value: wait status (wait(2)). */
+        NSV_RECORD_EXIT = 6,
+        NSV_RECORD_THREAD_EXIT = 7,
+        /* ns: before; child_ns: now. */
+        NSV_RECORD_NAMESPACES = 8,
+        /* value: the stop signal. */
+        NSV_RECORD_STOP = 9,
+        NSV_RECORD_CONTINUE = 10,
+        /* A task could not be seized. error: errno; stage: enum nsv_stage. */
+        NSV_RECORD_REFUSED = 11,
+};
+
+/* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
+enum nsv_stage {
+        NSV_STAGE_NONE = 0,
+        NSV_STAGE_SEIZE = 1,
+        NSV_STAGE_CLONE = 2,
+        NSV_STAGE_SETSID = 3,
+        NSV_STAGE_TERMINAL = 4, /* ioctl TIOCSCTTY */
+        NSV_STAGE_STDIO = 5,    /* dup2 */
+        NSV_STAGE_LIMIT = 6,    /* setrlimit */
+        NSV_STAGE_EXECVE = 7,
+        NSV_STAGE_FIND = 8, /* no such process: /proc/PID is not there */
+        NSV_STAGE_SELF = 9, /* the process is nsview's own */
+        NSV_STAGE_MEMORY = 10,
+};
+
+struct nsv_record {
+        uint32_t size; /* of the whole record: this, the text, and padding to 8 */
+        uint16_t kind;
+        uint16_t text_count; /* how many texts follow, each ended by its length in text_size */
+        uint64_t at;         /* CLOCK_MONOTONIC, nanoseconds */
+        int32_t pid;         /* as the helper's pid namespace numbers it */
+        int32_t tid;
+        int32_t other;
+        int32_t ppid;
+        uint64_t start; /* field 22 of /proc/PID/stat, clock ticks since boot; 0 where it could not be read */
+        uint64_t value;
+        int32_t error;
+        uint32_t stage;
+        uint32_t text_size[4];
+        /* Inode numbers; a negative errno where the kernel refused (no inode is that large); 0: not read. */
+        int64_t ns[NSV_LINK_COUNT];
+        int64_t child_ns[NSV_LINK_COUNT];
+};
+_Static_assert(NSV_LINK_COUNT == 10, "struct nsv_record is part of the ABI");
+_Static_assert(sizeof(struct nsv_record) == 232, "struct nsv_record is part of the ABI");
+
+/* ---- The library. Every function returns >= 0 or -errno. It never prints, exits or aborts. ---- */
+
+/* Where the fields of struct nsv_record are: size of the struct, then the offset of each field in declaration order.
+ * Returns how many numbers there are; writes at most `count`. */
+NSV_API int nsv_layout(int32_t *ret_numbers, int count);
+/* The name of link number `index`, or NULL past the end. */
+NSV_API const char *nsv_link_name(int index);
+
+/* Start the helper at `path`. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
+NSV_API int nsv_start(const char *path, int32_t *ret);
+/* Close the command socket, upon which the helper detaches from everything and ends, and wait for that.
+ * The record pipe stays the caller's: what is left in it can still be read. Returns the helper's wait status. */
+NSV_API int nsv_stop(int socket, int pid);
+
+NSV_API int nsv_attach(int socket, uint32_t sequence, int pid);
+/* `strings`: argc + envc strings, each with its NUL. `terminal`: a pty's slave, borrowed, or -1 for the caller's stdio. */
+NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const void *strings,
+                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals);
+NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size);
+NSV_API int nsv_release_terminal(int socket);
+
+/* ret[0]: master (non-blocking), ret[1]: slave; both close-on-exec. */
+NSV_API int nsv_pty_open(int rows, int columns, int32_t *ret);
+NSV_API int nsv_pty_resize(int master, int rows, int columns);
+/* Bytes moved, 0 at end of file (EIO of a pty counts as that: every slave is closed), -EAGAIN when it would block. */
+NSV_API int nsv_read(int fd, void *buffer, uint32_t size);
+NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
+NSV_API int nsv_close(int fd);

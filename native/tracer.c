@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracer.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/ptrace.h>
+#include <linux/sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "capture.h"
+#include "status.h"
+#include "sys.h"
+
+#define CLONE_NEW_ANY                                                                                                  \
+        (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP |   \
+         CLONE_NEWTIME)
+
+/* ---- The table of tasks ---- */
+
+static struct task **bucket_of(struct tracer *tracer, pid_t tid)
+{
+        return &tracer->buckets[(unsigned)tid % TASK_BUCKETS];
+}
+
+struct task *task_find(struct tracer *tracer, pid_t tid)
+{
+        struct task *task = *bucket_of(tracer, tid);
+        while (task && task->tid != tid)
+                task = task->next;
+        return task;
+}
+
+struct task *task_add(struct tracer *tracer, pid_t tid, pid_t tgid)
+{
+        struct task *task = calloc(1, sizeof(*task));
+        if (!task)
+                return NULL;
+        struct task **bucket = bucket_of(tracer, tid);
+        task->tid = tid;
+        task->tgid = tgid;
+        task->next = *bucket;
+        *bucket = task;
+        tracer->tasks++;
+        return task;
+}
+
+static void tracer_hold(struct tracer *tracer, struct task *task)
+{
+        if (task->held_since)
+                return;
+        task->held_since = monotonic_ns();
+        tracer->held++;
+}
+
+static bool tracer_unhold(struct tracer *tracer, struct task *task)
+{
+        if (!task->held_since)
+                return false;
+        task->held_since = 0;
+        tracer->held--;
+        return true;
+}
+
+void task_remove(struct tracer *tracer, struct task *task)
+{
+        for (struct task **at = bucket_of(tracer, task->tid); *at; at = &(*at)->next) {
+                if (*at != task)
+                        continue;
+                *at = task->next;
+                tracer->tasks--;
+                tracer_unhold(tracer, task);
+                free(task);
+                return;
+        }
+}
+
+/* ---- Records ---- */
+
+void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count)
+{
+        int r = outbox_put(&tracer->outbox, record, texts, count);
+        if (r < 0 && tracer->failure == 0)
+                tracer->failure = r;
+}
+
+void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
+{
+        struct stat_line stat = {0};
+        if (read_stat(task->tgid, &stat) == 0)
+                task->start = stat.start;
+        if (read_namespaces(task->tid, task->ns) < 0)
+                memset(task->ns, 0, sizeof(task->ns));
+
+        struct nsv_record record = {
+                .kind = NSV_RECORD_PROCESS,
+                .pid = task->tgid,
+                .tid = task->tid,
+                .ppid = stat.ppid,
+                .start = task->start,
+                .other = zombie,
+        };
+        memcpy(record.ns, task->ns, sizeof(record.ns));
+        struct text comm = {stat.comm, strlen(stat.comm)};
+        tracer_emit(tracer, &record, &comm, 1);
+}
+
+/* Read the links of a stopped task, and tell if they are not what they were. */
+static void note_namespaces(struct tracer *tracer, struct task *task)
+{
+        int64_t now[NSV_LINK_COUNT];
+        /* Gone, or killed: what was known stays the last word. */
+        if (read_namespaces(task->tid, now) < 0)
+                return;
+        if (memcmp(now, task->ns, sizeof(now)) == 0)
+                return;
+        struct nsv_record record = {
+                .kind = NSV_RECORD_NAMESPACES, .pid = task->tgid, .tid = task->tid, .start = task->start};
+        memcpy(record.ns, task->ns, sizeof(record.ns));
+        memcpy(record.child_ns, now, sizeof(record.child_ns));
+        memcpy(task->ns, now, sizeof(now));
+        tracer_emit(tracer, &record, NULL, 0);
+}
+
+/* ---- What a clone was asked for ---- */
+
+/* The call's number and first argument as its architecture passes them; PTRACE_GET_SYSCALL_INFO says which one it is, since
+ * a 64-bit task may make a 32-bit call (kernel/ptrace.c; arch/x86/include/asm/syscall.h). */
+struct call {
+        enum { CALL_FORK, CALL_VFORK, CALL_CLONE, CALL_CLONE3 } what;
+        uint64_t argument;
+};
+
+#if defined(__x86_64__)
+static int decode_call(pid_t tid, struct call *ret_call)
+{
+        struct ptrace_syscall_info info;
+        uint32_t arch = AUDIT_ARCH_X86_64;
+        if (syscall(SYS_ptrace, PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0)
+                arch = info.arch;
+
+        union {
+                struct {
+                        uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rest[11];
+                } wide;
+                struct {
+                        uint32_t ebx, ecx, edx, esi, edi, ebp, eax, xds, xes, xfs, xgs, orig_eax, rest[5];
+                } narrow;
+        } regs;
+        struct iovec io = {&regs, sizeof(regs)};
+        int r = sys_ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, (uintptr_t)&io);
+        if (r < 0)
+                return r;
+        bool wide = io.iov_len == sizeof(regs.wide);
+        uint64_t nr = wide ? regs.wide.orig_rax : regs.narrow.orig_eax;
+
+        if (arch == AUDIT_ARCH_I386) {
+                uint64_t first = wide ? (uint32_t)regs.wide.rbx : regs.narrow.ebx;
+                switch ((uint32_t)nr) { /* arch/x86/entry/syscalls/syscall_32.tbl */
+                case 2:
+                        *ret_call = (struct call){CALL_FORK, 0};
+                        return 0;
+                case 190:
+                        *ret_call = (struct call){CALL_VFORK, 0};
+                        return 0;
+                case 120:
+                        *ret_call = (struct call){CALL_CLONE, first};
+                        return 0;
+                case 435:
+                        *ret_call = (struct call){CALL_CLONE3, first};
+                        return 0;
+                }
+                return -ENOSYS;
+        }
+        switch ((uint32_t)nr & ~0x40000000u) { /* __X32_SYSCALL_BIT */
+        case SYS_fork:
+                *ret_call = (struct call){CALL_FORK, 0};
+                return 0;
+        case SYS_vfork:
+                *ret_call = (struct call){CALL_VFORK, 0};
+                return 0;
+        case SYS_clone:
+                *ret_call = (struct call){CALL_CLONE, regs.wide.rdi};
+                return 0;
+        case SYS_clone3:
+                *ret_call = (struct call){CALL_CLONE3, regs.wide.rdi};
+                return 0;
+        }
+        return -ENOSYS;
+}
+#elif defined(__aarch64__)
+static int decode_call(pid_t tid, struct call *ret_call)
+{
+        union {
+                struct {
+                        uint64_t x[31], sp, pc, pstate;
+                } wide;
+                uint32_t narrow[18]; /* r0 … r15, cpsr, orig_r0 */
+        } regs;
+        struct iovec io = {&regs, sizeof(regs)};
+        int r = sys_ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, (uintptr_t)&io);
+        if (r < 0)
+                return r;
+        if (io.iov_len == sizeof(regs.wide)) {
+                /* x0 holds the first argument until the call returns. */
+                switch (regs.wide.x[8]) {
+                case SYS_clone:
+                        *ret_call = (struct call){CALL_CLONE, regs.wide.x[0]};
+                        return 0;
+                case SYS_clone3:
+                        *ret_call = (struct call){CALL_CLONE3, regs.wide.x[0]};
+                        return 0;
+                }
+                return -ENOSYS;
+        }
+        switch (regs.narrow[7]) { /* arch/arm/tools/syscall.tbl */
+        case 2:
+                *ret_call = (struct call){CALL_FORK, 0};
+                return 0;
+        case 190:
+                *ret_call = (struct call){CALL_VFORK, 0};
+                return 0;
+        case 120:
+                *ret_call = (struct call){CALL_CLONE, regs.narrow[17]};
+                return 0;
+        case 435:
+                *ret_call = (struct call){CALL_CLONE3, regs.narrow[17]};
+                return 0;
+        }
+        return -ENOSYS;
+}
+#else
+#error "nsview knows the registers of x86_64 and aarch64 only"
+#endif
+
+/* The flags, without the exit signal that the old call keeps in their low byte. Valid while `tid` is at its clone event. */
+static int read_clone_flags(pid_t tid, uint64_t *ret_flags, uint32_t *ret_signal)
+{
+        struct call call;
+        int r = decode_call(tid, &call);
+        if (r < 0)
+                return r;
+        switch (call.what) {
+        case CALL_FORK:
+                *ret_flags = 0;
+                *ret_signal = SIGCHLD;
+                return 0;
+        case CALL_VFORK:
+                *ret_flags = CLONE_VFORK | CLONE_VM;
+                *ret_signal = SIGCHLD;
+                return 0;
+        case CALL_CLONE:
+                *ret_flags = (uint32_t)call.argument & ~(uint32_t)CSIGNAL;
+                *ret_signal = (uint32_t)call.argument & CSIGNAL;
+                return 0;
+        case CALL_CLONE3: {
+                uint64_t args[5]; /* flags, pidfd, child_tid, parent_tid, exit_signal (struct clone_args) */
+                struct iovec local = {args, sizeof(args)}, remote = {(void *)(uintptr_t)call.argument, sizeof(args)};
+                ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
+                if (n != (ssize_t)sizeof(args))
+                        return n < 0 ? -errno : -EFAULT;
+                *ret_flags = args[0];
+                *ret_signal = (uint32_t)args[4];
+                return 0;
+        }
+        }
+        return -ENOSYS;
+}
+
+/* ---- Births ---- */
+
+/* What a child's links are when the call asked for no new namespace: its caller's, but born where the caller's children
+ * are born (kernel/nsproxy.c, create_new_namespaces; pid_namespaces(7), time_namespaces(7)). */
+static void inherit_namespaces(const int64_t caller[NSV_LINK_COUNT], int64_t ret_child[NSV_LINK_COUNT])
+{
+        memcpy(ret_child, caller, sizeof(int64_t) * NSV_LINK_COUNT);
+        if (caller[NSV_LINK_pid_for_children] > 0)
+                ret_child[NSV_LINK_pid] = caller[NSV_LINK_pid_for_children];
+        if (caller[NSV_LINK_time_for_children] > 0)
+                ret_child[NSV_LINK_time] = caller[NSV_LINK_time_for_children];
+}
+
+static void resume(struct task *task, int signal)
+{
+        /* -ESRCH: it was killed meanwhile, and wait tells. */
+        sys_ptrace(PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
+}
+
+/* Tell of a birth. `caller` is stopped at its clone event, or NULL where the event never came. */
+static void emit_clone(struct tracer *tracer, struct task *caller, struct task *child)
+{
+        struct nsv_record record = {.kind = NSV_RECORD_CLONE, .other = child->tid};
+        struct stat_line stat = {0};
+        uint64_t flags = 0;
+        int r = caller ? read_clone_flags(caller->tid, &flags, &record.stage) : -ESRCH;
+        record.value = flags;
+        record.error = r < 0 ? -r : 0;
+        read_stat(child->tid, &stat);
+        record.ppid = stat.ppid;
+        record.start = stat.start;
+
+        bool thread = r == 0 && (flags & CLONE_THREAD);
+        if (r < 0) {
+                long tgid = read_status_number(child->tid, "Tgid:");
+                thread = tgid > 0 && tgid != child->tid;
+                child->tgid = tgid > 0 ? (pid_t)tgid : child->tid;
+        } else
+                child->tgid = thread ? caller->tgid : child->tid;
+        /* A thread's own start time is not its process's identity. */
+        if (thread && caller)
+                record.start = caller->start;
+        child->start = record.start;
+
+        if (caller) {
+                note_namespaces(tracer, caller);
+                record.pid = caller->tgid;
+                record.tid = caller->tid;
+                memcpy(record.ns, caller->ns, sizeof(record.ns));
+        } else
+                record.pid = record.tid = thread ? child->tgid : stat.ppid;
+
+        if (r == 0 && !(flags & CLONE_NEW_ANY))
+                inherit_namespaces(caller->ns, child->ns);
+        else if (read_namespaces(child->tid, child->ns) < 0 && caller)
+                inherit_namespaces(caller->ns, child->ns);
+        memcpy(record.child_ns, child->ns, sizeof(record.child_ns));
+
+        char nspid[512];
+        struct text text = {nspid, 0};
+        if (child->ns[NSV_LINK_pid] != tracer->ns[NSV_LINK_pid]) {
+                ssize_t n = read_nspid(child->tid, nspid, sizeof(nspid));
+                text.size = n > 0 ? (size_t)n : 0;
+        }
+        tracer_emit(tracer, &record, &text, text.size > 0);
+}
+
+static void emit_exit(struct tracer *tracer, struct task *task)
+{
+        struct nsv_record record = {
+                .kind = task->tid == task->tgid ? NSV_RECORD_EXIT : NSV_RECORD_THREAD_EXIT,
+                .pid = task->tgid,
+                .tid = task->tid,
+                .start = task->start,
+                .value = (uint32_t)task->exit_status,
+        };
+        tracer_emit(tracer, &record, NULL, 0);
+        task_remove(tracer, task);
+}
+
+static void claim_child(struct tracer *tracer, struct task *caller, struct task *child)
+{
+        emit_clone(tracer, caller, child);
+        child->known = true;
+        bool held = tracer_unhold(tracer, child);
+        if (child->exited)
+                emit_exit(tracer, child);
+        else if (held)
+                resume(child, 0);
+}
+
+static void on_cloned(struct tracer *tracer, struct task *caller)
+{
+        unsigned long message = 0;
+        if (sys_ptrace(PTRACE_GETEVENTMSG, caller->tid, 0, (uintptr_t)&message) == 0 && message > 0) {
+                pid_t tid = (pid_t)message;
+                struct task *child = task_find(tracer, tid);
+                if (!child)
+                        child = task_add(tracer, tid, 0);
+                if (child && !child->known)
+                        claim_child(tracer, caller, child);
+        }
+        resume(caller, 0);
+}
+
+int tracer_release_held(struct tracer *tracer)
+{
+        if (tracer->held == 0)
+                return -1;
+        uint64_t now = monotonic_ns();
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (struct task *task = tracer->buckets[i], *next; task; task = next) {
+                        next = task->next;
+                        if (task->held_since && now - task->held_since >= HOLD_NS)
+                                claim_child(tracer, NULL, task);
+                }
+        return tracer->held ? (int)(HOLD_NS / 1000000u) : -1;
+}
+
+/* ---- The other events ---- */
+
+static void on_execed(struct tracer *tracer, struct task *task)
+{
+        unsigned long message = 0;
+        pid_t former = task->tid;
+        if (sys_ptrace(PTRACE_GETEVENTMSG, task->tid, 0, (uintptr_t)&message) == 0 && message > 0)
+                former = (pid_t)message;
+        if (former != task->tid) {
+                /* Another thread called: it took over the leader's tid, and the leader went without a word (ptrace(2),
+                 * "execve(2) under ptrace"). */
+                struct task *caller = task_find(tracer, former);
+                if (caller) {
+                        memcpy(task->ns, caller->ns, sizeof(task->ns));
+                        task_remove(tracer, caller);
+                }
+                task->group_stopped = false;
+        }
+        if (tracer->launch.pid == task->tid)
+                tracer_launch_settled(tracer, true);
+        else
+                note_namespaces(tracer, task);
+
+        struct nsv_record record = {
+                .kind = NSV_RECORD_EXEC, .pid = task->tgid, .tid = task->tid, .other = former, .start = task->start};
+        char comm[64], exe[4096], argv[4097];
+        ssize_t comm_size = read_task_file(task->tid, "comm", comm, sizeof(comm));
+        if (comm_size > 0 && comm[comm_size - 1] == '\n')
+                comm_size--;
+        ssize_t exe_size = read_exe(task->tid, exe, sizeof(exe));
+        ssize_t argv_size = read_task_file(task->tid, "cmdline", argv, sizeof(argv));
+        record.error = exe_size < 0 ? (int)-exe_size : 0;
+        record.stage = argv_size < 0 ? (uint32_t)-argv_size : 0;
+        record.value = argv_size == (ssize_t)sizeof(argv);
+        if (record.value)
+                argv_size--;
+        struct text texts[] = {
+                {comm, comm_size > 0 ? (size_t)comm_size : 0},
+                {exe, exe_size > 0 ? (size_t)exe_size : 0},
+                {argv, argv_size > 0 ? (size_t)argv_size : 0},
+        };
+        tracer_emit(tracer, &record, texts, 3);
+        resume(task, 0);
+}
+
+static void on_exited(struct tracer *tracer, struct task *task, int status)
+{
+        task->exit_status = status;
+        if (tracer->launch.pid == task->tid) {
+                tracer_launch_settled(tracer, false);
+                task_remove(tracer, task);
+        } else if (task->known)
+                emit_exit(tracer, task);
+        else {
+                /* Killed at birth: its maker's event is still to come, and tells of the birth first. */
+                task->exited = true;
+                tracer_hold(tracer, task);
+        }
+}
+
+static void on_group_stop(struct tracer *tracer, struct task *task, int signal)
+{
+        /* Every thread of the process reports the same stop: the leader speaks for all. */
+        if (task->tid == task->tgid && !task->group_stopped) {
+                struct nsv_record record = {
+                        .kind = NSV_RECORD_STOP, .pid = task->tgid, .tid = task->tid, .start = task->start, .value = (uint32_t)signal};
+                tracer_emit(tracer, &record, NULL, 0);
+        }
+        task->group_stopped = true;
+        /* Not CONT: it is to stay stopped, as its user wanted, and still hear SIGCONT. */
+        sys_ptrace(PTRACE_LISTEN, task->tid, 0, 0);
+}
+
+static void on_trap_stop(struct tracer *tracer, struct task *task)
+{
+        if (!task->born_stopped && !task->known) {
+                task->born_stopped = true;
+                tracer_hold(tracer, task);
+                return;
+        }
+        task->born_stopped = true;
+        if (task->group_stopped) {
+                task->group_stopped = false;
+                if (task->tid == task->tgid) {
+                        struct nsv_record record = {
+                                .kind = NSV_RECORD_CONTINUE, .pid = task->tgid, .tid = task->tid, .start = task->start};
+                        tracer_emit(tracer, &record, NULL, 0);
+                }
+        }
+        resume(task, 0);
+}
+
+static void dispatch(struct tracer *tracer, pid_t tid, int status)
+{
+        struct task_event event = classify_status(status);
+        struct task *task = task_find(tracer, tid);
+        if (!task) {
+                /* A child whose first stop comes before its maker's event, or a task that ended unseen. */
+                if (event.kind == TASK_EXITED)
+                        return;
+                task = task_add(tracer, tid, 0);
+                if (!task) {
+                        /* Without memory it can at least run on. */
+                        sys_ptrace(PTRACE_CONT, tid, 0, 0);
+                        return;
+                }
+        }
+        switch (event.kind) {
+        case TASK_EXITED:
+                on_exited(tracer, task, event.value);
+                break;
+        case TASK_SIGNAL:
+                resume(task, event.value);
+                break;
+        case TASK_GROUP_STOP:
+                on_group_stop(tracer, task, event.value);
+                break;
+        case TASK_TRAP_STOP:
+                on_trap_stop(tracer, task);
+                break;
+        case TASK_CLONED:
+                on_cloned(tracer, task);
+                break;
+        case TASK_EXECED:
+                on_execed(tracer, task);
+                break;
+        case TASK_EXITING:
+                note_namespaces(tracer, task);
+                resume(task, 0);
+                break;
+        case TASK_SYSCALL:
+        case TASK_OTHER:
+                resume(task, 0);
+                break;
+        }
+}
+
+void tracer_drain(struct tracer *tracer)
+{
+        for (;;) {
+                int status;
+                pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+                if (tid < 0 && errno == EINTR)
+                        continue;
+                if (tid <= 0)
+                        return;
+                dispatch(tracer, tid, status);
+        }
+}

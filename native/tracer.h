@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows every task that is seized, and what to do when one of them stops. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "nsview.h"
+#include "outbox.h"
+
+struct task {
+        struct task *next; /* in its bucket */
+        pid_t tid, tgid;
+        uint64_t start;  /* of the process */
+        int64_t ns[NSV_LINK_COUNT]; /* as last read; 0 throughout: never */
+        uint64_t held_since;        /* stopped at birth, and who made it is not known yet */
+        bool known;                 /* its maker's event, or the attach, has named it */
+        bool born_stopped;          /* its first stop has been seen */
+        bool group_stopped;
+        bool exited; /* before its maker's event */
+        int exit_status;
+};
+
+#define TASK_BUCKETS 16384u
+
+/* A launch whose execve has not happened yet. */
+struct launch {
+        pid_t pid; /* 0: none */
+        uint32_t sequence;
+        int error_fd; /* the child writes {stage, errno} here if it fails; closed by a successful execve */
+};
+
+struct tracer {
+        struct outbox outbox;
+        struct task *buckets[TASK_BUCKETS];
+        unsigned tasks, held;
+        pid_t self, caller; /* never seized: the helper and the program that it serves */
+        int64_t ns[NSV_LINK_COUNT]; /* the helper's own */
+        struct launch launch;
+        int failure; /* -errno of the pipe: nobody reads any more */
+};
+
+#define TRACE_OPTIONS                                                                                                     \
+        (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT |       \
+         PTRACE_O_TRACESYSGOOD)
+
+/* Upper bound for how long a child waits at birth for the event that names its maker. The event comes at once unless the
+ * maker was killed in between. */
+#define HOLD_NS 20000000u
+
+struct task *task_find(struct tracer *tracer, pid_t tid);
+/* NULL without memory. The tid must not be known. */
+struct task *task_add(struct tracer *tracer, pid_t tid, pid_t tgid);
+void task_remove(struct tracer *tracer, struct task *task);
+
+void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count);
+/* Handle every stop that waits. */
+void tracer_drain(struct tracer *tracer);
+/* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
+int tracer_release_held(struct tracer *tracer);
+
+/* attach.c. Answers by a record. */
+void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence);
+
+/* launch.c. Answers by a record. `strings`: argc + envc strings; takes `terminal`. */
+void tracer_launch(struct tracer *tracer, const struct nsv_command *command, char *strings, int terminal);
+/* The launched program's execve succeeded, or it ended before. */
+void tracer_launch_settled(struct tracer *tracer, bool executed);
+
+/* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
+void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie);

@@ -1,0 +1,20 @@
+// Knows the names of errnos and signals as this machine numbers them.
+
+import {constants} from 'node:os';
+
+const errnoNames = new Map<number, string>();
+// Several names can share a number (EAGAIN, EWOULDBLOCK): the first is the kernel's own.
+for (const [name, value] of Object.entries(constants.errno)) if (!errnoNames.has(value)) errnoNames.set(value, name);
+
+const signalNames = new Map<number, string>();
+for (const [name, value] of Object.entries(constants.signals)) if (!signalNames.has(value)) signalNames.set(value, name);
+
+/** `errnoName(1)` is `EPERM`; a number without a name is `errno 4095`. */
+export function errnoName(errno: number): string {
+  return errnoNames.get(errno) ?? `errno ${errno}`;
+}
+
+/** `signalName(9)` is `SIGKILL`; real-time signals count from the kernel's first, 32 (signal(7)). */
+export function signalName(signal: number): string {
+  return signalNames.get(signal) ?? (signal >= 32 && signal <= 64 ? `SIGRT_${signal - 32}` : `signal ${signal}`);
+}

@@ -1,0 +1,87 @@
+// Knows libnsview.so: the only file that binds C, one function for each of native/nsview.h.
+
+import {existsSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import koffi from 'koffi';
+import {NAMESPACE_LINKS} from '../model/namespace.ts';
+import {RECORD_LAYOUT} from './record.ts';
+
+/** Returns of all functions: >= 0, or -errno. */
+export type Native = {
+  readonly helperPath: string;
+  /** ret: pid, command socket, record pipe. */
+  start(path: string, ret: Int32Array): number;
+  /** Waits for the helper's end; its wait status. */
+  stop(socket: number, pid: number): number;
+  attach(socket: number, sequence: number, pid: number): number;
+  launch(
+    socket: number,
+    sequence: number,
+    terminal: number,
+    argc: number,
+    envc: number,
+    strings: Uint8Array,
+    size: number,
+    softNofile: bigint,
+    ignoredSignals: bigint,
+  ): number;
+  guardTerminal(socket: number, terminal: number, restore: Uint8Array, size: number): number;
+  releaseTerminal(socket: number): number;
+  /** ret: master, slave. */
+  ptyOpen(rows: number, columns: number, ret: Int32Array): number;
+  ptyResize(master: number, rows: number, columns: number): number;
+  read(fd: number, buffer: Uint8Array, size: number): number;
+  write(fd: number, buffer: Uint8Array, size: number): number;
+  close(fd: number): number;
+};
+
+/** The native part is missing or is not of this version: what to do stands in the message. */
+export class NativeError extends Error {}
+
+/** The folder of the compiled parts: `build` beside package.json, whether this runs from dist/ or from src/probe/. */
+function buildFolder(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (let up = 0; up < 4; up++) {
+    if (existsSync(join(folder, 'build', 'libnsview.so'))) return join(folder, 'build');
+    folder = dirname(folder);
+  }
+  throw new NativeError('nsview: its native part is not built: run `npm run build:native` in its folder (a C compiler is needed)');
+}
+
+let loaded: Native | undefined;
+
+/** Load the library, once, and make sure that it and this program mean the same records. */
+export function loadNative(): Native {
+  if (loaded !== undefined) return loaded;
+  const folder = buildFolder();
+  const library = koffi.load(join(folder, 'libnsview.so'));
+
+  const layout = new Int32Array(64);
+  const count: number = library.func('int nsv_layout(int32_t *ret_numbers, int count)')(layout, layout.length);
+  const linkName: (index: number) => string | null = library.func('const char *nsv_link_name(int index)');
+  const same =
+    count === RECORD_LAYOUT.length &&
+    RECORD_LAYOUT.every((number, index) => layout[index] === number) &&
+    NAMESPACE_LINKS.every((link, index) => linkName(index) === link) &&
+    linkName(NAMESPACE_LINKS.length) === null;
+  if (!same) throw new NativeError('nsview: its native part is of another version: run `npm run build:native` in its folder');
+
+  loaded = {
+    helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
+    start: library.func('int nsv_start(const char *path, int32_t *ret)'),
+    stop: library.func('int nsv_stop(int socket, int pid)'),
+    attach: library.func('int nsv_attach(int socket, uint32_t sequence, int pid)'),
+    launch: library.func(
+      'int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const uint8_t *strings, uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals)',
+    ),
+    guardTerminal: library.func('int nsv_guard_terminal(int socket, int terminal, const uint8_t *restore, uint32_t size)'),
+    releaseTerminal: library.func('int nsv_release_terminal(int socket)'),
+    ptyOpen: library.func('int nsv_pty_open(int rows, int columns, int32_t *ret)'),
+    ptyResize: library.func('int nsv_pty_resize(int master, int rows, int columns)'),
+    read: library.func('int nsv_read(int fd, uint8_t *buffer, uint32_t size)'),
+    write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
+    close: library.func('int nsv_close(int fd)'),
+  };
+  return loaded;
+}

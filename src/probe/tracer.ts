@@ -1,0 +1,299 @@
+// Knows a running helper: commands go to it, and what it tells becomes facts.
+
+import {Socket} from 'node:net';
+import {cloneFlagNames} from '../model/clone-flag.ts';
+import type {ExitFact, Fact, NamespaceChanges, NamespaceLinks, ProcessFact, ProcessSeen, RefusedFact, Seen} from '../model/fact.ts';
+import {isRefusal} from '../model/fact.ts';
+import type {NamespaceLink} from '../model/namespace.ts';
+import {errnoName, signalName} from './errno.ts';
+import type {Native} from './native.ts';
+import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, RECORD, RecordError, STAGE, STAGES} from './record.ts';
+
+/** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
+export type TracerAnswer =
+  | {readonly ok: true; readonly pid: number; readonly processes: number; readonly threads: number}
+  | {readonly ok: false; readonly pid: number; readonly errno: string; readonly during: string; readonly self: boolean; readonly missing: boolean};
+
+export type LaunchPlan = {
+  readonly argv: readonly string[];
+  /** The whole environment, `NAME=value`. */
+  readonly environment: readonly string[];
+  /** A pty's slave, or -1 for nsview's own stdio. */
+  readonly terminal: number;
+  /** Soft RLIMIT_NOFILE for the program, 0n to leave it. */
+  readonly softNofile: bigint;
+  /** SigIgn mask for the program (proc_pid_status(5)). */
+  readonly ignoredSignals: bigint;
+};
+
+export type TracerOptions = {
+  readonly native: Native;
+  /** Facts in the order in which they happened; many at once when many happened. */
+  readonly emit: (facts: readonly Fact[]) => void;
+  /** The helper ended though nobody asked it to: every tracee runs on, untraced. */
+  readonly onLost: (why: string) => void;
+  readonly readProcess: (pid: number) => Seen<ProcessSeen>;
+  readonly explainRefusal: (pid: number, errno: string) => {readonly rule: string; readonly remedy: string};
+};
+
+export type Tracer = {
+  readonly helperPid: number;
+  attach(pid: number): Promise<TracerAnswer>;
+  launch(plan: LaunchPlan): Promise<TracerAnswer>;
+  /** If nsview vanishes: the terminal gets its present settings back, and these bytes. Undone by release or stop. */
+  guardTerminal(fd: number, restore: Uint8Array): void;
+  releaseTerminal(): void;
+  /** Detach from everything; resolves when the last facts are out. */
+  stop(): Promise<void>;
+};
+
+function seenInode(inode: bigint): Seen<string> {
+  return inode > 0n ? String(inode) : {errno: inode === 0n ? 'ESRCH' : errnoName(Number(-inode)), during: 'readlink'};
+}
+
+function changes(before: InodeLinks, after: InodeLinks): NamespaceChanges {
+  const changed: {[link in NamespaceLink]?: {from: Seen<string> | null; to: Seen<string>}} = {};
+  const old = new Map(linkEntries(before));
+  for (const [link, now] of linkEntries(after)) {
+    const was = old.get(link) ?? 0n;
+    if (was !== now) changed[link] = {from: was === 0n ? null : seenInode(was), to: seenInode(now)};
+  }
+  return changed;
+}
+
+/** How a wait status says that a process ended (wait(2)). */
+export function decodeExit(status: number): {code: number} | {signal: string; core?: true} {
+  const signal = status & 0x7f;
+  if (signal === 0) return {code: (status >> 8) & 0xff};
+  return status & 0x80 ? {signal: signalName(signal), core: true} : {signal: signalName(signal)};
+}
+
+/** argv as /proc/PID/cmdline has it: each string ends in a NUL, unless the last was cut. */
+function decodeArgv(bytes: Buffer): string[] {
+  if (bytes.length === 0) return [];
+  const text = bytes.toString();
+  return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
+}
+
+/** A process that was there when the helper looked and is not any more: what the record holds, and refusals for the rest. */
+function fallbackProcess(record: HelperRecord): ProcessSeen {
+  const gone = {errno: 'ESRCH', during: 'open'};
+  const namespaces: {[link in NamespaceLink]?: Seen<string>} = {};
+  for (const [link, inode] of linkEntries(record.ns)) namespaces[link] = seenInode(inode);
+  return {
+    pid: record.pid,
+    start: String(record.start),
+    ppid: record.ppid,
+    state: 'X',
+    comm: record.texts[0]?.toString() ?? '',
+    argv: gone,
+    exe: gone,
+    nspid: gone,
+    uids: gone,
+    gids: gone,
+    threads: [],
+    namespaces: namespaces as NamespaceLinks,
+    cgroup: gone,
+  };
+}
+
+/** Turns one record into facts. Replies are the caller's. */
+function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean): Fact[] {
+  const at = String(record.at);
+  const {pid, tid} = record;
+  switch (record.kind) {
+    case RECORD.process: {
+      const read = options.readProcess(pid);
+      const seen = isRefusal(read) || read.start !== String(record.start) ? fallbackProcess(record) : read;
+      const fact: ProcessFact = {kind: 'process', at, ...seen, because: launched ? 'launch' : 'attach'};
+      return [fact];
+    }
+    case RECORD.clone: {
+      const nspid = record.texts[0]
+        ?.toString()
+        .trim()
+        .split(/\s+/)
+        .map(Number)
+        .filter(number => number > 0);
+      return [
+        {
+          kind: 'clone',
+          at,
+          pid,
+          tid,
+          child: record.other,
+          start: String(record.start),
+          ppid: record.ppid,
+          flags: record.error ? {errno: errnoName(record.error), during: 'ptrace(PTRACE_GETREGSET)'} : cloneFlagNames(record.value),
+          exitSignal: record.stage > 0 ? signalName(record.stage) : null,
+          ...(nspid === undefined || nspid.length < 2 ? {} : {nspid}),
+          changed: changes(record.ns, record.childNs),
+        },
+      ];
+    }
+    case RECORD.exec: {
+      const [comm, exe, argv] = record.texts;
+      return [
+        {
+          kind: 'exec',
+          at,
+          pid,
+          path: record.error ? {errno: errnoName(record.error), during: 'readlink'} : (exe?.toString() ?? ''),
+          argv: record.stage ? {errno: errnoName(record.stage), during: 'read'} : decodeArgv(argv ?? Buffer.alloc(0)),
+          ...(record.value ? {argvCut: true as const} : {}),
+          comm: comm?.toString() ?? '',
+          ...(record.other === pid ? {} : {formerTid: record.other}),
+        },
+      ];
+    }
+    case RECORD.exit: {
+      const fact: ExitFact = {kind: 'exit', at, pid, ...decodeExit(Number(record.value))};
+      return [fact];
+    }
+    case RECORD.threadExit: {
+      const end = decodeExit(Number(record.value));
+      return [{kind: 'thread-exit', at, pid, tid, ...('code' in end ? {code: end.code} : {signal: end.signal})}];
+    }
+    case RECORD.namespaces:
+      return [{kind: 'namespaces', at, pid, tid, changed: changes(record.ns, record.childNs)}];
+    case RECORD.stop:
+      return [{kind: 'stop', at, pid, signal: signalName(Number(record.value))}];
+    case RECORD.continue:
+      return [{kind: 'continue', at, pid}];
+    case RECORD.refused: {
+      const errno = errnoName(record.error);
+      const refused: RefusedFact = {
+        kind: 'refused',
+        at,
+        pid,
+        errno,
+        during: STAGES[record.stage] ?? 'ptrace',
+        ...options.explainRefusal(pid, errno),
+      };
+      // Not followed, but there: it is shown as /proc has it.
+      const read = options.readProcess(pid);
+      return isRefusal(read) ? [refused] : [{kind: 'process', at, ...read, because: 'attach'}, refused];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Start a helper. A refusal when it cannot be started; nothing else ever throws but a RecordError, which is a bug. */
+export function startTracer(options: TracerOptions): Seen<Tracer> {
+  const {native} = options;
+  const ret = new Int32Array(3);
+  const started = native.start(native.helperPath, ret);
+  if (started < 0) return {errno: errnoName(-started), during: `execve(${native.helperPath})`};
+  const [helperPid = -1, socket = -1, recordFd = -1] = ret;
+
+  let sequence = 0;
+  let stopping = false;
+  let reaped = false;
+  let launching: number | undefined;
+  const waiting = new Map<number, (answer: TracerAnswer) => void>();
+  const send = (call: (sequence: number) => number): Promise<TracerAnswer> => {
+    const mine = ++sequence;
+    return new Promise(resolve => {
+      const sent = reaped ? -1 : call(mine);
+      if (sent < 0) {
+        resolve({ok: false, pid: 0, errno: reaped ? 'EPIPE' : errnoName(-sent), during: 'sendmsg', self: false, missing: false});
+        return;
+      }
+      waiting.set(mine, resolve);
+    });
+  };
+
+  const answer = (record: HelperRecord) => {
+    const resolve = waiting.get(record.other);
+    waiting.delete(record.other);
+    if (launching === record.other) launching = undefined;
+    if (record.error === 0) resolve?.({ok: true, pid: record.pid, processes: Number(record.value), threads: record.tid});
+    else
+      resolve?.({
+        ok: false,
+        pid: record.pid,
+        errno: errnoName(record.error),
+        during: STAGES[record.stage] ?? 'ptrace',
+        self: record.stage === STAGE.self,
+        missing: record.stage === STAGE.find,
+      });
+  };
+
+  let pending: Buffer = Buffer.alloc(0);
+  const take = (chunk: Buffer) => {
+    const bytes = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+    const {records, used} = decodeRecords(bytes);
+    pending = bytes.subarray(used);
+    let facts: Fact[] = [];
+    for (const record of records) {
+      if (record.kind === RECORD.reply) {
+        // What happened before the answer is told before it.
+        if (facts.length > 0) options.emit(facts);
+        facts = [];
+        answer(record);
+      } else facts.push(...factsOf(record, options, launching !== undefined));
+    }
+    if (facts.length > 0) options.emit(facts);
+  };
+
+  const reap = () => {
+    if (reaped) return;
+    reaped = true;
+    native.stop(socket, helperPid);
+  };
+  const pipe = new Socket({fd: recordFd, readable: true, writable: false});
+  const drained = new Promise<void>(resolve => pipe.once('close', () => resolve()));
+  pipe.on('data', chunk => {
+    try {
+      take(chunk as Buffer);
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      pipe.destroy();
+      options.onLost(`the helper sent what is not a record: ${error.message}`);
+    }
+  });
+  pipe.on('error', () => {});
+  pipe.once('close', () => {
+    reap();
+    for (const resolve of waiting.values())
+      resolve({ok: false, pid: 0, errno: 'EPIPE', during: 'read', self: false, missing: false});
+    waiting.clear();
+    if (!stopping) options.onLost('nsview-helper ended; everything that it traced runs on');
+  });
+
+  return {
+    helperPid,
+    attach: pid => send(mine => native.attach(socket, mine, pid)),
+    launch: plan => {
+      const strings = Buffer.from([...plan.argv, ...plan.environment].map(string => `${string}\0`).join(''));
+      return send(mine => {
+        launching = mine;
+        return native.launch(
+          socket,
+          mine,
+          plan.terminal,
+          plan.argv.length,
+          plan.environment.length,
+          strings,
+          strings.length,
+          plan.softNofile,
+          plan.ignoredSignals,
+        );
+      });
+    },
+    guardTerminal: (fd, restore) => {
+      if (!reaped) native.guardTerminal(socket, fd, restore, restore.length);
+    },
+    releaseTerminal: () => {
+      if (!reaped) native.releaseTerminal(socket);
+    },
+    stop: async () => {
+      stopping = true;
+      if (!reaped) native.releaseTerminal(socket);
+      reap();
+      await drained;
+    },
+  };
+}
+
