@@ -5,6 +5,10 @@
 #define COMMAND_FD 3
 #define RECORD_FD 4
 
+/* Records wait for company: so long at the most, or until there are so many. */
+#define FLUSH_NS 4000000
+#define FLUSH_BYTES 65536
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -197,22 +201,37 @@ int main(void)
         struct nsv_record hello = {.kind = NSV_RECORD_HELLO, .pid = tracer.self, .value = NSV_ABI};
         tracer_emit(&tracer, &hello, NULL, 0);
 
+        uint64_t flush_at = 0;
         for (;;) {
                 int timeout = tracer_release_held(&tracer);
-                int r = tracer.failure ? tracer.failure : outbox_flush(&tracer.outbox);
-                if (r < 0)
+                bool pending = outbox_pending(&tracer.outbox), blocked = false;
+                if (pending) {
+                        /* Not one by one: each write would wake the reader, at the cost of those that are traced. */
+                        uint64_t now = monotonic_ns();
+                        if (flush_at == 0)
+                                flush_at = now + FLUSH_NS;
+                        if (tracer.outbox.urgent || now >= flush_at || outbox_size(&tracer.outbox) >= FLUSH_BYTES) {
+                                if (outbox_flush(&tracer.outbox) < 0)
+                                        break;
+                                blocked = outbox_pending(&tracer.outbox);
+                                flush_at = 0;
+                        } else if (timeout < 0 || timeout > FLUSH_NS / 1000000)
+                                timeout = FLUSH_NS / 1000000;
+                }
+                if (tracer.failure < 0)
                         break;
                 struct pollfd wait[] = {
                         {.fd = COMMAND_FD, .events = POLLIN},
                         {.fd = stops, .events = POLLIN},
-                        {.fd = RECORD_FD, .events = outbox_pending(&tracer.outbox) ? POLLOUT : 0},
+                        {.fd = RECORD_FD, .events = blocked ? POLLOUT : 0},
                 };
                 if (poll(wait, 3, timeout) < 0 && errno != EINTR)
                         break;
                 if (wait[1].revents & POLLIN) {
-                        struct signalfd_siginfo info[16];
-                        while (read(stops, info, sizeof(info)) > 0)
-                                ;
+                        /* SIGCHLD does not queue: there is one at most. */
+                        struct signalfd_siginfo info;
+                        ssize_t n = read(stops, &info, sizeof(info));
+                        (void)n;
                 }
                 /* Even without a signal: a stop may have been reported between the last drain and the read above. */
                 tracer_drain(&tracer);

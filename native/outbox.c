@@ -23,6 +23,7 @@ int outbox_flush(struct outbox *outbox)
                 outbox->sent += (size_t)n;
         }
         outbox->used = outbox->sent = 0;
+        outbox->urgent = false;
         return 0;
 }
 
@@ -83,5 +84,7 @@ int outbox_put(struct outbox *outbox, struct nsv_record *record, const struct te
         }
         memset(to, 0, padded - size);
         outbox->used += padded;
+        if (record->kind == NSV_RECORD_REPLY || record->kind == NSV_RECORD_HELLO)
+                outbox->urgent = true;
         return 0;
 }

@@ -13,6 +13,7 @@ struct outbox {
         int peer_fd; /* hangs up when nobody wants the records any more, even if the pipe is still open */
         unsigned char *bytes;
         size_t used, sent, room;
+        bool urgent; /* somebody waits for what is in it */
 };
 
 struct text {
@@ -28,4 +29,8 @@ int outbox_flush(struct outbox *outbox);
 static inline bool outbox_pending(const struct outbox *outbox)
 {
         return outbox->sent < outbox->used;
+}
+static inline size_t outbox_size(const struct outbox *outbox)
+{
+        return outbox->used - outbox->sent;
 }
