@@ -289,44 +289,51 @@ static void resume(struct task *task, int signal)
         sys_ptrace(PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
 
-/* Tell of a birth. `caller` is stopped at its clone event, or NULL where the event never came. */
-static void emit_clone(struct tracer *tracer, struct task *caller, struct task *child)
+/* What a birth's record needs from its caller while that is stopped at its clone event; NULL where the event never came. */
+static void begin_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *ret_record)
 {
         struct nsv_record record = {.kind = NSV_RECORD_CLONE, .other = child->tid};
-        struct stat_line stat = {0};
         uint64_t flags = 0;
         int r = caller ? read_clone_flags(caller->tid, &flags, &record.stage) : -ESRCH;
         record.value = flags;
         record.error = r < 0 ? -r : 0;
-        read_stat(child->tid, &stat);
-        record.ppid = stat.ppid;
-        record.start = stat.start;
-
-        bool thread = r == 0 && (flags & CLONE_THREAD);
-        if (r < 0) {
-                long tgid = read_status_number(child->tid, "Tgid:");
-                thread = tgid > 0 && tgid != child->tid;
-                child->tgid = tgid > 0 ? (pid_t)tgid : child->tid;
-        } else
-                child->tgid = thread ? caller->tgid : child->tid;
-        /* A thread's own start time is not its process's identity. */
-        if (thread && caller)
-                record.start = caller->start;
-        child->start = record.start;
-
         if (caller) {
                 note_namespaces(tracer, caller);
                 record.pid = caller->tgid;
                 record.tid = caller->tid;
                 memcpy(record.ns, caller->ns, sizeof(record.ns));
-        } else
-                record.pid = record.tid = thread ? child->tgid : stat.ppid;
+        }
+        record.at = monotonic_ns();
+        *ret_record = record;
+}
 
-        if (r == 0 && !(flags & CLONE_NEW_ANY))
-                inherit_namespaces(caller->ns, child->ns);
-        else if (read_namespaces(child->tid, child->ns) < 0 && caller)
-                inherit_namespaces(caller->ns, child->ns);
-        memcpy(record.child_ns, child->ns, sizeof(record.child_ns));
+/* The rest comes from the child, which does not run before its first stop is resumed. */
+static void end_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *record)
+{
+        struct stat_line stat = {0};
+        read_stat(child->tid, &stat);
+        record->ppid = stat.ppid;
+        record->start = stat.start;
+
+        bool thread = record->error == 0 && (record->value & CLONE_THREAD);
+        if (record->error) {
+                long tgid = read_status_number(child->tid, "Tgid:");
+                thread = tgid > 0 && tgid != child->tid;
+                child->tgid = tgid > 0 ? (pid_t)tgid : child->tid;
+        } else
+                child->tgid = thread ? record->pid : child->tid;
+        /* A thread's own start time is not its process's identity. */
+        if (thread && caller)
+                record->start = caller->start;
+        child->start = record->start;
+        if (!caller)
+                record->pid = record->tid = thread ? child->tgid : stat.ppid;
+
+        if (record->error == 0 && !(record->value & CLONE_NEW_ANY))
+                inherit_namespaces(record->ns, child->ns);
+        else if (read_namespaces(child->tid, child->ns) < 0)
+                inherit_namespaces(record->ns, child->ns);
+        memcpy(record->child_ns, child->ns, sizeof(record->child_ns));
 
         char nspid[512];
         struct text text = {nspid, 0};
@@ -334,7 +341,7 @@ static void emit_clone(struct tracer *tracer, struct task *caller, struct task *
                 ssize_t n = read_nspid(child->tid, nspid, sizeof(nspid));
                 text.size = n > 0 ? (size_t)n : 0;
         }
-        tracer_emit(tracer, &record, &text, text.size > 0);
+        tracer_emit(tracer, record, &text, text.size > 0);
 }
 
 static void emit_exit(struct tracer *tracer, struct task *task)
@@ -350,9 +357,14 @@ static void emit_exit(struct tracer *tracer, struct task *task)
         task_remove(tracer, task);
 }
 
+/* `caller` runs on before the child is read: it need not wait for that. */
 static void claim_child(struct tracer *tracer, struct task *caller, struct task *child)
 {
-        emit_clone(tracer, caller, child);
+        struct nsv_record record;
+        begin_clone(tracer, caller, child, &record);
+        if (caller)
+                resume(caller, 0);
+        end_clone(tracer, caller, child, &record);
         child->known = true;
         bool held = tracer_unhold(tracer, child);
         if (child->exited)
@@ -364,15 +376,16 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
 static void on_cloned(struct tracer *tracer, struct task *caller)
 {
         unsigned long message = 0;
+        struct task *child = NULL;
         if (sys_ptrace(PTRACE_GETEVENTMSG, caller->tid, 0, (uintptr_t)&message) == 0 && message > 0) {
-                pid_t tid = (pid_t)message;
-                struct task *child = task_find(tracer, tid);
+                child = task_find(tracer, (pid_t)message);
                 if (!child)
-                        child = task_add(tracer, tid, 0);
-                if (child && !child->known)
-                        claim_child(tracer, caller, child);
+                        child = task_add(tracer, (pid_t)message, 0);
         }
-        resume(caller, 0);
+        if (child && !child->known)
+                claim_child(tracer, caller, child);
+        else
+                resume(caller, 0);
 }
 
 int tracer_release_held(struct tracer *tracer)
@@ -407,10 +420,9 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 }
                 task->group_stopped = false;
         }
-        if (tracer->launch.pid == task->tid)
+        bool launched = tracer->launch.pid == task->tid;
+        if (launched)
                 tracer_launch_settled(tracer, true);
-        else
-                note_namespaces(tracer, task);
 
         struct nsv_record record = {
                 .kind = NSV_RECORD_EXEC, .pid = task->tgid, .tid = task->tid, .other = former, .start = task->start};
@@ -432,6 +444,10 @@ static void on_execed(struct tracer *tracer, struct task *task)
         };
         tracer_emit(tracer, &record, texts, 3);
         resume(task, 0);
+        /* Whatever the new program does to its namespaces from now on is true as well when it is read, and it cannot end before
+         * its exit stop is resumed: so it need not wait for this. */
+        if (!launched)
+                note_namespaces(tracer, task);
 }
 
 static void on_exited(struct tracer *tracer, struct task *task, int status)
