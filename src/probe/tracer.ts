@@ -12,7 +12,14 @@ import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, RECORD, 
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
   | {readonly ok: true; readonly pid: number; readonly processes: number; readonly threads: number}
-  | {readonly ok: false; readonly pid: number; readonly errno: string; readonly during: string; readonly self: boolean; readonly missing: boolean};
+  | {
+      readonly ok: false;
+      readonly pid: number;
+      readonly errno: string;
+      readonly during: string;
+      readonly self: boolean;
+      readonly missing: boolean;
+    };
 
 export type LaunchPlan = {
   readonly argv: readonly string[];
@@ -256,8 +263,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
   pipe.on('error', () => {});
   pipe.once('close', () => {
     reap();
-    for (const resolve of waiting.values())
-      resolve({ok: false, pid: 0, errno: 'EPIPE', during: 'read', self: false, missing: false});
+    for (const resolve of waiting.values()) resolve({ok: false, pid: 0, errno: 'EPIPE', during: 'read', self: false, missing: false});
     waiting.clear();
     if (!stopping) options.onLost('nsview-helper ended; everything that it traced runs on');
   });
@@ -296,4 +302,3 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     },
   };
 }
-

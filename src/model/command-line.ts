@@ -1,0 +1,148 @@
+// Knows what nsview can be asked on its command line, and what to say when it was asked something else.
+
+import {parseArgs} from 'node:util';
+
+export type CommandLine =
+  | {readonly kind: 'watch'}
+  | {readonly kind: 'attach'; readonly pid: number}
+  | {readonly kind: 'launch'; readonly argv: readonly string[]}
+  | {readonly kind: 'snapshot'; readonly pid: number | null; readonly json: boolean}
+  | {
+      readonly kind: 'trace';
+      readonly target: {readonly pid: number} | {readonly argv: readonly string[]};
+      readonly json: boolean;
+      /** A file, `-` for stdout, null for stderr. */
+      readonly output: string | null;
+    }
+  | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
+  | {readonly kind: 'doctor'; readonly json: boolean}
+  | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'both'}
+  | {readonly kind: 'help'}
+  | {readonly kind: 'version'}
+  /** One line for stderr; exit 2. */
+  | {readonly kind: 'usage'; readonly message: string};
+
+export const HELP = `nsview: process isolation, live
+
+  nsview                       watch the whole machine from /proc; \`a\` attaches to the selected process
+  nsview -p PID                attach to a process and all that descends from it
+  nsview -- CMD [ARG…]         launch a program and follow it, with its terminal
+  nsview snapshot [-p PID] [--json]
+                               one reading, without ptrace: a text tree, or JSON
+  nsview trace [--json] [-o FILE] (-p PID | -- CMD [ARG…])
+                               no screen: events as lines on stderr, or as a tape (--json);
+                               the exit status is the program's own
+  nsview replay [--json] FILE  the live screen, from a tape
+  nsview doctor [--json]       what this kernel, these privileges and this terminal allow
+  nsview schema [snapshot|tape]
+                               JSON Schema of snapshots and tapes
+
+  -p, --pid PID      a process, by its pid
+      --json         JSON instead of text
+  -o, --output FILE  where trace writes; - is stdout
+  -h, --help         this text
+  -V, --version      the version
+
+Exit status: 2 for a wrong command line, 1 where nsview could not do what was asked, 127 and 126 where the program
+was not found or cannot be executed; else 0, and for trace the program's own (128 + n where signal n killed it).
+In the screen, \`?\` lists every key.
+`;
+
+const COMMANDS = ['snapshot', 'trace', 'replay', 'doctor', 'schema'] as const;
+
+const usage = (message: string): CommandLine => ({kind: 'usage', message: `nsview: ${message}`});
+
+/** A pid as a person writes it: 1 to 4194304 (PID_MAX_LIMIT, include/linux/threads.h). */
+function parsePid(text: string): number | null {
+  if (!/^[0-9]{1,7}$/.test(text)) return null;
+  const pid = Number(text);
+  return pid >= 1 && pid <= 4194304 ? pid : null;
+}
+
+/** Strangers' words in a message are quoted, and shown as JSON would, so that they cannot steer the terminal. */
+const quoted = (text: string): string => JSON.stringify(text).replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '?');
+
+/** `argv` without the interpreter and the script. Everything after the first `--` belongs to the program. */
+export function parseCommandLine(argv: readonly string[]): CommandLine {
+  const dashes = argv.indexOf('--');
+  const own = dashes < 0 ? argv : argv.slice(0, dashes);
+  const program = dashes < 0 ? null : argv.slice(dashes + 1);
+
+  let parsed: ReturnType<typeof parseOptions>;
+  try {
+    parsed = parseOptions(own);
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('. ')[0]?.split('\n')[0] ?? '') : '';
+    return usage(`${reason.replaceAll(/[^\x20-\x7e]/g, '?')}; nsview --help lists what there is`);
+  }
+  const {values, positionals} = parsed;
+  if (values.help) return {kind: 'help'};
+  if (values.version) return {kind: 'version'};
+
+  const [word, ...rest] = positionals;
+  const command = COMMANDS.find(name => name === word);
+  if (word !== undefined && command === undefined) {
+    const hint = parsePid(word) === null ? `to launch a program: nsview -- ${quoted(word).slice(1, -1)}` : `to attach: nsview -p ${word}`;
+    return usage(`${quoted(word)} is no command of nsview; ${hint}`);
+  }
+
+  const json = values.json === true;
+  let pid: number | null = null;
+  if (values.pid !== undefined) {
+    pid = parsePid(values.pid);
+    if (pid === null) return usage(`-p ${quoted(values.pid)}: a pid is a whole number from 1 to 4194304, such as nsview -p ${process.pid}`);
+  }
+  if (program !== null && program.length === 0) return usage('nothing follows --; say which program, such as nsview -- /bin/bash');
+  if (program !== null && pid !== null) return usage('-p PID and -- CMD exclude each other; choose one');
+  if (values.output !== undefined && command !== 'trace') return usage('-o goes with trace only: nsview trace -o FILE -- CMD');
+  if (program !== null && command !== undefined && command !== 'trace')
+    return usage(`${command} takes no program; nsview ${command} stands alone`);
+  if (pid !== null && (command === 'replay' || command === 'doctor' || command === 'schema')) return usage(`${command} takes no -p`);
+  const spare = command === 'replay' || command === 'schema' ? rest.slice(1) : rest;
+  if (spare.length > 0) {
+    const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
+    return usage(`${quoted(spare[0] ?? '')} is one word too many${hint}`);
+  }
+
+  switch (command) {
+    case undefined:
+      if (json) return usage('--json goes with snapshot, trace, replay and doctor');
+      if (program !== null) return {kind: 'launch', argv: program};
+      return pid === null ? {kind: 'watch'} : {kind: 'attach', pid};
+    case 'snapshot':
+      return {kind: 'snapshot', pid, json};
+    case 'trace':
+      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null};
+      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null};
+      return usage('trace needs a target: nsview trace -p PID, or nsview trace -- CMD');
+    case 'replay':
+      if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
+      return {kind: 'replay', file: rest[0], json};
+    case 'doctor':
+      return {kind: 'doctor', json};
+    case 'schema': {
+      const which = rest[0];
+      if (which === undefined) return {kind: 'schema', which: 'both'};
+      if (which === 'snapshot' || which === 'tape') return {kind: 'schema', which};
+      return usage(`there is no schema of ${quoted(which)}; there are snapshot and tape`);
+    }
+    default: {
+      const never: never = command;
+      return never;
+    }
+  }
+}
+
+function parseOptions(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      pid: {type: 'string', short: 'p'},
+      json: {type: 'boolean'},
+      output: {type: 'string', short: 'o'},
+      help: {type: 'boolean', short: 'h'},
+      version: {type: 'boolean', short: 'V'},
+    },
+  });
+}
