@@ -51,6 +51,9 @@ static _Noreturn void become_helper(const char *path, int command, int record)
         if (command < 0 || record < 0 || dup2(command, 3) < 0 || dup2(record, 4) < 0)
                 _exit(125);
         syscall(SYS_close_range, 5, ~0u, 0);
+        /* Node marks its own stdio close-on-exec; the program that is launched needs it. */
+        for (int fd = 0; fd <= 2; fd++)
+                fcntl(fd, F_SETFD, 0);
         for (int signal = 1; signal < NSIG; signal++) {
                 struct sigaction action = {.sa_handler = SIG_DFL};
                 if (signal != SIGKILL && signal != SIGSTOP)
