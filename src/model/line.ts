@@ -1,0 +1,60 @@
+// Knows lines of the screen as data: text by meaning, without colours, cut and padded to cells.
+
+import {cells, fit, take} from './printable.ts';
+
+/** What a piece of text means; `ns` is a namespace's name, coloured by its index. The theme says how it looks. */
+export type Tone = 'plain' | 'dim' | 'strong' | 'accent' | 'good' | 'warn' | 'bad' | 'key' | 'match' | 'chosen' | `ns${number}`;
+
+export type Piece = {readonly text: string; readonly tone: Tone};
+export type Line = readonly Piece[];
+
+export const plain = (text: string): Piece => ({text, tone: 'plain'});
+export const dim = (text: string): Piece => ({text, tone: 'dim'});
+export const strong = (text: string): Piece => ({text, tone: 'strong'});
+export const toned = (tone: Tone, text: string): Piece => ({text, tone});
+
+export const lineCells = (line: Line): number => line.reduce((sum, piece) => sum + cells(piece.text), 0);
+export const lineText = (line: Line): string => line.map(piece => piece.text).join('');
+
+const SPACES = ' '.repeat(512);
+export const spaces = (count: number): string => (count <= 0 ? '' : count <= 512 ? SPACES.slice(0, count) : ' '.repeat(count));
+
+/** At most so many cells; a cut line ends in `…`. */
+export function cutLine(line: Line, width: number): Line {
+  if (lineCells(line) <= width) return line;
+  const cut: Piece[] = [];
+  let left = width;
+  for (const piece of line) {
+    const size = cells(piece.text);
+    if (size < left) {
+      cut.push(piece);
+      left -= size;
+      continue;
+    }
+    // What follows does not fit, so this piece gives its last cell to the ellipsis.
+    cut.push({text: `${take(piece.text, left - 1)}…`, tone: piece.tone});
+    break;
+  }
+  return width > 0 ? cut : [];
+}
+
+/** Exactly so many cells. */
+export function padLine(line: Line, width: number): Line {
+  const cut = cutLine(line, width);
+  const missing = width - lineCells(cut);
+  return missing > 0 ? [...cut, plain(spaces(missing))] : cut;
+}
+
+/** Exactly so many cells: `left` gives way to `right`, down to `least` cells, before `right` is cut. */
+export function spread(left: Line, right: Line, width: number, least = 0): Line {
+  const room = Math.max(least, width - lineCells(right) - 1);
+  const start = cutLine(left, Math.min(room, width));
+  const end = cutLine(right, Math.max(0, width - lineCells(start) - 1));
+  return [...start, plain(spaces(width - lineCells(start) - lineCells(end))), ...end];
+}
+
+/** One cell of a table: cut and padded. */
+export const column = (tone: Tone, text: string, width: number): Piece => {
+  const cut = fit(text, width);
+  return {text: cut + spaces(width - cells(cut)), tone};
+};

@@ -1,0 +1,69 @@
+// Knows how namespaces get their short names: a letter for each of a type, in the order in which nsview first saw them.
+
+import {isRefusal, type NamespaceLinks} from './fact.ts';
+import {NAMESPACE_LINKS, type NamespaceType, typeOfLink} from './namespace.ts';
+
+/** 0 → a, 25 → z, 26 → aa, 701 → zz, 702 → aaa. */
+export function letters(index: number): string {
+  let name = '';
+  for (let rest = index + 1; rest > 0; rest = Math.floor((rest - 1) / 26)) name = String.fromCharCode(97 + ((rest - 1) % 26)) + name;
+  return name;
+}
+
+/** A namespace that was seen. `index` 0 is nsview's own of that type, whether its inode could be read or not. */
+export type Namespace = {
+  readonly type: NamespaceType;
+  readonly inode: string;
+  readonly index: number;
+  /** Such as `mnt:b`. */
+  readonly name: string;
+  /** Living processes that are in it. */
+  processes: number;
+  /** Links besides those: threads that left their process, and where children will be born. */
+  others: number;
+};
+
+/** The namespaces by inode, and the next index of each type. */
+export type Namespaces = {readonly byInode: Map<string, Namespace>; readonly next: Map<NamespaceType, number>};
+
+function add(namespaces: Namespaces, type: NamespaceType, inode: string, index: number): Namespace {
+  const namespace: Namespace = {type, inode, index, name: `${type}:${letters(index)}`, processes: 0, others: 0};
+  namespaces.byInode.set(inode, namespace);
+  return namespace;
+}
+
+/** nsview's own namespaces are `a`, always. */
+export function createNamespaces(own: NamespaceLinks): Namespaces {
+  const namespaces: Namespaces = {byInode: new Map(), next: new Map()};
+  for (const link of NAMESPACE_LINKS) {
+    if (link !== typeOfLink(link)) continue;
+    const inode = own[link];
+    if (inode !== undefined && !isRefusal(inode)) add(namespaces, link, inode, 0);
+  }
+  return namespaces;
+}
+
+/** The namespace behind an inode; `isNew` when it gets its name by this very look. */
+export function nameNamespace(
+  namespaces: Namespaces,
+  type: NamespaceType,
+  inode: string,
+  certainlyNew = false,
+): {namespace: Namespace; isNew: boolean} {
+  const known = namespaces.byInode.get(inode);
+  if (known !== undefined && !isSuccessor(known, type, certainlyNew)) return {namespace: known, isNew: false};
+  const index = namespaces.next.get(type) ?? 1;
+  namespaces.next.set(type, index + 1);
+  return {namespace: add(namespaces, type, inode, index), isNew: true};
+}
+
+/**
+ * The kernel hands out the lowest free inode number (proc_alloc_inum, fs/proc/generic.c), so that a namespace made after another died
+ * often has its number. It is another one where its type differs, where a clone is known to have made it, or where nothing was left in
+ * the former. Only network namespaces are commonly kept without processes (ip-netns(8)): those keep their name when entered again.
+ */
+function isSuccessor(known: Namespace, type: NamespaceType, certainlyNew: boolean): boolean {
+  if (known.type !== type) return true;
+  if (known.index === 0 || known.processes + known.others > 0) return false;
+  return certainlyNew || type !== 'net';
+}
