@@ -1,6 +1,6 @@
 // Knows lines of the screen as data: text by meaning, without colours, cut and padded to cells.
 
-import {cells, fit, take} from './printable.ts';
+import {cells, fitCells, take} from './printable.ts';
 
 /** What a piece of text means; `ns` is a namespace's name, coloured by its index. The theme says how it looks. */
 export type Tone = 'plain' | 'dim' | 'strong' | 'accent' | 'good' | 'warn' | 'bad' | 'key' | 'match' | 'chosen' | `ns${number}`;
@@ -55,6 +55,6 @@ export function spread(left: Line, right: Line, width: number, least = 0): Line 
 
 /** One cell of a table: cut and padded. */
 export const column = (tone: Tone, text: string, width: number): Piece => {
-  const cut = fit(text, width);
+  const cut = fitCells(text, width);
   return {text: cut + spaces(width - cells(cut)), tone};
 };

@@ -10,7 +10,7 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_
 
 const SHORT: {readonly [character: string]: string} = {'\n': '\\n', '\t': '\\t', '\r': '\\r'};
 
-function escape(character: string): string {
+function spellOut(character: string): string {
   const short = SHORT[character];
   if (short !== undefined) return short;
   const code = character.codePointAt(0) ?? 0;
@@ -20,7 +20,7 @@ function escape(character: string): string {
 
 /** The same text, but nothing in it can steer a terminal, reorder a line or hide. A backslash stays itself. */
 export function printable(text: string): string {
-  return PLAIN.test(text) ? text : text.replaceAll(UNSAFE, escape);
+  return PLAIN.test(text) ? text : text.replaceAll(UNSAFE, spellOut);
 }
 
 /** How many cells printable text takes. */
@@ -45,7 +45,7 @@ export function take(text: string, width: number): string {
 }
 
 /** Printable text in at most so many cells; what is missing is told by `…`. */
-export function fit(text: string, width: number): string {
+export function fitCells(text: string, width: number): string {
   if (width <= 0) return '';
   if (cells(text) <= width) return text;
   return `${take(text, width - 1)}…`;

@@ -1,0 +1,236 @@
+// Knows the events that are worth a person's attention, in order, and what each of them says.
+
+import type {Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
+import {isRefusal} from './fact.ts';
+import {dim, type Line, type Piece, plain, strong, toned} from './line.ts';
+import type {Namespace} from './names.ts';
+import type {NamespaceLink} from './namespace.ts';
+import {printable} from './printable.ts';
+
+/** From one namespace to another; null where it is not known. */
+export type Move = {
+  readonly link: NamespaceLink;
+  readonly from: Namespace | null;
+  readonly to: Namespace | null;
+  /** The namespace was never seen before. */
+  readonly isNew: boolean;
+  readonly refusal: Refusal | null;
+};
+
+export type What =
+  | {
+      readonly kind: 'clone';
+      readonly tid: number;
+      readonly child: number;
+      readonly childId: string;
+      readonly flags: Seen<readonly string[]>;
+      readonly ppid: number;
+      readonly moves: readonly Move[];
+    }
+  | {readonly kind: 'moves'; readonly tid: number; readonly moves: readonly Move[]}
+  | {readonly kind: 'appeared'; readonly moves: readonly Move[]}
+  | {
+      readonly kind: 'exec';
+      readonly former: string;
+      readonly path: Seen<string>;
+      readonly argv: Seen<readonly string[]>;
+      readonly formerTid?: number;
+    }
+  | {
+      readonly kind: 'end';
+      readonly end: {readonly code?: number; readonly signal?: string; readonly core?: true};
+      readonly emptied: readonly Namespace[];
+    }
+  | {readonly kind: 'stop'; readonly signal: string}
+  | {readonly kind: 'continue'}
+  | {readonly kind: 'tracer'; readonly fact: TracerFact}
+  | {readonly kind: 'refused'; readonly fact: RefusedFact};
+
+/** `process` is the id of the one that did it; `comm` is its name as it was then. */
+export type TimelineEvent = {
+  readonly seq: number;
+  readonly at: number;
+  readonly process: string | null;
+  readonly pid: number;
+  readonly comm: string;
+  readonly what: What;
+  /** Isolation was touched, or how it is observed. */
+  readonly isolation: boolean;
+};
+
+/** Two rings, so that a storm of short lives does not push out what changed isolation. */
+export type Timeline = {count: number; readonly all: TimelineEvent[]; readonly isolation: TimelineEvent[]};
+
+const KEPT = 20_000;
+
+export const createTimeline = (): Timeline => ({count: 0, all: [], isolation: []});
+
+function keep(ring: TimelineEvent[], event: TimelineEvent): void {
+  ring.push(event);
+  if (ring.length >= KEPT * 2) ring.splice(0, ring.length - KEPT);
+}
+
+export function recordEvent(timeline: Timeline, event: Omit<TimelineEvent, 'seq' | 'isolation'>): void {
+  const isolation = touchesIsolation(event.what);
+  const full = {...event, seq: timeline.count++, isolation};
+  keep(timeline.all, full);
+  if (isolation) keep(timeline.isolation, full);
+}
+
+function touchesIsolation(what: What): boolean {
+  switch (what.kind) {
+    case 'clone':
+      return what.moves.length > 0 || (!isRefusal(what.flags) && what.flags.some(flag => flag.startsWith('CLONE_NEW')));
+    case 'appeared':
+      return what.moves.length > 0;
+    case 'end':
+      return what.emptied.length > 0;
+    case 'moves':
+    case 'tracer':
+    case 'refused':
+      return true;
+    case 'exec':
+    case 'stop':
+    case 'continue':
+      return false;
+    default:
+      return what satisfies never;
+  }
+}
+
+/** What was done, and what it changed. */
+export type Said = {readonly did: Line; readonly changed: Line};
+
+/** Flags of clone(2) that say something about isolation or lineage; the rest is how libc makes processes and threads. */
+const TELLING = /^CLONE_(NEW|PARENT$|INTO_CGROUP|UNTRACED)/;
+
+export function cloneCall(flags: Seen<readonly string[]>): string {
+  if (isRefusal(flags)) return `clone(${flags.errno})`;
+  const telling = flags.filter(flag => TELLING.test(flag));
+  if (telling.length > 0) return `clone(${telling.join('|')})`;
+  return flags.includes('CLONE_VFORK') ? 'vfork()' : 'fork()';
+}
+
+export const namespacePiece = (namespace: Namespace | null): Piece =>
+  namespace === null ? dim('?') : toned(`ns${namespace.index}`, namespace.name);
+
+function movePieces(moves: readonly Move[]): Line {
+  const pieces: Piece[] = [];
+  for (const move of moves) {
+    if (pieces.length > 0) pieces.push(plain('  '));
+    if (move.link.endsWith('_for_children')) pieces.push(dim('children '));
+    if (move.from !== null) pieces.push(namespacePiece(move.from), plain(' '));
+    pieces.push(plain('→ '), move.refusal === null ? namespacePiece(move.to) : toned('bad', move.refusal.errno));
+  }
+  return pieces;
+}
+
+function moveVerb(moves: readonly Move[]): Line {
+  const words = (some: readonly Move[]) => [...new Set(some.map(move => move.link.replace('_for_children', ' for children')))].join(', ');
+  // A clone moves both pid and pid_for_children; one word is enough.
+  const own = moves.filter(
+    move => !(move.link.endsWith('_for_children') && moves.some(other => `${other.link}_for_children` === move.link)),
+  );
+  const fresh = own.filter(move => move.isNew);
+  const joined = own.filter(move => !move.isNew);
+  const parts: Piece[] = [];
+  if (fresh.length > 0) parts.push(strong(`new ${words(fresh)}`));
+  if (joined.length > 0) parts.push(plain(parts.length > 0 ? '; ' : ''), strong(`enters ${words(joined)}`));
+  return parts;
+}
+
+/** Where a clone moved both pid and pid_for_children to the same place, the second goes without saying. */
+const telling = (moves: readonly Move[]): readonly Move[] =>
+  moves.filter(move => {
+    if (!move.link.endsWith('_for_children')) return true;
+    const own = moves.find(other => `${other.link}_for_children` === move.link);
+    return own === undefined || own.to !== move.to;
+  });
+
+export function endText(end: {readonly code?: number; readonly signal?: string; readonly core?: true}): string {
+  if (end.code !== undefined) return `exited ${end.code}`;
+  if (end.signal !== undefined) return `killed by ${printable(end.signal)}${end.core ? ', core dumped' : ''}`;
+  return 'gone';
+}
+
+export const argvText = (argv: Seen<readonly string[]>): string => (isRefusal(argv) ? argv.errno : argv.map(quoteArgument).join(' '));
+
+/** As a shell would need it, so that two arguments never look like one. */
+export function quoteArgument(argument: string): string {
+  const shown = printable(argument);
+  return /^[\w@%+=:,./~^-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
+export function sayEvent(what: What): Said {
+  switch (what.kind) {
+    case 'clone': {
+      const call = plain(`${cloneCall(what.flags)} → `);
+      const child = strong(String(what.child));
+      return {did: [call, child], changed: movePieces(telling(what.moves))};
+    }
+    case 'moves':
+      return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
+    case 'appeared':
+      return {did: [plain('appeared')], changed: movePieces(what.moves)};
+    case 'exec': {
+      const by = what.formerTid === undefined ? '' : ` by thread ${what.formerTid}`;
+      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: isRefusal(what.path) ? [] : [dim(printable(what.path))]};
+    }
+    case 'end': {
+      const gone: Piece[] = [];
+      for (const namespace of what.emptied) gone.push(plain(gone.length > 0 ? ' ' : 'left empty: '), namespacePiece(namespace));
+      return {did: [what.end.signal === undefined ? plain(endText(what.end)) : toned('bad', endText(what.end))], changed: gone};
+    }
+    case 'stop':
+      return {did: [toned('warn', `stopped by ${printable(what.signal)}`)], changed: []};
+    case 'continue':
+      return {did: [plain('continued')], changed: []};
+    case 'tracer': {
+      const {fact} = what;
+      const mode = fact.mode === 'ptrace' ? `tracing ${fact.processes} processes` : 'watching /proc';
+      return {did: [strong(mode)], changed: fact.because === undefined ? [] : [plain(printable(fact.because))]};
+    }
+    case 'refused': {
+      const {fact} = what;
+      return {
+        did: [toned('bad', `${printable(fact.during)} of ${fact.pid}: ${printable(fact.errno)}`)],
+        changed: [plain(`${printable(fact.rule)} ${printable(fact.remedy)}`)],
+      };
+    }
+    default:
+      return what satisfies never;
+  }
+}
+
+/** HH:MM:SS.mmm of a moment, `offset` minutes east of UTC. */
+export function clockText(milliseconds: number, offset: number): string {
+  return new Date(milliseconds + offset * 60_000).toISOString().slice(11, 23);
+}
+
+/** CLOCK_REALTIME in milliseconds at a moment of CLOCK_MONOTONIC. */
+export function realTime(header: {readonly at: string; readonly realtime: string}, at: number): number {
+  return Number(BigInt(header.realtime) - BigInt(header.at)) / 1e6 + at / 1e6;
+}
+
+/** An event as one line, in columns: when, who, what, and what moved. */
+export function eventLine(
+  event: TimelineEvent,
+  header: {readonly at: string; readonly realtime: string},
+  offset: number,
+  widths: {who: number; did: number},
+): Line {
+  const said = sayEvent(event.what);
+  const who = event.process === null ? '' : `${printable(event.comm) || '?'} ${event.pid}`;
+  const tid =
+    (event.what.kind === 'moves' || event.what.kind === 'clone') && event.what.tid !== event.pid ? ` thread ${event.what.tid}` : '';
+  const did = said.did.reduce((sum, piece) => sum + piece.text.length, 0);
+  return [
+    dim(clockText(realTime(header, event.at), offset)),
+    plain('  '),
+    plain(`${who}${tid}`.padEnd(widths.who)),
+    plain('  '),
+    ...said.did,
+    plain(said.changed.length > 0 ? ' '.repeat(Math.max(2, widths.did + 2 - did)) : ''),
+    ...said.changed,
+  ];
+}
