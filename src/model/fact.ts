@@ -133,10 +133,21 @@ export type ExitFact = At & {
 };
 
 /** A thread that is not the last of its process ended. */
-export type ThreadExitFact = At & {readonly kind: 'thread-exit'; readonly pid: number; readonly tid: number; readonly code?: number; readonly signal?: string};
+export type ThreadExitFact = At & {
+  readonly kind: 'thread-exit';
+  readonly pid: number;
+  readonly tid: number;
+  readonly code?: number;
+  readonly signal?: string;
+};
 
 /** A task is in other namespaces than it was known to be. */
-export type NamespacesFact = At & {readonly kind: 'namespaces'; readonly pid: number; readonly tid: number; readonly changed: NamespaceChanges};
+export type NamespacesFact = At & {
+  readonly kind: 'namespaces';
+  readonly pid: number;
+  readonly tid: number;
+  readonly changed: NamespaceChanges;
+};
 
 /** A process stopped by a signal (job control), or continued. */
 export type StopFact = At & {readonly kind: 'stop'; readonly pid: number; readonly signal: string};
@@ -162,7 +173,12 @@ export type ChangeFact = At & {
 export type GoneFact = At & {readonly kind: 'gone'; readonly pid: number};
 
 /** The whole of a mount namespace's mounts, as `pid`, a member whose root is the namespace's root where there is one, sees it. */
-export type MountsFact = At & {readonly kind: 'mounts'; readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>};
+export type MountsFact = At & {
+  readonly kind: 'mounts';
+  readonly inode: string;
+  readonly pid: number;
+  readonly mounts: Seen<readonly Mount[]>;
+};
 
 /** The members of one cgroup. `mountPoint` is where nsview reads the hierarchy. */
 export type CgroupFact = At & {

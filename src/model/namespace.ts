@@ -17,14 +17,44 @@ export type NamespaceKind = {
 };
 
 export const NAMESPACES = [
-  {type: 'user', link: 'user', flag: 'CLONE_NEWUSER', value: 0x10000000, nests: true, isolates: 'user and group ids, capabilities, keyrings'},
+  {
+    type: 'user',
+    link: 'user',
+    flag: 'CLONE_NEWUSER',
+    value: 0x10000000,
+    nests: true,
+    isolates: 'user and group ids, capabilities, keyrings',
+  },
   {type: 'mnt', link: 'mnt', flag: 'CLONE_NEWNS', value: 0x00020000, nests: false, isolates: 'the mount table'},
-  {type: 'pid', link: 'pid', childrenLink: 'pid_for_children', flag: 'CLONE_NEWPID', value: 0x20000000, nests: true, isolates: 'process ids'},
-  {type: 'net', link: 'net', flag: 'CLONE_NEWNET', value: 0x40000000, nests: false, isolates: 'network devices, addresses, routes, ports, abstract sockets'},
+  {
+    type: 'pid',
+    link: 'pid',
+    childrenLink: 'pid_for_children',
+    flag: 'CLONE_NEWPID',
+    value: 0x20000000,
+    nests: true,
+    isolates: 'process ids',
+  },
+  {
+    type: 'net',
+    link: 'net',
+    flag: 'CLONE_NEWNET',
+    value: 0x40000000,
+    nests: false,
+    isolates: 'network devices, addresses, routes, ports, abstract sockets',
+  },
   {type: 'uts', link: 'uts', flag: 'CLONE_NEWUTS', value: 0x04000000, nests: false, isolates: 'host name and domain name'},
   {type: 'ipc', link: 'ipc', flag: 'CLONE_NEWIPC', value: 0x08000000, nests: false, isolates: 'System V IPC and POSIX message queues'},
   {type: 'cgroup', link: 'cgroup', flag: 'CLONE_NEWCGROUP', value: 0x02000000, nests: false, isolates: 'the root of the cgroup view'},
-  {type: 'time', link: 'time', childrenLink: 'time_for_children', flag: 'CLONE_NEWTIME', value: 0x00000080, nests: false, isolates: 'the monotonic and boot-time clocks'},
+  {
+    type: 'time',
+    link: 'time',
+    childrenLink: 'time_for_children',
+    flag: 'CLONE_NEWTIME',
+    value: 0x00000080,
+    nests: false,
+    isolates: 'the monotonic and boot-time clocks',
+  },
 ] as const satisfies readonly NamespaceKind[];
 
 export type NamespaceType = (typeof NAMESPACES)[number]['type'];

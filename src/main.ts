@@ -1,0 +1,473 @@
+// Knows how everything is wired: what was asked for on the command line, and which parts do it.
+
+import {closeSync, fstatSync, openSync, writeSync} from 'node:fs';
+import {constants} from 'node:os';
+import {ReadStream} from 'node:tty';
+import {type CommandLine, HELP, parseCommandLine} from './model/command-line.ts';
+import {type Fact, isRefusal, type TapeHeader} from './model/fact.ts';
+import {printable} from './model/printable.ts';
+import type {LaunchPlan, TracerAnswer} from './probe/tracer.ts';
+
+declare const NSVIEW_VERSION: string;
+
+const STDOUT = 1;
+const STDERR = 2;
+
+const now = (): string => String(process.hrtime.bigint());
+/** Minutes that the local clock is ahead of UTC. */
+const utcOffset = (): number => -new Date().getTimezoneOffset();
+
+/** All of it, whatever the fd: a pipe that Node or its caller made non-blocking is waited for. False when nobody reads any more. */
+function write(fd: number, text: string): boolean {
+  const bytes = Buffer.from(text);
+  for (let sent = 0; sent < bytes.length; ) {
+    try {
+      sent += writeSync(fd, bytes, sent);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : '';
+      if (code !== 'EAGAIN') return false;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+  return true;
+}
+
+/** One line on stderr, harmless to the terminal. */
+function complain(message: string): void {
+  write(STDERR, `${message.startsWith('nsview: ') ? '' : 'nsview: '}${printable(message)}\n`);
+}
+
+/** What the launcher kept of what Node changes at its start, and the environment without it. */
+function inheritance(): {readonly environment: string[]; readonly softNofile: bigint; readonly ignoredSignals: bigint} {
+  const {NSVIEW_SOFT_NOFILE, NSVIEW_SIGIGN, ...rest} = process.env;
+  const environment: string[] = [];
+  for (const [name, value] of Object.entries(rest)) if (value !== undefined) environment.push(`${name}=${value}`);
+  return {
+    environment,
+    softNofile: /^[0-9]{1,18}$/.test(NSVIEW_SOFT_NOFILE ?? '') ? BigInt(NSVIEW_SOFT_NOFILE ?? 0) : 0n,
+    ignoredSignals: /^[0-9a-f]{1,16}$/.test(NSVIEW_SIGIGN ?? '') ? BigInt(`0x${NSVIEW_SIGIGN}`) : 0n,
+  };
+}
+
+async function tapeHeader(target: TapeHeader['target']): Promise<TapeHeader> {
+  const {readHost} = await import('./probe/host.ts');
+  return {
+    format: 'nsview/tape',
+    version: 1,
+    nsview: NSVIEW_VERSION,
+    at: now(),
+    realtime: String(BigInt(Date.now()) * 1_000_000n),
+    host: readHost(),
+    target,
+  };
+}
+
+/** 127 and 126 as a shell has them (execve(2) in POSIX.1, 2.8.2), 1 for what nsview itself could not do. */
+function launchFailure(argv: readonly string[], answer: TracerAnswer & {ok: false}): number {
+  const program = argv[0] ?? '';
+  if (answer.during !== 'execve') {
+    complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}`);
+    return 1;
+  }
+  const missing = answer.errno === 'ENOENT' || answer.errno === 'ENOTDIR';
+  const what = program.includes('/') ? 'no such file' : 'not found in PATH';
+  complain(`${program}: ${missing ? what : `cannot be executed: execve: ${answer.errno}`}`);
+  return missing ? 127 : 126;
+}
+
+/** What was tried, which rule refused, and what to do. */
+async function attachFailure(pid: number, answer: TracerAnswer & {ok: false}): Promise<string> {
+  if (answer.missing) return `no process has pid ${pid}; nsview alone lists those that there are`;
+  if (answer.self) return `pid ${pid} is nsview itself, which cannot stop to be looked at`;
+  const {explainRefusal} = await import('./probe/ptrace-evidence.ts');
+  const {rule, remedy} = explainRefusal(pid, answer.errno);
+  return `cannot attach to ${pid}: ${answer.during}: ${answer.errno}: ${rule}; ${remedy}`;
+}
+
+async function openOrComplain(options: Parameters<typeof import('./probe/session.ts')['openSession']>[0]) {
+  const {openSession} = await import('./probe/session.ts');
+  const session = openSession(options);
+  if (!isRefusal(session)) return session;
+  complain(`cannot start its helper: ${session.during}: ${session.errno}`);
+  return undefined;
+}
+
+/* ---- trace ---- */
+
+type TraceCommand = CommandLine & {kind: 'trace'};
+
+/** Events as lines, or facts as a tape. Returns the exit status: the program's own for a launch. */
+async function trace(command: TraceCommand): Promise<number> {
+  const {target} = command;
+  const header = await tapeHeader('pid' in target ? {pid: target.pid} : {command: target.argv});
+
+  let fd = command.output === '-' ? STDOUT : STDERR;
+  if (command.output !== null && command.output !== '-') {
+    try {
+      fd = openSync(command.output, 'w', 0o644);
+    } catch (error) {
+      complain(`cannot write ${command.output}: ${error instanceof Error ? error.message : error}`);
+      return 1;
+    }
+  }
+
+  let line: (fact: Fact) => string;
+  if (command.json) line = fact => `${JSON.stringify(fact)}\n`;
+  else {
+    const {createWorld, observe} = await import('./model/world.ts');
+    const {timelineLine} = await import('./out/timeline-text.ts');
+    const world = createWorld(header);
+    const offset = utcOffset();
+    line = fact =>
+      observe(world, fact)
+        .map(event => `${timelineLine(event, world, offset)}\n`)
+        .join('');
+  }
+
+  let root = 0;
+  let status = 0;
+  let rootEnded = false;
+  let readers = true;
+  let finish: () => void = () => {};
+  const finished = new Promise<void>(resolve => {
+    finish = resolve;
+  });
+  const put = (text: string) => {
+    if (text === '' || !readers) return;
+    readers = write(fd, text);
+    // Nobody reads: as with SIGPIPE, there is nothing left to do. What is traced runs on.
+    if (!readers) finish();
+  };
+  const early: Fact[] = [];
+  const emit = (facts: readonly Fact[]) => {
+    let text = '';
+    for (const fact of facts) {
+      if (root === 0) early.push(fact);
+      if (fact.kind === 'exit' && fact.pid === root && !rootEnded) {
+        rootEnded = true;
+        status = fact.code ?? 128 + (constants.signals[fact.signal as keyof typeof constants.signals] ?? 0);
+      }
+      text += line(fact);
+    }
+    put(text);
+  };
+
+  if (command.json) put(`${JSON.stringify(header)}\n`);
+  const session = await openOrComplain({emit, onEmpty: () => finish(), onLost: () => finish()});
+  if (session === undefined) return 1;
+
+  const launched = 'argv' in target;
+  let asked: NodeJS.Signals | undefined;
+  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      // Ctrl-C and Ctrl-\ reach the whole foreground group: they are the program's. The others are passed on to it once.
+      if (launched && !rootEnded && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
+      if (launched && !rootEnded && asked === undefined && root > 0) {
+        asked = signal;
+        process.kill(root, signal);
+        return;
+      }
+      asked = signal;
+      finish();
+    });
+
+  const answer = launched
+    ? await session.launch({argv: target.argv, terminal: -1, ...inheritance()} satisfies LaunchPlan)
+    : await session.attach(target.pid);
+  if (!answer.ok) {
+    await session.stop();
+    if (launched) return launchFailure(target.argv, answer);
+    complain(await attachFailure(target.pid, answer));
+    return 1;
+  }
+  root = answer.pid;
+  for (const fact of early)
+    if (fact.kind === 'exit' && fact.pid === root) {
+      rootEnded = true;
+      status = fact.code ?? 128 + (constants.signals[fact.signal as keyof typeof constants.signals] ?? 0);
+    }
+  if (session.pids().size === 0) finish();
+
+  await finished;
+  await session.stop();
+  if (fd > STDERR) closeSync(fd);
+  if (launched && rootEnded) return status;
+  return asked === undefined || asked === 'SIGINT' ? 0 : 128 + constants.signals[asked];
+}
+
+/* ---- The screen ---- */
+
+type ScreenTarget =
+  | {readonly kind: 'watch'}
+  | {readonly kind: 'attach'; readonly pid: number}
+  | {readonly kind: 'launch'; readonly argv: readonly string[]};
+
+/** Keys come from the terminal even where stdin is something else (nsview replay - < tape). */
+function keyboard(): ReadStream {
+  return process.stdin.isTTY ? process.stdin : new ReadStream(openSync('/dev/tty', 'r'));
+}
+
+async function screen(target: ScreenTarget): Promise<number> {
+  const [{createState, reduce}, {createStore}, {runScreen}, {restoreTerminal}, {openSession}, {startWatch}, {watchDetails}] =
+    await Promise.all([
+      import('./model/state.ts'),
+      import('./store.ts'),
+      import('./ui/screen.tsx'),
+      import('./ui/modes.ts'),
+      import('./probe/session.ts'),
+      import('./probe/watch.ts'),
+      import('./probe/details.ts'),
+    ]);
+  const header = await tapeHeader(
+    target.kind === 'attach' ? {pid: target.pid} : target.kind === 'launch' ? {command: target.argv} : {machine: true},
+  );
+  const mode = target.kind === 'watch' ? 'machine' : target.kind;
+  const store = createStore(createState({header, mode, utcOffset: utcOffset()}), reduce);
+  const emit = (facts: readonly Fact[]) => store.dispatch({kind: 'facts', facts});
+
+  // One helper for the whole run: even where nothing is traced it gives the terminal back if nsview is killed.
+  let watch: ReturnType<typeof startWatch> | undefined;
+  const watchInstead = (scope: number | null) => {
+    watch?.[Symbol.dispose]();
+    watch = startWatch(scope === null ? {machine: true, emit} : {tree: scope, emit});
+  };
+  const open = () => openSession({emit, onLost: () => watchInstead(target.kind === 'attach' ? target.pid : null)});
+  let session = open();
+  if (isRefusal(session)) {
+    complain(`cannot start its helper: ${session.during}: ${session.errno}`);
+    return 1;
+  }
+  let status = 0;
+
+  let pty: import('./probe/pty.ts').Pty | undefined;
+  if (target.kind === 'launch') {
+    const [{openPty}, {loadNative}] = await Promise.all([import('./probe/pty.ts'), import('./probe/native.ts')]);
+    const opened = openPty(loadNative(), target.argv[0] ?? '', 24, 80);
+    if (isRefusal(opened)) {
+      complain(`cannot open a terminal for the program: ${opened.during}: ${opened.errno}`);
+      await session.stop();
+      return 1;
+    }
+    pty = opened;
+  }
+  if (target.kind === 'attach') {
+    const answer = await session.attach(target.pid);
+    if (!answer.ok) {
+      const why = await attachFailure(target.pid, answer);
+      if (answer.missing || answer.self) {
+        complain(why);
+        await session.stop();
+        return 1;
+      }
+      watchInstead(target.pid);
+      emit([{kind: 'tracer', at: now(), mode: 'proc', scope: target.pid, sees: [], processes: 0, threads: 0, because: why}]);
+      store.dispatch({kind: 'note', text: why, bad: true});
+    }
+  }
+  if (target.kind === 'watch') watchInstead(null);
+
+  const details = watchDetails({emit});
+  const attach = async (pid: number) => {
+    if (isRefusal(session)) return;
+    const answer = await session.attach(pid);
+    if (answer.ok) {
+      watch?.[Symbol.dispose]();
+      watch = undefined;
+      store.dispatch({kind: 'mode', mode: 'attach'});
+    } else store.dispatch({kind: 'note', text: await attachFailure(pid, answer), bad: true});
+  };
+  const detach = async () => {
+    if (isRefusal(session)) return;
+    await session.stop();
+    session = open();
+    if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+    watchInstead(null);
+    emit([{kind: 'tracer', at: now(), mode: 'proc', scope: null, sees: [], processes: 0, threads: 0, because: 'detached'}]);
+    store.dispatch({kind: 'mode', mode: 'machine'});
+  };
+
+  session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+  const shown = runScreen({
+    store,
+    stdin: keyboard(),
+    ...(pty === undefined ? {} : {terminal: pty.port}),
+    perform: intent => {
+      switch (intent.kind) {
+        case 'attach':
+          void attach(intent.pid);
+          break;
+        case 'detach':
+          void detach();
+          break;
+        case 'look':
+          watch?.look(intent.pid);
+          if (!isRefusal(session)) session.look(intent.pid);
+          break;
+        case 'show-details':
+          details.show(intent);
+          break;
+        default: {
+          const never: never = intent;
+          return never;
+        }
+      }
+    },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      status = 128 + constants.signals[signal];
+      shown.close();
+    });
+  let crash: unknown;
+  process.on('uncaughtException', error => {
+    crash ??= error;
+    shown.close();
+  });
+
+  let failed: number | undefined;
+  if (target.kind === 'launch' && pty !== undefined) {
+    const {environment, ...rest} = inheritance();
+    // The pane is this terminal, whatever the one around it is.
+    const inner = environment.filter(entry => !/^(TERM|COLORTERM|LINES|COLUMNS|TERM_PROGRAM)=/.test(entry));
+    const answer = await session.launch({
+      argv: target.argv,
+      terminal: pty.slave,
+      environment: [...inner, 'TERM=xterm-256color', 'COLORTERM=truecolor'],
+      ...rest,
+    });
+    pty.closeSlave();
+    if (!answer.ok) {
+      shown.close();
+      await shown.done;
+      failed = launchFailure(target.argv, answer);
+    }
+  }
+
+  await shown.done;
+  details[Symbol.dispose]();
+  watch?.[Symbol.dispose]();
+  pty?.close();
+  if (!isRefusal(session)) await session.stop();
+  if (crash !== undefined) {
+    complain(`nsview failed, and what it followed runs on: ${crash instanceof Error ? (crash.stack ?? crash.message) : String(crash)}`);
+    return 1;
+  }
+  return failed ?? status;
+}
+
+async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> {
+  const {readTape} = await import('./probe/tape-reader.ts');
+  const tape = await readTape(command.file);
+  if (tape.header === null) {
+    complain(tape.problem ?? `${command.file} is no tape`);
+    return 1;
+  }
+  if (tape.problem !== null) complain(tape.problem);
+  const {header, facts} = tape;
+  if (command.json || !process.stdout.isTTY) {
+    if (command.json) {
+      write(STDOUT, `${[header, ...facts].map(entry => JSON.stringify(entry)).join('\n')}\n`);
+      return tape.problem === null ? 0 : 1;
+    }
+    const {createWorld, observe} = await import('./model/world.ts');
+    const {timelineLine} = await import('./out/timeline-text.ts');
+    const world = createWorld(header);
+    for (const fact of facts)
+      for (const event of observe(world, fact)) if (!write(STDOUT, `${timelineLine(event, world, utcOffset())}\n`)) return 0;
+    return tape.problem === null ? 0 : 1;
+  }
+  const [{createState, reduce}, {createStore}, {runScreen}, {restoreTerminal}] = await Promise.all([
+    import('./model/state.ts'),
+    import('./store.ts'),
+    import('./ui/screen.tsx'),
+    import('./ui/modes.ts'),
+  ]);
+  const store = createStore(createState({header, mode: 'replay', utcOffset: utcOffset(), tape: facts}), reduce);
+  if (tape.problem !== null) store.dispatch({kind: 'note', text: tape.problem, bad: true});
+  const {openSession} = await import('./probe/session.ts');
+  const session = openSession({emit: () => {}});
+  if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+  const shown = runScreen({store, stdin: keyboard(), perform: () => {}});
+  let status = 0;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      status = 128 + constants.signals[signal];
+      shown.close();
+    });
+  await shown.done;
+  if (!isRefusal(session)) await session.stop();
+  return status;
+}
+
+async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<number> {
+  const {readSnapshot} = await import('./probe/snapshot.ts');
+  const taken = readSnapshot({version: NSVIEW_VERSION, ...(command.pid === null ? {} : {root: command.pid})});
+  if (command.pid !== null && !taken.processes.some(process => process.pid === command.pid)) {
+    complain(`no process has pid ${command.pid}; nsview snapshot lists those that there are`);
+    return 1;
+  }
+  if (command.json) {
+    write(STDOUT, `${JSON.stringify(taken)}\n`);
+    return 0;
+  }
+  const {snapshotText} = await import('./out/snapshot-text.ts');
+  const color = process.stdout.isTTY && !process.env.NO_COLOR;
+  write(STDOUT, snapshotText(taken, {columns: process.stdout.columns ?? 0, color}));
+  return 0;
+}
+
+/* ---- All of it ---- */
+
+async function run(command: CommandLine): Promise<number> {
+  switch (command.kind) {
+    case 'usage':
+      complain(command.message);
+      return 2;
+    case 'help':
+      write(STDOUT, HELP);
+      return 0;
+    case 'version':
+      write(STDOUT, `nsview ${NSVIEW_VERSION}\n`);
+      return 0;
+    case 'watch':
+      return isTerminal() ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
+    case 'attach':
+      return isTerminal() ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null});
+    case 'launch':
+      return isTerminal() ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null});
+    case 'snapshot':
+      return snapshot(command);
+    case 'trace':
+      return trace(command);
+    case 'replay':
+      return replay(command);
+    case 'doctor': {
+      const [{diagnose}, {doctorText}] = await Promise.all([import('./probe/doctor.ts'), import('./out/doctor-text.ts')]);
+      const findings = await diagnose();
+      write(STDOUT, command.json ? `${JSON.stringify(findings)}\n` : doctorText(findings));
+      return 0;
+    }
+    case 'schema': {
+      const {jsonSchemas} = await import('./probe/schemas.ts');
+      const schemas = jsonSchemas();
+      write(STDOUT, `${JSON.stringify(command.which === 'both' ? schemas : schemas[command.which], null, 2)}\n`);
+      return 0;
+    }
+    default: {
+      const never: never = command;
+      return never;
+    }
+  }
+}
+
+/** By isatty alone: asking process.stdout would make a pipe non-blocking, for the launched program as well. */
+function isTerminal(): boolean {
+  return fstatSync(STDOUT).isCharacterDevice() && process.stdout.isTTY;
+}
+
+try {
+  process.exit(await run(parseCommandLine(process.argv.slice(2))));
+} catch (error) {
+  complain(error instanceof Error ? (error.name === 'NativeError' ? error.message : (error.stack ?? error.message)) : String(error));
+  process.exit(1);
+}

@@ -1,0 +1,89 @@
+// Knows why the kernel refuses ptrace, in the order in which it checks (kernel/ptrace.c; ptrace(2), "Ptrace access mode checking").
+
+/** What was found out about a process that could not be traced. null: it could not be read. */
+export type PtraceEvidence = {
+  readonly pid: number;
+  readonly comm: string;
+  readonly state: string | null;
+  /** PF_KTHREAD (include/linux/sched.h). */
+  readonly kernelThread: boolean;
+  /** 0: nobody. */
+  readonly tracerPid: number;
+  readonly tracerComm: string;
+  /** /proc/sys/kernel/yama/ptrace_scope; null where Yama is not there. */
+  readonly yamaScope: number | null;
+  readonly ownEuid: number;
+  readonly ownHasPtraceCapability: boolean;
+  readonly uids: readonly number[] | null;
+  readonly gids: readonly number[] | null;
+  readonly ownEgid: number;
+  /** The target is in nsview's own user namespace; null where that cannot be told. */
+  readonly sameUserNamespace: boolean | null;
+  /** Owner of the files in /proc/PID: the effective uid while dumpable, else root (proc(5)). */
+  readonly procOwner: number | null;
+  /** The target's effective capabilities are all in nsview's own; null where they cannot be read. */
+  readonly capabilitiesWithin: boolean | null;
+};
+
+export type Explanation = {readonly rule: string; readonly remedy: string};
+
+/** Which rule refused, and what to do about it. */
+export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): Explanation {
+  const {pid} = evidence;
+  if (errno === 'ESRCH') return {rule: 'the process has ended', remedy: 'nothing is left to attach to'};
+  if (errno === 'ENOMEM') return {rule: 'there was no memory to keep track of it', remedy: 'free some memory and attach again'};
+  if (evidence.kernelThread) return {rule: 'it is a kernel thread, and those cannot be traced', remedy: 'nsview shows it from /proc'};
+  if (evidence.state === 'Z' || evidence.state === 'X')
+    return {rule: 'it has exited and is a zombie until its parent waits for it', remedy: 'look at its parent'};
+  if (evidence.tracerPid !== 0)
+    return {
+      rule: `it is already traced, by ${evidence.tracerComm || 'process'} ${evidence.tracerPid}, and a process has one tracer at most`,
+      remedy: `end or detach ${evidence.tracerPid} first; until then nsview shows it from /proc`,
+    };
+  if (evidence.yamaScope === 3)
+    return {
+      rule: 'kernel.yama.ptrace_scope is 3: nobody may attach until the next boot',
+      remedy: 'launch the program under nsview: nsview -- CMD',
+    };
+  if (!evidence.ownHasPtraceCapability) {
+    if (evidence.yamaScope === 2)
+      return {rule: 'kernel.yama.ptrace_scope is 2: only CAP_SYS_PTRACE may attach', remedy: `run it as root: sudo nsview -p ${pid}`};
+    const mine = (ids: readonly number[] | null, own: number) => ids === null || ids.slice(0, 3).every(id => id === own);
+    if (!mine(evidence.uids, evidence.ownEuid))
+      return {
+        rule: `its user ids are ${evidence.uids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownEuid}, and nsview lacks CAP_SYS_PTRACE`,
+        remedy: `run it as root: sudo nsview -p ${pid}`,
+      };
+    if (!mine(evidence.gids, evidence.ownEgid))
+      return {
+        rule: `its group ids are ${evidence.gids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownEgid}, and nsview lacks CAP_SYS_PTRACE`,
+        remedy: `run it as root: sudo nsview -p ${pid}`,
+      };
+    if (evidence.procOwner !== null && evidence.procOwner !== evidence.ownEuid)
+      return {
+        rule: 'it is not dumpable (a set-id or unreadable program, or PR_SET_DUMPABLE 0), and nsview lacks CAP_SYS_PTRACE',
+        remedy: `run it as root: sudo nsview -p ${pid}`,
+      };
+    if (evidence.capabilitiesWithin === false)
+      return {
+        rule: 'it has capabilities that nsview lacks (security/commoncap.c)',
+        remedy: `run it as root: sudo nsview -p ${pid}`,
+      };
+    if (evidence.yamaScope === 1)
+      return {
+        rule: 'kernel.yama.ptrace_scope is 1: only descendants may be attached to without CAP_SYS_PTRACE',
+        remedy: `run it as root (sudo nsview -p ${pid}), set the sysctl to 0, or launch the program under nsview`,
+      };
+  }
+  if (evidence.ownHasPtraceCapability && evidence.sameUserNamespace === false)
+    return {
+      rule: 'it is in another user namespace, over which nsview has no CAP_SYS_PTRACE',
+      remedy: 'run nsview in an ancestor of its user namespace, as root there',
+    };
+  if (pid === 1)
+    return {rule: 'this machine protects its first process (a security module or a seccomp filter)', remedy: 'nsview shows it from /proc'};
+  return {
+    rule: 'a security module (SELinux, AppArmor, Landlock, BPF LSM) or a seccomp filter must have refused: no other rule does',
+    remedy: 'see the audit log (dmesg, ausearch -m avc); nsview doctor tells which modules are active',
+  };
+}

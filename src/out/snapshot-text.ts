@@ -1,0 +1,106 @@
+// Knows a snapshot as text: a tree in which each process shows only what sets it apart from its parent, and the namespaces by name.
+
+import {isRefusal, type NamespaceLinks, type ProcessSeen, type Seen, type Snapshot} from '../model/fact.ts';
+import {createNamespaces, type Namespaces, nameNamespace} from '../model/names.ts';
+import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
+import {cells, fitCells, printable} from '../model/printable.ts';
+
+export type TextOptions = {
+  /** Lines are cut to so many cells; 0 leaves them whole. */
+  readonly columns: number;
+  readonly color: boolean;
+};
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : what.endsWith('s') ? 'es' : 's'}`;
+
+function nameOf(names: Namespaces, link: NamespaceLink, seen: Seen<string> | undefined): string {
+  if (seen === undefined) return '';
+  return isRefusal(seen) ? `${link}:${seen.errno}` : nameNamespace(names, typeOfLink(link), seen).namespace.name;
+}
+
+/** What a process has that its parent has not: `+mnt:b`, `children in pid:b`, refusals. */
+function remarks(names: Namespaces, process: ProcessSeen, parent: ProcessSeen | undefined): string[] {
+  const own = process.namespaces;
+  const refused = NAMESPACE_LINKS.map(link => own[link]).filter(seen => isRefusal(seen));
+  const [first] = refused;
+  if (refused.length === NAMESPACE_LINKS.length && first !== undefined) {
+    // A zombie has none any more; of others the kernel would not tell.
+    return process.state === 'Z' ? [] : [`namespaces not shown: ${first.during}: ${first.errno}`];
+  }
+  const words: string[] = [];
+  const differs = (link: NamespaceLink, than: Partial<NamespaceLinks> | undefined, as: NamespaceLink) => {
+    const mine = own[link];
+    const theirs = than?.[as];
+    return !isRefusal(mine) && theirs !== undefined && !isRefusal(theirs) && mine !== theirs;
+  };
+  for (const {link} of NAMESPACES) {
+    if (isRefusal(own[link])) words.push(nameOf(names, link, own[link]));
+    else if (differs(link, parent?.namespaces, link)) words.push(`+${nameOf(names, link, own[link])}`);
+  }
+  for (const link of ['pid_for_children', 'time_for_children'] as const)
+    if (differs(link, own, typeOfLink(link))) words.push(`children in ${nameOf(names, link, own[link])}`);
+  return words;
+}
+
+export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
+  const names = createNamespaces(snapshot.host.namespaces);
+  const dim = (text: string) => (options.color ? `\x1b[2m${text}\x1b[22m` : text);
+  const accent = (text: string) => (options.color ? `\x1b[1;36m${text}\x1b[22;39m` : text);
+  const lines: string[] = [];
+  const put = (lead: string, name: string, rest: string) => {
+    const room = options.columns > 0 ? options.columns : Number.POSITIVE_INFINITY;
+    const start = fitCells(`${lead}${name}`, room);
+    const end = rest === '' ? '' : fitCells(`  ${rest}`, room - cells(start));
+    lines.push(start + (end === '' ? '' : accent(end)));
+  };
+
+  // Names follow the tree from the top, so that the first letters are the nearest to the root.
+  const byPid = new Map(snapshot.processes.map(process => [process.pid, process]));
+  const children = new Map<number, ProcessSeen[]>();
+  const roots: ProcessSeen[] = [];
+  for (const process of snapshot.processes) {
+    if (!byPid.has(process.ppid) || process.ppid === process.pid) roots.push(process);
+    else children.set(process.ppid, [...(children.get(process.ppid) ?? []), process]);
+  }
+  const draw = (process: ProcessSeen, lead: string, below: string) => {
+    const parent = byPid.get(process.ppid);
+    const inner = isRefusal(process.nspid) ? [] : process.nspid.slice(1);
+    const name = `${printable(process.comm)} ${process.pid}${inner.length > 0 ? ` (${inner.join(', ')} inside)` : ''}`;
+    const state = process.state === 'Z' ? ['zombie'] : process.state === 'T' || process.state === 't' ? ['stopped'] : [];
+    put(lead, name, [...remarks(names, process, parent), ...state].join(' '));
+    for (const thread of process.threads) {
+      if (thread.namespaces === undefined) continue;
+      const words = NAMESPACE_LINKS.filter(link => thread.namespaces?.[link] !== undefined).map(
+        link => `+${nameOf(names, link, thread.namespaces?.[link])}`,
+      );
+      put(`${below}· `, `thread ${thread.tid} ${printable(thread.comm)}`, words.join(' '));
+    }
+    const own = children.get(process.pid) ?? [];
+    own.forEach((child, index) => {
+      const last = index === own.length - 1;
+      draw(child, `${below}${last ? '└─ ' : '├─ '}`, `${below}${last ? '   ' : '│  '}`);
+    });
+  };
+  for (const root of roots) draw(root, '', '');
+
+  const legend = snapshot.namespaces.map(namespace => {
+    const type = NAMESPACES.find(kind => kind.type === namespace.type)?.type ?? 'user';
+    const {name} = nameNamespace(names, type, namespace.inode).namespace;
+    const holders = [
+      namespace.processes.length > 0 ? count(namespace.processes.length, 'process') : '',
+      namespace.threads === undefined ? '' : count(namespace.threads.length, 'thread'),
+      namespace.forChildrenOf === undefined ? '' : `for the children of ${namespace.forChildrenOf.join(', ')}`,
+    ].filter(text => text !== '');
+    return {name, inode: namespace.inode, holders: holders.join(', ')};
+  });
+  const width = Math.max(0, ...legend.map(({name}) => name.length));
+  lines.push('');
+  for (const {name, inode, holders} of legend) {
+    const text = `${name.padEnd(width)}  ${inode.padEnd(10)}  ${holders}`;
+    lines.push(options.columns > 0 ? fitCells(text, options.columns) : text);
+  }
+
+  const {host} = snapshot;
+  const summary = `${count(snapshot.processes.length, 'process')}, ${count(snapshot.namespaces.length, 'namespace')}, Linux ${printable(host.kernel)}, cgroups ${host.cgroups}; a is nsview's own`;
+  return `${lines.join('\n')}\n\n${dim(options.columns > 0 ? fitCells(summary, options.columns) : summary)}\n`;
+}

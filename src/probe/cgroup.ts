@@ -1,0 +1,62 @@
+// Knows cgroups: where their hierarchies are mounted, and what their directories say (cgroups(7)).
+
+import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
+import {isRefusal} from '../model/fact.ts';
+import {readMounts} from './mountinfo.ts';
+import {readText} from './proc-file.ts';
+
+/** Pids, one a line; 0 stands for a process that the reader's pid namespace does not show. */
+export function decodeProcs(text: string): number[] {
+  return text
+    .split('\n')
+    .filter(line => /^[0-9]+$/.test(line))
+    .map(Number);
+}
+
+/** `name value` lines: cgroup.events. */
+export function decodeFlatKeyed(text: string): {[name: string]: number} {
+  const values: {[name: string]: number} = {};
+  for (const line of text.split('\n')) {
+    const [, name, value] = /^(\S+) ([0-9]+)$/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined) values[name] = Number(value);
+  }
+  return values;
+}
+
+/** The mount that shows a hierarchy: cgroup2, or the v1 mount with that controller or that name. */
+export function hierarchyMount(cgroup: CgroupPath, mounts: readonly Mount[]): Mount | undefined {
+  if (cgroup.controllers.length === 0) return mounts.find(mount => mount.fsType === 'cgroup2');
+  return mounts.find(mount => mount.fsType === 'cgroup' && cgroup.controllers.every(controller => mount.superOptions.includes(controller)));
+}
+
+/** Where nsview finds a cgroup's directory. A bind mount may show only a part of the hierarchy, below `root`. */
+export function cgroupDirectory(cgroup: CgroupPath, mounts: readonly Mount[]): Seen<string> {
+  const mount = hierarchyMount(cgroup, mounts);
+  if (mount === undefined) return {errno: 'ENOENT', during: 'find mount'};
+  const root = mount.root === '/' ? '' : mount.root;
+  // Paths that begin with /.. lie outside of nsview's cgroup namespace, and so outside of what this mount shows.
+  if (cgroup.path.startsWith('/..') || !(`${cgroup.path}/`.startsWith(`${root}/`) || cgroup.path === root))
+    return {errno: 'ENOENT', during: 'find cgroup below its mount'};
+  const below = cgroup.path.slice(root.length);
+  return `${mount.point}${below === '/' ? '' : below}`;
+}
+
+export function readCgroups(paths: readonly CgroupPath[]): CgroupFact[] {
+  const mounts = readMounts('self');
+  return paths.map(cgroup => {
+    const directory = isRefusal(mounts) ? mounts : cgroupDirectory(cgroup, mounts);
+    const procs = isRefusal(directory) ? directory : readText(`${directory}/cgroup.procs`);
+    const events = isRefusal(directory) || cgroup.controllers.length > 0 ? null : readText(`${directory}/cgroup.events`);
+    return {
+      kind: 'cgroup',
+      at: String(process.hrtime.bigint()),
+      hierarchy: cgroup.hierarchy,
+      controllers: cgroup.controllers,
+      path: cgroup.path,
+      directory,
+      members: isRefusal(procs) ? procs : decodeProcs(procs),
+      // The root cgroup has no cgroup.events.
+      ...(events === null || isRefusal(events) ? {} : {events: decodeFlatKeyed(events)}),
+    };
+  });
+}

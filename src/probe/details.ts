@@ -1,0 +1,99 @@
+// Knows how to keep what is on the screen in detail up to date: mount tables and cgroups, and only those that are shown.
+
+import {type FSWatcher, watch as watchFiles} from 'chokidar';
+import {type CgroupFact, type CgroupPath, type Fact, isRefusal} from '../model/fact.ts';
+import {readCgroups} from './cgroup.ts';
+import {readMountinfo} from './mountinfo.ts';
+import {readMountNamespace} from './snapshot.ts';
+
+export type Shown = {
+  readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
+  readonly cgroups: readonly CgroupPath[];
+};
+
+export type Details = Disposable & {
+  /** What is on the screen from now on. What is no longer there is no longer read. */
+  show(shown: Shown): void;
+};
+
+/** Milliseconds between looks at what no event announces: members of a cgroup, and whether a mount table changed. */
+const LOOK = 500;
+
+export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
+  let shown: Shown = {mounts: [], cgroups: []};
+  let files: FSWatcher | undefined;
+  let watched = '';
+  let timer: NodeJS.Timeout | undefined;
+  /** The last told: raw mount tables by inode, cgroups by their JSON without its time. */
+  const tables = new Map<string, Buffer>();
+  const cgroups = new Map<string, string>();
+
+  const lookAtMounts = (facts: Fact[]) => {
+    for (const {inode, pid} of shown.mounts) {
+      const table = readMountinfo(pid);
+      const before = tables.get(inode);
+      if (!isRefusal(table) && before?.equals(table)) continue;
+      // The last reader has ended: what it saw stays on the screen.
+      if (isRefusal(table) && before !== undefined) continue;
+      if (!isRefusal(table)) tables.set(inode, table);
+      facts.push({kind: 'mounts', at: String(process.hrtime.bigint()), ...readMountNamespace(inode, [pid])});
+    }
+  };
+
+  const lookAtCgroups = (facts: Fact[]) => {
+    if (shown.cgroups.length === 0) return;
+    const read = readCgroups(shown.cgroups);
+    for (const fact of read) {
+      const key = `${fact.hierarchy}:${fact.path}`;
+      const text = JSON.stringify({...fact, at: ''});
+      if (cgroups.get(key) === text) continue;
+      cgroups.set(key, text);
+      facts.push(fact);
+    }
+    watchDirectories(read);
+  };
+
+  const look = () => {
+    clearTimeout(timer);
+    const facts: Fact[] = [];
+    lookAtMounts(facts);
+    lookAtCgroups(facts);
+    if (facts.length > 0) options.emit(facts);
+    timer = shown.mounts.length + shown.cgroups.length > 0 ? setTimeout(look, LOOK) : undefined;
+  };
+
+  /** inotify tells of child cgroups that come and go, and of cgroup.events; never of cgroup.procs (cgroups(7)). */
+  const watchDirectories = (read: readonly CgroupFact[]) => {
+    const directories: string[] = [];
+    for (const fact of read) if (!isRefusal(fact.directory)) directories.push(fact.directory);
+    const key = directories.join('\0');
+    if (key === watched) return;
+    watched = key;
+    void files?.close();
+    files = undefined;
+    if (directories.length === 0) return;
+    files = watchFiles(directories, {depth: 0, ignoreInitial: true, ignorePermissionErrors: true, followSymlinks: false});
+    files.on('all', () => {
+      // Many at once are one look.
+      clearTimeout(timer);
+      timer = setTimeout(look, 30);
+    });
+    files.on('error', () => {});
+  };
+
+  return {
+    show: next => {
+      const inodes = new Set(next.mounts.map(({inode}) => inode));
+      for (const inode of tables.keys()) if (!inodes.has(inode)) tables.delete(inode);
+      shown = {mounts: next.mounts, cgroups: next.cgroups};
+      cgroups.clear();
+      if (shown.cgroups.length === 0) watchDirectories([]);
+      look();
+    },
+    [Symbol.dispose]: () => {
+      clearTimeout(timer);
+      shown = {mounts: [], cgroups: []};
+      void files?.close();
+    },
+  };
+}

@@ -1,0 +1,218 @@
+// Knows how to find out what this kernel, these privileges and this terminal allow.
+
+import {accessSync, constants} from 'node:fs';
+import os from 'node:os';
+import {isRefusal} from '../model/fact.ts';
+import {NAMESPACES} from '../model/namespace.ts';
+import {readHost} from './host.ts';
+import {readMounts} from './mountinfo.ts';
+import {loadNative, NativeError} from './native.ts';
+import {readLink, readText} from './proc-file.ts';
+import {readYamaScope} from './ptrace-evidence.ts';
+import {startTracer} from './tracer.ts';
+
+/** One thing that nsview needs or uses. */
+export type Finding = {
+  readonly what: string;
+  readonly verdict: 'ok' | 'limited' | 'missing';
+  /** What it is here, and what that means. */
+  readonly means: string;
+  /** How to get the rest; absent where there is nothing to do. */
+  readonly remedy?: string;
+};
+
+const CAP_SYS_PTRACE = 1n << 19n;
+const CAP_SYS_ADMIN = 1n << 21n;
+
+function sysctl(name: string): string | null {
+  const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`);
+  return isRefusal(text) ? null : text.trim();
+}
+
+/** Really tries: launches /bin/true under the helper, and lets it end. */
+async function tryTracing(): Promise<Finding> {
+  const what = 'tracing (ptrace)';
+  try {
+    let end: () => void = () => {};
+    const ended = new Promise<void>(resolve => {
+      end = resolve;
+    });
+    const tracer = startTracer({
+      native: loadNative(),
+      emit: facts => {
+        if (facts.some(fact => fact.kind === 'exit')) end();
+      },
+      onLost: () => end(),
+      readProcess: () => ({errno: 'ESRCH', during: 'open'}),
+      explainRefusal: () => ({rule: '', remedy: ''}),
+    });
+    if (isRefusal(tracer))
+      return {
+        what,
+        verdict: 'missing',
+        means: `its helper does not start: ${tracer.during}: ${tracer.errno}`,
+        remedy: 'npm run build:native',
+      };
+    const answer = await tracer.launch({argv: ['/bin/true'], environment: [], terminal: -1, softNofile: 0n, ignoredSignals: 0n});
+    if (answer.ok) await ended;
+    await tracer.stop();
+    return answer.ok
+      ? {what, verdict: 'ok', means: 'a program was launched, followed and let go'}
+      : {
+          what,
+          verdict: 'missing',
+          means: `launching /bin/true failed: ${answer.during}: ${answer.errno}`,
+          remedy: 'a container runtime’s seccomp filter may forbid ptrace: run it with --cap-add SYS_PTRACE or without the filter',
+        };
+  } catch (error) {
+    if (error instanceof NativeError) return {what, verdict: 'missing', means: error.message, remedy: 'npm run build:native'};
+    throw error;
+  }
+}
+
+function attaching(capabilities: bigint): Finding {
+  const what = 'attaching to others';
+  const scope = readYamaScope();
+  const privileged = (capabilities & CAP_SYS_PTRACE) !== 0n;
+  if (scope === 3)
+    return {
+      what,
+      verdict: 'missing',
+      means: 'kernel.yama.ptrace_scope is 3: nobody may attach',
+      remedy: 'reboot without it; launching works',
+    };
+  if (privileged) return {what, verdict: 'ok', means: 'CAP_SYS_PTRACE: to every process of this user namespace'};
+  if (scope === 1)
+    return {
+      what,
+      verdict: 'limited',
+      means: 'kernel.yama.ptrace_scope is 1: to descendants only',
+      remedy: 'sudo nsview -p PID, or sysctl kernel.yama.ptrace_scope=0',
+    };
+  if (scope === 2)
+    return {what, verdict: 'missing', means: 'kernel.yama.ptrace_scope is 2: with CAP_SYS_PTRACE only', remedy: 'sudo nsview -p PID'};
+  return {what, verdict: 'limited', means: 'to your own dumpable processes', remedy: 'sudo nsview -p PID for the others'};
+}
+
+function processes(): Finding {
+  const what = 'reading /proc';
+  const mounts = readMounts('self');
+  const proc = isRefusal(mounts) ? undefined : mounts.findLast(mount => mount.point === '/proc' && mount.fsType === 'proc');
+  if (proc === undefined)
+    return {what, verdict: 'missing', means: 'no proc file system is mounted on /proc', remedy: 'mount -t proc proc /proc'};
+  const hidden = proc.superOptions.find(option => option.startsWith('hidepid=') && !/=(0|off)$/.test(option));
+  if (hidden !== undefined)
+    return {
+      what,
+      verdict: 'limited',
+      means: `it is mounted with ${hidden}: processes of others are hidden`,
+      remedy: 'run as root, or mount -o remount,hidepid=0 /proc',
+    };
+  const first = readLink('/proc/1/ns/mnt');
+  return isRefusal(first)
+    ? {
+        what,
+        verdict: 'limited',
+        means: `namespaces of some processes are refused (pid 1: ${first.errno}); they are shown as refused`,
+        ...(os.userInfo().uid === 0 ? {} : {remedy: 'run as root'}),
+      }
+    : {what, verdict: 'ok', means: 'every process and its namespaces can be read'};
+}
+
+function userNamespaces(): Finding {
+  const what = 'user namespaces';
+  const max = sysctl('user.max_user_namespaces');
+  const clone = sysctl('kernel.unprivileged_userns_clone');
+  const apparmor = sysctl('kernel.apparmor_restrict_unprivileged_userns');
+  if (max === '0')
+    return {what, verdict: 'missing', means: 'user.max_user_namespaces is 0', remedy: 'sysctl user.max_user_namespaces=15000'};
+  if (clone === '0')
+    return {
+      what,
+      verdict: 'limited',
+      means: 'kernel.unprivileged_userns_clone is 0: root only',
+      remedy: 'sysctl kernel.unprivileged_userns_clone=1',
+    };
+  if (apparmor === '1')
+    return {
+      what,
+      verdict: 'limited',
+      means: 'kernel.apparmor_restrict_unprivileged_userns is 1: unconfined programs get one without capabilities',
+      remedy: 'sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile with userns',
+    };
+  return {what, verdict: 'ok', means: `anybody may make them (user.max_user_namespaces is ${max ?? 'not there'})`};
+}
+
+function terminal(): Finding {
+  const what = 'terminal';
+  const {TERM, COLORTERM, NO_COLOR, LC_ALL, LC_CTYPE, LANG} = process.env;
+  if (!process.stdout.isTTY) return {what, verdict: 'limited', means: 'stdout is no terminal: text instead of the screen'};
+  const {columns = 0, rows = 0} = process.stdout;
+  const size = `${columns}×${rows}`;
+  if (TERM === undefined || TERM === 'dumb')
+    return {what, verdict: 'missing', means: `TERM is ${TERM ?? 'not set'}`, remedy: 'use a terminal that can address its cursor'};
+  if (columns < 80 || rows < 24)
+    return {what, verdict: 'limited', means: `${size}: the screen wants 80×24`, remedy: 'make the window larger'};
+  const locale = LC_ALL || LC_CTYPE || LANG || '';
+  if (!/utf-?8/i.test(locale))
+    return {
+      what,
+      verdict: 'limited',
+      means: `${TERM}, ${size}, but the locale (${locale || 'none'}) is not UTF-8`,
+      remedy: 'export LANG=C.UTF-8',
+    };
+  return {what, verdict: 'ok', means: `${TERM}, ${size}${COLORTERM === undefined ? '' : `, ${COLORTERM}`}${NO_COLOR ? ', NO_COLOR' : ''}`};
+}
+
+export async function diagnose(): Promise<Finding[]> {
+  const host = readHost();
+  const capabilities = BigInt(`0x${host.capabilities}`);
+  const kinds = NAMESPACES.filter(kind => isRefusal(readLink(`/proc/self/ns/${kind.link}`))).map(kind => kind.type);
+  let children = true;
+  try {
+    accessSync(`/proc/self/task/${process.pid}/children`, constants.R_OK);
+  } catch {
+    children = false;
+  }
+  const lsm = readText('/sys/kernel/security/lsm');
+  return [
+    {what: 'kernel', verdict: 'ok', means: `Linux ${host.kernel} ${host.machine}`},
+    {
+      what: 'privilege',
+      verdict: (capabilities & CAP_SYS_ADMIN) !== 0n ? 'ok' : 'limited',
+      means: `uid ${host.euid}${capabilities === 0n ? ', no capabilities' : `, capabilities ${host.capabilities}`}`,
+      ...((capabilities & CAP_SYS_ADMIN) === 0n ? {remedy: 'sudo nsview sees and attaches to everything'} : {}),
+    },
+    await tryTracing(),
+    attaching(capabilities),
+    {
+      what: 'finding children',
+      verdict: children ? 'ok' : 'limited',
+      means: children
+        ? '/proc/PID/task/TID/children is there'
+        : 'the kernel lacks CONFIG_PROC_CHILDREN: an attach reads all of /proc instead',
+    },
+    processes(),
+    kinds.length === 0
+      ? {what: 'namespaces', verdict: 'ok', means: 'the kernel has all eight kinds'}
+      : {
+          what: 'namespaces',
+          verdict: 'limited',
+          means: `the kernel lacks ${kinds.join(', ')}`,
+          remedy: 'a kernel with CONFIG_NAMESPACES and all of its kinds; time needs 5.6',
+        },
+    userNamespaces(),
+    {
+      what: 'cgroups',
+      verdict: host.cgroups === 'none' ? 'missing' : 'ok',
+      means: host.cgroups === 'none' ? 'no cgroup file system is mounted: paths are shown, members and limits are not' : host.cgroups,
+      ...(host.cgroups === 'none' ? {remedy: 'mount -t cgroup2 cgroup2 /sys/fs/cgroup'} : {}),
+    },
+    {
+      what: 'security modules',
+      verdict: 'ok',
+      means: isRefusal(lsm) ? `not told (${lsm.during} /sys/kernel/security/lsm: ${lsm.errno})` : lsm.trim(),
+    },
+    terminal(),
+  ];
+}

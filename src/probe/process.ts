@@ -1,0 +1,196 @@
+// Knows how a process looks in /proc: each file's decoder beside its reader.
+
+import type {CgroupPath, Ids, NamespaceLinks, ProcessSeen, Refusal, Seen, ThreadSeen} from '../model/fact.ts';
+import {isRefusal} from '../model/fact.ts';
+import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {isGone, readLink, readNumbers, readText} from './proc-file.ts';
+
+/** Fields of /proc/PID/stat (proc_pid_stat(5)). */
+export type Stat = {
+  readonly pid: number;
+  readonly comm: string;
+  readonly state: string;
+  readonly ppid: number;
+  /** PF_… of include/linux/sched.h. */
+  readonly flags: number;
+  readonly threads: number;
+  /** Clock ticks after boot. */
+  readonly start: string;
+};
+
+const malformed = (during: string): Refusal => ({errno: 'EBADMSG', during});
+
+/** The name may hold anything, spaces and parentheses too: it ends at the last parenthesis. */
+export function decodeStat(text: string): Seen<Stat> {
+  const open = text.indexOf('(');
+  const close = text.lastIndexOf(')');
+  if (open < 0 || close < open) return malformed('decode stat');
+  const fields = text.slice(close + 2).split(' ');
+  const [state = '', ppid = '', , , , , flags = ''] = fields;
+  const threads = fields[17] ?? '';
+  const start = (fields[19] ?? '').trim();
+  if (!/^[A-Za-z]$/.test(state) || !/^[0-9]+$/.test(start)) return malformed('decode stat');
+  return {
+    pid: Number.parseInt(text, 10),
+    comm: text.slice(open + 1, close),
+    state,
+    ppid: Number(ppid),
+    flags: Number(flags),
+    threads: Number(threads),
+    start,
+  };
+}
+
+/** What nsview uses of /proc/PID/status (proc_pid_status(5)). */
+export type Status = {
+  readonly tgid: number;
+  readonly tracerPid: number;
+  readonly uids: Seen<Ids>;
+  readonly gids: Seen<Ids>;
+  readonly nspid: Seen<readonly number[]>;
+  /** CapEff as the kernel prints it. */
+  readonly capabilities: string;
+};
+
+function decodeIds(line: string | undefined): Seen<Ids> {
+  const [real, effective, saved, fs] = (line ?? '').split('\t').map(Number);
+  if (real === undefined || effective === undefined || saved === undefined || fs === undefined || Number.isNaN(fs))
+    return malformed('decode status');
+  return [real, effective, saved, fs];
+}
+
+export function decodeStatus(text: string): Status {
+  const line = (key: string): string | undefined => {
+    // The kernel escapes newlines in the name, so that no process can forge a line.
+    const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1;
+    if (at === 0 && !text.startsWith(key)) return undefined;
+    const from = at + key.length + 1;
+    const end = text.indexOf('\n', from);
+    return text.slice(from, end < 0 ? undefined : end);
+  };
+  const nspid = line('NSpid:')?.split('\t').map(Number);
+  return {
+    tgid: Number(line('Tgid:') ?? 0),
+    tracerPid: Number(line('TracerPid:') ?? 0),
+    uids: decodeIds(line('Uid:')),
+    gids: decodeIds(line('Gid:')),
+    nspid: nspid === undefined || nspid.some(Number.isNaN) ? malformed('decode status') : nspid,
+    capabilities: line('CapEff:') ?? '0',
+  };
+}
+
+/** argv as the process has it now: it may have written over it (proc_pid_cmdline(5)). */
+export function decodeCmdline(text: string): string[] {
+  if (text === '') return [];
+  return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
+}
+
+/** Lines `hierarchy:controllers:path`; a path may hold colons (cgroups(7), /proc/PID/cgroup). */
+export function decodeCgroup(text: string): CgroupPath[] {
+  const paths: CgroupPath[] = [];
+  for (const line of text.split('\n')) {
+    const first = line.indexOf(':');
+    const second = line.indexOf(':', first + 1);
+    const hierarchy = Number(line.slice(0, first));
+    if (first <= 0 || second < 0 || !Number.isInteger(hierarchy)) continue;
+    const controllers = line.slice(first + 1, second);
+    paths.push({hierarchy, controllers: controllers === '' ? [] : controllers.split(','), path: line.slice(second + 1)});
+  }
+  return paths;
+}
+
+/** `mnt:[4026531832]` → `4026531832` (proc_pid_ns(5)). */
+export function decodeNamespaceLink(target: string): Seen<string> {
+  const inode = /\[([0-9]+)\]$/.exec(target)?.[1];
+  return inode ?? malformed('decode ns link');
+}
+
+/** All ten links of a task, `/proc/PID` or `/proc/PID/task/TID`. */
+export function readNamespaceLinks(folder: string): NamespaceLinks {
+  const links: {[link in NamespaceLink]?: Seen<string>} = {};
+  for (const link of NAMESPACE_LINKS) {
+    const target = readLink(`${folder}/ns/${link}`);
+    links[link] = isRefusal(target) ? target : decodeNamespaceLink(target);
+  }
+  return links as NamespaceLinks;
+}
+
+export const sameSeen = (one: Seen<string> | undefined, other: Seen<string> | undefined): boolean =>
+  one === other || (isRefusal(one) && isRefusal(other) && one.errno === other.errno);
+
+/** Every thread but the leader; of its namespaces only the links that differ from the process's. */
+export function readThreads(pid: number, namespaces: NamespaceLinks): ThreadSeen[] {
+  const tids = readNumbers(`/proc/${pid}/task`);
+  if (isRefusal(tids)) return [];
+  const threads: ThreadSeen[] = [];
+  for (const tid of tids) {
+    if (tid === pid) continue;
+    const folder = `/proc/${pid}/task/${tid}`;
+    const comm = readText(`${folder}/comm`);
+    if (isRefusal(comm)) continue;
+    const links = readNamespaceLinks(folder);
+    const differing: {[link in NamespaceLink]?: Seen<string>} = {};
+    for (const link of NAMESPACE_LINKS) {
+      const mine = links[link];
+      // A thread that ended meanwhile has no namespaces; that is no difference.
+      if (!sameSeen(mine, namespaces[link]) && !(isRefusal(mine) && isGone(mine))) differing[link] = mine;
+    }
+    threads.push({
+      tid,
+      comm: comm.endsWith('\n') ? comm.slice(0, -1) : comm,
+      ...(Object.keys(differing).length > 0 ? {namespaces: differing} : {}),
+    });
+  }
+  return threads;
+}
+
+export function readStat(pid: number): Seen<Stat> {
+  const text = readText(`/proc/${pid}/stat`);
+  return isRefusal(text) ? text : decodeStat(text);
+}
+
+export function readStatus(pid: number): Seen<Status> {
+  const text = readText(`/proc/${pid}/status`);
+  return isRefusal(text) ? text : decodeStatus(text);
+}
+
+const decoded = <T>(text: Seen<string>, decode: (text: string) => T): Seen<T> => (isRefusal(text) ? text : decode(text));
+
+/** As it is known once it has exited: its namespaces, program and arguments are gone though its pid is not. */
+const isDead = (state: string): boolean => state === 'Z' || state === 'X';
+
+/**
+ * One whole reading. A refusal when the process is not there. The start time is read again at the end, so that no reading mixes
+ * two processes that had the same pid one after the other.
+ */
+export function readProcess(pid: number): Seen<ProcessSeen> {
+  for (let attempt = 0; ; attempt++) {
+    const stat = readStat(pid);
+    if (isRefusal(stat)) return stat;
+    const status = readStatus(pid);
+    const namespaces = readNamespaceLinks(`/proc/${pid}`);
+    const argv = decoded(readText(`/proc/${pid}/cmdline`), decodeCmdline);
+    const exe = readLink(`/proc/${pid}/exe`);
+    const cgroup = decoded(readText(`/proc/${pid}/cgroup`), decodeCgroup);
+    const threads = stat.threads > 1 ? readThreads(pid, namespaces) : [];
+    const again = readStat(pid);
+    if (isRefusal(again)) return again;
+    // It changed under the reading, to another process or to a zombie: once more, and then take what there is.
+    if ((again.start !== stat.start || isDead(again.state) !== isDead(stat.state)) && attempt < 3) continue;
+    return {
+      pid,
+      start: again.start,
+      ppid: again.ppid,
+      state: again.state,
+      comm: again.comm,
+      argv,
+      exe,
+      nspid: isRefusal(status) ? status : status.nspid,
+      uids: isRefusal(status) ? status : status.uids,
+      gids: isRefusal(status) ? status : status.gids,
+      threads,
+      namespaces,
+      cgroup,
+    };
+  }
+}

@@ -1,0 +1,62 @@
+// Knows where to look for the rule that refused ptrace.
+
+import {statSync} from 'node:fs';
+import {isRefusal} from '../model/fact.ts';
+import {type Explanation, explainPtraceRefusal, type PtraceEvidence} from '../model/refusal.ts';
+import {readLink, readText} from './proc-file.ts';
+import {readStat, readStatus} from './process.ts';
+
+/** Bit 19 (include/uapi/linux/capability.h). */
+const CAP_SYS_PTRACE = 1n << 19n;
+const PF_KTHREAD = 0x00200000;
+
+const mask = (hexadecimal: string): bigint => (/^[0-9a-f]+$/.test(hexadecimal) ? BigInt(`0x${hexadecimal}`) : 0n);
+
+/** Kernel threads cannot be traced; neither /proc/PID/exe nor argv tells them from a zombie or a refusal, but their flags do. */
+export function isKernelThread(flags: number): boolean {
+  return (flags & PF_KTHREAD) !== 0;
+}
+
+/** kernel.yama.ptrace_scope, or null where there is no Yama. */
+export function readYamaScope(): number | null {
+  const text = readText('/proc/sys/kernel/yama/ptrace_scope');
+  return isRefusal(text) ? null : Number(text);
+}
+
+export function readPtraceEvidence(pid: number): PtraceEvidence {
+  const stat = readStat(pid);
+  const status = readStatus(pid);
+  const own = readStatus(process.pid);
+  const user = readLink(`/proc/${pid}/ns/user`);
+  const ownUser = readLink('/proc/self/ns/user');
+  const tracerPid = isRefusal(status) ? 0 : status.tracerPid;
+  const tracer = tracerPid === 0 ? null : readStat(tracerPid);
+  let procOwner: number | null = null;
+  try {
+    procOwner = statSync(`/proc/${pid}/environ`).uid;
+  } catch {
+    // Gone, or hidden by hidepid: then it says nothing.
+  }
+  const ownCapabilities = isRefusal(own) ? 0n : mask(own.capabilities);
+  return {
+    pid,
+    comm: isRefusal(stat) ? '' : stat.comm,
+    state: isRefusal(stat) ? null : stat.state,
+    kernelThread: !isRefusal(stat) && isKernelThread(stat.flags),
+    tracerPid,
+    tracerComm: tracer === null || isRefusal(tracer) ? '' : tracer.comm,
+    yamaScope: readYamaScope(),
+    ownEuid: process.geteuid?.() ?? 0,
+    ownEgid: process.getegid?.() ?? 0,
+    ownHasPtraceCapability: (ownCapabilities & CAP_SYS_PTRACE) !== 0n,
+    uids: isRefusal(status) || isRefusal(status.uids) ? null : [status.uids[0], status.uids[1], status.uids[2]],
+    gids: isRefusal(status) || isRefusal(status.gids) ? null : [status.gids[0], status.gids[1], status.gids[2]],
+    sameUserNamespace: isRefusal(user) || isRefusal(ownUser) ? null : user === ownUser,
+    procOwner,
+    capabilitiesWithin: isRefusal(status) ? null : (mask(status.capabilities) & ~ownCapabilities) === 0n,
+  };
+}
+
+export function explainRefusal(pid: number, errno: string): Explanation {
+  return explainPtraceRefusal(readPtraceEvidence(pid), errno);
+}

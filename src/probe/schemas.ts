@@ -1,0 +1,265 @@
+// Knows what a tape and a snapshot may look like when a stranger wrote them: zod schemas, held to the model's types.
+
+import {z} from 'zod';
+import type {
+  CgroupFact,
+  CgroupPath,
+  ChangeFact,
+  CloneFact,
+  ContinueFact,
+  ExecFact,
+  ExitFact,
+  Fact,
+  GoneFact,
+  Host,
+  Ids,
+  Mount,
+  MountsFact,
+  NamespaceChanges,
+  NamespaceLinks,
+  NamespacesFact,
+  ProcessFact,
+  ProcessSeen,
+  Refusal,
+  RefusedFact,
+  Snapshot,
+  StopFact,
+  TapeHeader,
+  ThreadExitFact,
+  ThreadSeen,
+  TracerFact,
+} from '../model/fact.ts';
+import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+
+type Holds<T> = z.ZodType<T>;
+
+const refusal = z
+  .object({errno: z.string(), during: z.string()})
+  .describe('The kernel refused: the name of the errno, and the call that returned it.') satisfies Holds<Refusal>;
+const seen = <T extends z.ZodType>(value: T) => z.union([value, refusal]);
+
+const pid = z.int().min(0).max(4194304);
+const inode = z
+  .string()
+  .regex(/^[0-9]+$/)
+  .describe('Inode number of the namespace, decimal.');
+const nanoseconds = z.string().regex(/^-?[0-9]+$/);
+const at = nanoseconds.describe('CLOCK_MONOTONIC, nanoseconds, decimal.');
+const start = z
+  .string()
+  .regex(/^[0-9]+$/)
+  .describe('Start time: field 22 of /proc/PID/stat, clock ticks after boot, decimal.');
+
+const eachLink = <T extends z.ZodType>(value: T): {[link in NamespaceLink]: T} =>
+  Object.fromEntries(NAMESPACE_LINKS.map(link => [link, value])) as {[link in NamespaceLink]: T};
+
+const namespaceLinks = z.object(eachLink(seen(inode))).describe('Links of /proc/PID/ns.') satisfies Holds<NamespaceLinks>;
+const changes = z
+  .object(eachLink(z.object({from: z.union([inode, refusal, z.null()]), to: seen(inode)}).exactOptional()))
+  .describe('Links that changed.') satisfies Holds<NamespaceChanges>;
+const someLinks = z.object(eachLink(seen(inode).exactOptional()));
+const ids = z
+  .tuple([z.int(), z.int(), z.int(), z.int()])
+  .describe('Real, effective, saved and file-system id, as nsview’s user namespace maps them.') satisfies Holds<Ids>;
+const cgroupPath = z
+  .object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string()})
+  .describe('A line of /proc/PID/cgroup; hierarchy 0 is cgroup v2.') satisfies Holds<CgroupPath>;
+const thread = z
+  .object({tid: pid, comm: z.string(), namespaces: someLinks.describe('Only links that differ from those of the process.').exactOptional()})
+  .describe('A thread other than the leader.') satisfies Holds<ThreadSeen>;
+
+const processShape = {
+  pid,
+  start,
+  ppid: pid,
+  state: z.string().describe('State letter of /proc/PID/stat.'),
+  comm: z.string(),
+  argv: seen(z.array(z.string())),
+  exe: seen(z.string()),
+  nspid: seen(z.array(z.int())).describe('Pids from the outermost to the innermost pid namespace.'),
+  uids: seen(ids),
+  gids: seen(ids),
+  threads: z.array(thread).describe('Every thread but the leader.'),
+  namespaces: namespaceLinks,
+  cgroup: seen(z.array(cgroupPath)),
+};
+const processSeen = z.object(processShape) satisfies Holds<ProcessSeen>;
+
+const mount = z.object({
+  id: z.int(),
+  parent: z.int(),
+  device: z.string().describe('major:minor'),
+  root: z.string(),
+  point: z.string(),
+  options: z.array(z.string()),
+  propagation: z.object({
+    shared: z.int().exactOptional(),
+    master: z.int().exactOptional(),
+    propagateFrom: z.int().exactOptional(),
+    unbindable: z.literal(true).exactOptional(),
+  }),
+  fsType: z.string(),
+  source: z.string(),
+  superOptions: z.array(z.string()),
+}) satisfies Holds<Mount>;
+
+const end = {code: z.int().min(0).max(255).exactOptional(), signal: z.string().exactOptional()};
+
+const FACTS = {
+  process: z.object({
+    kind: z.literal('process'),
+    at,
+    ...processShape,
+    because: z.enum(['attach', 'launch', 'watch', 'born']),
+  }) satisfies Holds<ProcessFact>,
+  clone: z.object({
+    kind: z.literal('clone'),
+    at,
+    pid: pid.describe('The process that called.'),
+    tid: pid.describe('The thread that called.'),
+    child: pid.describe('The new process, or with CLONE_THREAD the new thread of pid.'),
+    start,
+    ppid: pid,
+    flags: seen(z.array(z.string())).describe('Names of the flags of clone(2).'),
+    exitSignal: z.string().nullable(),
+    nspid: z.array(z.int()).exactOptional(),
+    changed: changes.describe('Links in which the child differs from the caller.'),
+  }) satisfies Holds<CloneFact>,
+  exec: z.object({
+    kind: z.literal('exec'),
+    at,
+    pid,
+    path: seen(z.string()),
+    argv: seen(z.array(z.string())),
+    argvCut: z.literal(true).exactOptional(),
+    comm: z.string(),
+    formerTid: pid.exactOptional(),
+  }) satisfies Holds<ExecFact>,
+  exit: z
+    .object({kind: z.literal('exit'), at, pid, ...end, core: z.literal(true).exactOptional()})
+    .refine(fact => (fact.code === undefined) !== (fact.signal === undefined), 'an exit has a code or a signal') satisfies Holds<ExitFact>,
+  'thread-exit': z.object({kind: z.literal('thread-exit'), at, pid, tid: pid, ...end}) satisfies Holds<ThreadExitFact>,
+  namespaces: z.object({kind: z.literal('namespaces'), at, pid, tid: pid, changed: changes}) satisfies Holds<NamespacesFact>,
+  stop: z.object({kind: z.literal('stop'), at, pid, signal: z.string()}) satisfies Holds<StopFact>,
+  continue: z.object({kind: z.literal('continue'), at, pid}) satisfies Holds<ContinueFact>,
+  change: z.object({
+    kind: z.literal('change'),
+    at,
+    pid,
+    ppid: pid.exactOptional(),
+    state: z.string().exactOptional(),
+    comm: z.string().exactOptional(),
+    argv: seen(z.array(z.string())).exactOptional(),
+    exe: seen(z.string()).exactOptional(),
+    nspid: seen(z.array(z.int())).exactOptional(),
+    uids: seen(ids).exactOptional(),
+    gids: seen(ids).exactOptional(),
+    threads: z.array(thread).exactOptional(),
+    cgroup: seen(z.array(cgroupPath)).exactOptional(),
+  }) satisfies Holds<ChangeFact>,
+  gone: z.object({kind: z.literal('gone'), at, pid}) satisfies Holds<GoneFact>,
+  mounts: z.object({kind: z.literal('mounts'), at, inode, pid, mounts: seen(z.array(mount))}) satisfies Holds<MountsFact>,
+  cgroup: z.object({
+    kind: z.literal('cgroup'),
+    at,
+    hierarchy: z.int(),
+    controllers: z.array(z.string()),
+    path: z.string(),
+    directory: seen(z.string()),
+    members: seen(z.array(z.int())),
+    events: z.record(z.string(), z.int()).exactOptional(),
+  }) satisfies Holds<CgroupFact>,
+  tracer: z.object({
+    kind: z.literal('tracer'),
+    at,
+    mode: z.enum(['ptrace', 'proc']),
+    scope: pid.nullable(),
+    sees: z.array(z.string()),
+    processes: z.int(),
+    threads: z.int(),
+    because: z.string().exactOptional(),
+  }) satisfies Holds<TracerFact>,
+  refused: z.object({
+    kind: z.literal('refused'),
+    at,
+    pid,
+    errno: z.string(),
+    during: z.string(),
+    rule: z.string(),
+    remedy: z.string(),
+  }) satisfies Holds<RefusedFact>,
+} satisfies {[kind in Fact['kind']]: z.ZodType};
+
+const host = z.object({
+  hostname: z.string(),
+  kernel: z.string(),
+  machine: z.string(),
+  clockTicks: z.int().min(1),
+  euid: z.int(),
+  capabilities: z.string(),
+  cgroups: z.enum(['v1', 'v2', 'hybrid', 'none']),
+  namespaces: namespaceLinks,
+}) satisfies Holds<Host>;
+
+const headerSchema = z.object({
+  format: z.literal('nsview/tape'),
+  version: z.literal(1),
+  nsview: z.string(),
+  at,
+  realtime: nanoseconds.describe('CLOCK_REALTIME in nanoseconds when CLOCK_MONOTONIC was `at`.'),
+  host,
+  target: z.union([z.object({pid}), z.object({command: z.array(z.string())}), z.object({machine: z.literal(true)})]),
+}) satisfies Holds<TapeHeader>;
+
+const snapshotSchema = z.object({
+  format: z.literal('nsview/snapshot'),
+  version: z.literal(1),
+  nsview: z.string(),
+  at,
+  realtime: nanoseconds,
+  host,
+  processes: z.array(processSeen),
+  namespaces: z.array(
+    z.object({
+      type: z.string(),
+      inode,
+      processes: z.array(pid).describe('Processes that are in it, ascending.'),
+      threads: z
+        .array(z.object({pid, tid: pid}))
+        .exactOptional()
+        .describe('Threads that are in it while their process is not.'),
+      forChildrenOf: z.array(pid).exactOptional().describe('Processes that are not in it, but whose children will be.'),
+    }),
+  ),
+  mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
+  cgroups: z.array(z.object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string(), processes: z.array(pid)})),
+}) satisfies Holds<Snapshot>;
+
+/** A value, or in one line why it is none. */
+export type Parsed<T> = {readonly ok: true; readonly value: T} | {readonly ok: false; readonly problem: string};
+
+function parsed<T>(result: z.ZodSafeParseResult<unknown>): Parsed<T> {
+  if (result.success) return {ok: true, value: result.data as T};
+  const issue = result.error.issues[0];
+  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  return {ok: false, problem: `${where}${issue?.message ?? 'not valid'}`};
+}
+
+export const parseHeader = (value: unknown): Parsed<TapeHeader> => parsed(headerSchema.safeParse(value));
+export const parseSnapshot = (value: unknown): Parsed<Snapshot> => parsed(snapshotSchema.safeParse(value));
+
+/** null: a kind of fact that this version does not know, written by a later one. It is passed over. */
+export function parseFact(value: unknown): Parsed<Fact | null> {
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined;
+  if (typeof kind !== 'string') return {ok: false, problem: 'no fact: it has no kind'};
+  if (!Object.hasOwn(FACTS, kind)) return {ok: true, value: null};
+  return parsed(FACTS[kind as Fact['kind']].safeParse(value));
+}
+
+/** JSON Schema of both formats (draft 2020-12). A tape is described by its first line and by its other lines. */
+export function jsonSchemas(): {snapshot: unknown; tape: {header: unknown; fact: unknown}} {
+  return {
+    snapshot: z.toJSONSchema(snapshotSchema),
+    tape: {header: z.toJSONSchema(headerSchema), fact: z.toJSONSchema(z.union(Object.values(FACTS)))},
+  };
+}

@@ -1,0 +1,162 @@
+// Knows how to read the whole machine, or a tree of it, once.
+
+import {
+  isRefusal,
+  type Mount,
+  type NamespaceLinks,
+  type ProcessSeen,
+  type Seen,
+  type Snapshot,
+  type SnapshotCgroup,
+  type SnapshotNamespace,
+} from '../model/fact.ts';
+import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
+import {readHost} from './host.ts';
+import {readMounts} from './mountinfo.ts';
+import {readLink, readNumbers} from './proc-file.ts';
+import {readProcess} from './process.ts';
+
+const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
+const CHILDREN_LINKS: readonly NamespaceLink[] = ['pid_for_children', 'time_for_children'];
+
+/** Every process that /proc lists; those that vanish while it is read are left out, since they are no longer there. */
+function readProcesses(): ProcessSeen[] {
+  const pids = readNumbers('/proc');
+  const processes: ProcessSeen[] = [];
+  for (const pid of isRefusal(pids) ? [] : pids) {
+    const seen = readProcess(pid);
+    if (!isRefusal(seen)) processes.push(seen);
+  }
+  return processes;
+}
+
+/** `root` and all that descends from it, by parent. */
+export function treeOf(processes: readonly ProcessSeen[], root: number): ProcessSeen[] {
+  const children = new Map<number, ProcessSeen[]>();
+  for (const process of processes) {
+    const siblings = children.get(process.ppid);
+    if (siblings === undefined) children.set(process.ppid, [process]);
+    else siblings.push(process);
+  }
+  const tree = new Map<number, ProcessSeen>();
+  const visit = (process: ProcessSeen) => {
+    if (tree.has(process.pid)) return;
+    tree.set(process.pid, process);
+    for (const child of children.get(process.pid) ?? []) visit(child);
+  };
+  for (const process of processes) if (process.pid === root) visit(process);
+  return processes.filter(process => tree.has(process.pid));
+}
+
+/** Every namespace that a process or thread is in, or that its children will be born in. */
+export function namespacesOf(processes: readonly ProcessSeen[]): SnapshotNamespace[] {
+  type Building = {type: string; inode: string; processes: number[]; threads: {pid: number; tid: number}[]; forChildrenOf: number[]};
+  const byInode = new Map<string, Building>();
+  const at = (link: NamespaceLink, inode: string): Building => {
+    let found = byInode.get(inode);
+    if (found === undefined) {
+      found = {type: typeOfLink(link), inode, processes: [], threads: [], forChildrenOf: []};
+      byInode.set(inode, found);
+    }
+    return found;
+  };
+  const each = (
+    links: {readonly [link in NamespaceLink]?: Seen<string>},
+    wanted: readonly NamespaceLink[],
+    use: (found: Building) => void,
+  ) => {
+    for (const link of wanted) {
+      const inode = links[link];
+      if (inode !== undefined && !isRefusal(inode)) use(at(link, inode));
+    }
+  };
+  for (const process of processes) {
+    const {pid, namespaces} = process;
+    each(namespaces, LEADER_LINKS, found => found.processes.push(pid));
+    for (const link of CHILDREN_LINKS) {
+      if (namespaces[link] === namespaces[typeOfLink(link)]) continue;
+      each(namespaces, [link], found => found.forChildrenOf.push(pid));
+    }
+    for (const thread of process.threads) each(thread.namespaces ?? {}, LEADER_LINKS, found => found.threads.push({pid, tid: thread.tid}));
+  }
+  const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
+  return [...byInode.values()]
+    .sort((a, b) => order(a.type) - order(b.type) || Number(a.inode) - Number(b.inode))
+    .map(({type, inode, processes: pids, threads, forChildrenOf}) => ({
+      type,
+      inode,
+      processes: pids,
+      ...(threads.length > 0 ? {threads} : {}),
+      ...(forChildrenOf.length > 0 ? {forChildrenOf} : {}),
+    }));
+}
+
+/** Members of each mount namespace, the best reader first: one whose root is the namespace's root sees all of it. */
+function mountReaders(processes: readonly ProcessSeen[]): Map<string, number[]> {
+  const members = new Map<string, number[]>();
+  const add = (links: Partial<NamespaceLinks>, pid: number) => {
+    const inode = links.mnt;
+    if (inode === undefined || isRefusal(inode)) return;
+    const pids = members.get(inode);
+    if (pids === undefined) members.set(inode, [pid]);
+    else pids.push(pid);
+  };
+  for (const process of processes) {
+    if (process.state !== 'Z') add(process.namespaces, process.pid);
+    for (const thread of process.threads) add(thread.namespaces ?? {}, thread.tid);
+  }
+  return members;
+}
+
+/** How many members are asked for their root before a partial view is taken. */
+const READERS_ASKED = 64;
+
+/**
+ * The mounts of a namespace through one of its members. A chrooted process sees only what lies below its root (mountinfo,
+ * fs/proc_namespace.c), so one whose root is `/` goes first.
+ */
+export function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
+  const asked = pids.slice(0, READERS_ASKED);
+  const whole = asked.filter(pid => readLink(`/proc/${pid}/root`) === '/');
+  let refused: {pid: number; mounts: Seen<readonly Mount[]>} = {pid: pids[0] ?? 0, mounts: {errno: 'ESRCH', during: 'open'}};
+  for (const pid of [...whole, ...asked.filter(one => !whole.includes(one))]) {
+    const mounts = readMounts(pid);
+    // It may have moved on to another namespace since, or its pid may be another's by now.
+    if (!isRefusal(mounts) && readLink(`/proc/${pid}/ns/mnt`) === `mnt:[${inode}]`) return {inode, pid, mounts};
+    if (isRefusal(mounts)) refused = {pid, mounts};
+  }
+  return {inode, ...refused};
+}
+
+function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
+  const cgroups = new Map<string, {hierarchy: number; controllers: readonly string[]; path: string; processes: number[]}>();
+  for (const process of processes) {
+    if (isRefusal(process.cgroup)) continue;
+    for (const {hierarchy, controllers, path} of process.cgroup) {
+      const key = `${hierarchy}:${path}`;
+      const found = cgroups.get(key);
+      if (found === undefined) cgroups.set(key, {hierarchy, controllers, path, processes: [process.pid]});
+      else found.processes.push(process.pid);
+    }
+  }
+  return [...cgroups.values()].sort((a, b) => a.hierarchy - b.hierarchy || (a.path < b.path ? -1 : 1));
+}
+
+export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
+  const at = String(process.hrtime.bigint());
+  const realtime = String(BigInt(Date.now()) * 1_000_000n);
+  const all = readProcesses();
+  const processes = options.root === undefined ? all : treeOf(all, options.root);
+  return {
+    format: 'nsview/snapshot',
+    version: 1,
+    nsview: options.version,
+    at,
+    realtime,
+    host: readHost(),
+    processes,
+    namespaces: namespacesOf(processes),
+    mountNamespaces: [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids)),
+    cgroups: cgroupsOf(processes),
+  };
+}

@@ -1,0 +1,192 @@
+// Knows how to notice changes without ptrace: /proc read again and again, in slices, and only the differences told.
+
+import type {ChangeFact, Fact, NamespaceChanges, NamespaceLinks, ProcessSeen, Seen, ThreadSeen} from '../model/fact.ts';
+import {isRefusal} from '../model/fact.ts';
+import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {isGone, readNumbers} from './proc-file.ts';
+import {readNamespaceLinks, readProcess, readStat, readThreads, sameSeen} from './process.ts';
+
+export type WatchScope =
+  /** Every process of the machine, or every descendant of `tree`: births, changes and ends. */
+  | {readonly machine: true}
+  | {readonly tree: number}
+  /** Processes that a tracer follows: changes between its events only. */
+  | {readonly refresh: () => Iterable<number>};
+
+export type Watch = Disposable & {
+  /** Read this process before the others. */
+  look(pid: number): void;
+};
+
+/** Milliseconds of reading in one go, so that a key press never waits longer. */
+const SLICE = 5;
+/** Pause between slices: at most a sixth of a core is spent. */
+const SLICE_PAUSE = 30;
+/** Milliseconds between the starts of two passes, where they are short. */
+const PASS = 500;
+/** Every so many passes the files that change rarely are read again. */
+const RARELY = 4;
+
+const at = (): string => String(process.hrtime.bigint());
+
+const same = (one: unknown, other: unknown): boolean => one === other || JSON.stringify(one) === JSON.stringify(other);
+
+function linkChanges(before: {readonly [link in NamespaceLink]?: Seen<string>}, now: NamespaceLinks): NamespaceChanges | null {
+  const changed: {[link in NamespaceLink]?: {from: Seen<string> | null; to: Seen<string>}} = {};
+  let any = false;
+  for (const link of NAMESPACE_LINKS) {
+    if (sameSeen(before[link], now[link])) continue;
+    // A process that is ending has no namespaces left; that is its end, not a move.
+    if (isRefusal(now[link]) && isGone(now[link])) continue;
+    changed[link] = {from: before[link] ?? null, to: now[link]};
+    any = true;
+  }
+  return any ? changed : null;
+}
+
+/** A process that exits gives up its program, arguments and namespaces one after another: only its end is worth telling. */
+const isEnding = (state: string): boolean => state === 'Z' || state === 'X';
+
+export function startWatch(options: WatchScope & {readonly emit: (facts: readonly Fact[]) => void}): Watch {
+  const known = new Map<number, ProcessSeen>();
+  const births = !('refresh' in options);
+  /** Descendants stay in a tree's scope when they are reparented. */
+  const inTree = new Set<number>('tree' in options ? [options.tree] : []);
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let passes = 0;
+  let queue: number[] = [];
+  const asked: number[] = [];
+  let facts: Fact[] = [];
+
+  const forget = (pid: number) => {
+    if (!known.delete(pid) || !births) return;
+    inTree.delete(pid);
+    facts.push({kind: 'gone', at: at(), pid});
+  };
+
+  const meet = (pid: number) => {
+    if ('tree' in options && !inTree.has(pid)) {
+      const stat = readStat(pid);
+      if (isRefusal(stat) || !inTree.has(stat.ppid)) return;
+      inTree.add(pid);
+    }
+    const seen = readProcess(pid);
+    if (isRefusal(seen)) return forget(pid);
+    known.set(pid, seen);
+    if (births) facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
+  };
+
+  const compare = (before: ProcessSeen, rarely: boolean) => {
+    const {pid} = before;
+    const stat = readStat(pid);
+    if (isRefusal(stat)) return forget(pid);
+    if (stat.start !== before.start) {
+      forget(pid);
+      return meet(pid);
+    }
+    const change: {-readonly [key in keyof ChangeFact]?: ChangeFact[key]} = {};
+    if (stat.ppid !== before.ppid) change.ppid = stat.ppid;
+    // Running and sleeping alternate too fast to be news.
+    const restless = (state: string) => (state === 'R' || state === 'D' ? 'S' : state);
+    if (restless(stat.state) !== restless(before.state)) change.state = stat.state;
+    let next: ProcessSeen = {...before, ppid: stat.ppid, state: stat.state};
+    const ending = isEnding(stat.state);
+    if (!ending) {
+      const namespaces = readNamespaceLinks(`/proc/${pid}`);
+      const moved = linkChanges(before.namespaces, namespaces);
+      if (moved !== null) {
+        facts.push({kind: 'namespaces', at: at(), pid, tid: pid, changed: moved});
+        next = {...next, namespaces};
+      }
+      if (stat.comm !== before.comm || rarely || moved !== null) {
+        const whole = readProcess(pid);
+        if (!isRefusal(whole) && whole.start === before.start && !isEnding(whole.state)) {
+          for (const key of ['comm', 'argv', 'exe', 'nspid', 'uids', 'gids', 'cgroup'] as const)
+            if (!same(before[key], whole[key])) Object.assign(change, {[key]: whole[key]});
+          next = {...whole, namespaces: next.namespaces, threads: before.threads};
+        }
+      }
+      const threads = stat.threads > 1 ? readThreads(pid, next.namespaces) : [];
+      if (!same(before.threads, threads)) {
+        const differing = (list: readonly ThreadSeen[]) => list.filter(thread => thread.namespaces !== undefined);
+        // A tracer tells births and ends of threads; here their number matters, and namespaces of their own.
+        if (before.threads.length !== threads.length || !same(differing(before.threads), differing(threads))) change.threads = threads;
+        next = {...next, threads};
+      }
+    }
+    known.set(pid, next);
+    if (Object.keys(change).length > 0) facts.push({kind: 'change', at: at(), pid, ...change});
+  };
+
+  const visit = (pid: number) => {
+    const before = known.get(pid);
+    if (before === undefined) meet(pid);
+    else compare(before, (pid + passes) % RARELY === 0);
+  };
+
+  const fillQueue = () => {
+    passes++;
+    if ('refresh' in options) {
+      queue = [...options.refresh()];
+      const wanted = new Set(queue);
+      for (const pid of known.keys()) if (!wanted.has(pid)) known.delete(pid);
+    } else {
+      const pids = readNumbers('/proc');
+      queue = isRefusal(pids) ? [] : pids;
+      const there = new Set(queue);
+      for (const pid of [...known.keys()]) if (!there.has(pid)) forget(pid);
+    }
+    // Ascending, so that parents mostly come before their children; taken from the end.
+    queue.reverse();
+  };
+
+  let passStarted = 0;
+  const slice = () => {
+    if (stopped) return;
+    const until = performance.now() + SLICE;
+    for (const pid of asked.splice(0)) visit(pid);
+    if (queue.length === 0) {
+      passStarted = performance.now();
+      fillQueue();
+    }
+    while (queue.length > 0 && performance.now() < until) {
+      const pid = queue.pop();
+      if (pid !== undefined) visit(pid);
+    }
+    const told = facts;
+    facts = [];
+    if (told.length > 0) options.emit(told);
+    const rest = queue.length > 0 ? SLICE_PAUSE : Math.max(SLICE_PAUSE, PASS - (performance.now() - passStarted));
+    timer = setTimeout(slice, asked.length > 0 ? 0 : rest);
+  };
+  // The first pass shows everything at once: a screen without processes would say that there are none.
+  const first = () => {
+    if (stopped) return;
+    fillQueue();
+    passStarted = performance.now();
+    const until = performance.now() + (births ? 300 : SLICE);
+    while (queue.length > 0 && performance.now() < until) {
+      const pid = queue.pop();
+      if (pid !== undefined) visit(pid);
+    }
+    const told = facts;
+    facts = [];
+    if (told.length > 0) options.emit(told);
+    timer = setTimeout(slice, queue.length > 0 ? SLICE_PAUSE : PASS);
+  };
+  timer = setTimeout(first, 0);
+
+  return {
+    look: pid => {
+      if (stopped || asked.includes(pid)) return;
+      asked.push(pid);
+      clearTimeout(timer);
+      timer = setTimeout(slice, 0);
+    },
+    [Symbol.dispose]: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
