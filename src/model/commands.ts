@@ -1,0 +1,566 @@
+// Knows every command of the screen, once: keys, what it does, when it cannot be done and why. Keys, footer and help draw from here.
+
+import {detailsOf, nameOf, TABS, type Tab} from './details.ts';
+import type {Intent} from './intent.ts';
+import {layoutOf, type PaneName} from './layout.ts';
+import {SPEEDS, seek, step} from './replay.ts';
+import {searchProcesses} from './search.ts';
+import {
+  eventIndex,
+  eventsOf,
+  eventTop,
+  paneInside,
+  resume,
+  type State,
+  scrollTree,
+  select,
+  selectEvent,
+  selectedProcess,
+  selectedRow,
+  treeTop,
+} from './state.ts';
+import {treeOf} from './tree.ts';
+import type {View} from './view.ts';
+
+/** The state afterwards, and what main has to do. `quit` ends the screen. */
+export type Step = {readonly state: State; readonly intents: readonly Intent[]; readonly quit?: true};
+
+export type Group = 'Move' | 'Look' | 'Processes' | 'Tape' | 'nsview';
+
+export type Command = {
+  readonly id: string;
+  /** Names of keys as input.ts gives them. */
+  readonly keys: readonly string[];
+  readonly does: string;
+  readonly group: Group;
+  /** A word for the footer, where it has a place there; lower `rank` stays longer when there is little room. */
+  readonly footer?: {readonly word: string; readonly rank: number; readonly in?: readonly PaneName[]};
+  /** False where the command does not exist in this kind of session. */
+  readonly exists?: (state: State) => boolean;
+  /** Why it cannot be done now; null when it can. */
+  readonly disabled?: (state: State) => string | null;
+  readonly run: (state: State) => Step;
+};
+
+const only = (state: State): Step => ({state, intents: []});
+const withView = (state: State, view: Partial<View>): Step => only({...state, view: {...state.view, ...view}});
+const note = (state: State, text: string): Step => withView(state, {note: {text, bad: false}});
+
+// --- moving ---
+
+const pageOf = (state: State): number => Math.max(1, (paneInside(state, state.view.focus)?.height ?? 10) - 1);
+
+export const liveLook = (state: State, width: number) => ({width, inodes: state.view.inodes, live: state.mode !== 'replay'});
+
+function scrollDetails(state: State, by: number): State {
+  const rect = paneInside(state, 'details');
+  if (rect === null) return state;
+  const details = detailsOf(state.world, selectedProcess(state), state.view.tab, liveLook(state, rect.width - 2));
+  const most = Math.max(0, details.count - (rect.height - details.heading.length));
+  return {...state, view: {...state.view, detailsTop: Math.max(0, Math.min(most, Math.min(state.view.detailsTop, most) + by))}};
+}
+
+/** Moves in the focused pane by so many rows; infinities go to the ends. */
+function move(state: State, by: number): Step {
+  const {view, world} = state;
+  if (view.focus === 'details') return only(scrollDetails(state, by));
+  if (view.focus === 'timeline') {
+    const events = eventsOf(state);
+    const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
+    return only(selectEvent(state, Math.max(0, at + by)));
+  }
+  const {rows, index} = treeOf(world, view.folded);
+  const at = view.selected === null ? -1 : (index.get(view.selected) ?? view.selectedIndex);
+  const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
+  return only(row === undefined ? state : select(state, row.id));
+}
+
+/** The wheel: scrolls the pane under the pointer, and leaves the selection where it is. */
+export function wheel(state: State, pane: PaneName, by: number): State {
+  if (pane === 'tree') return scrollTree(state, by);
+  if (pane === 'details') return scrollDetails(state, by);
+  if (pane === 'timeline') {
+    const events = eventsOf(state);
+    const rect = paneInside(state, 'timeline');
+    if (rect === null) return state;
+    const top = Math.max(0, Math.min(eventTop(state) + by, events.length - rect.height));
+    const first = events[top];
+    const isEnd = top >= events.length - rect.height;
+    if (first === undefined || (isEnd && by > 0)) return {...state, view: {...state.view, event: null, eventAnchor: null}};
+    return {...state, view: {...state.view, event: state.view.event ?? first.seq, eventAnchor: {id: first.seq, offset: 0}}};
+  }
+  return state;
+}
+
+/** A click inside a pane, in cells from the inner top left corner. */
+export function click(state: State, pane: PaneName, row: number): Step {
+  const focused: State = focusOn(state, pane);
+  if (pane === 'tree') {
+    const chosen = treeOf(state.world, state.view.folded).rows[treeTop(state) + row];
+    if (chosen === undefined) return only(focused);
+    // A click on what is selected already opens it, as Enter does.
+    return chosen.id === state.view.selected && state.view.focus === 'tree' ? toggleFold(focused) : only(select(focused, chosen.id));
+  }
+  if (pane === 'timeline') {
+    const at = eventTop(state) + row;
+    return only(at < eventsOf(state).length ? selectEvent(focused, at) : focused);
+  }
+  return only(focused);
+}
+
+/** Puts the keys into a pane; a full-size pane gives its place to the one that gets them. */
+export function focusOn(state: State, pane: PaneName): State {
+  const {view} = state;
+  if (pane === view.focus) return state;
+  const formerFocus = pane === 'terminal' ? view.focus : view.formerFocus;
+  let zoom: PaneName | null = view.zoom === null ? null : pane;
+  if (pane === 'terminal') zoom = view.bigTerminal ? 'terminal' : null;
+  if (view.focus === 'terminal') zoom = null;
+  return {...state, view: {...view, focus: pane, formerFocus, zoom}};
+}
+
+export function showTab(state: State, tab: Tab): State {
+  const view = {...state.view, tab, detailsTop: state.view.tab === tab ? state.view.detailsTop : 0};
+  const shown = {...state, view};
+  // Where there is no room for both, the details take the place of the tree.
+  return paneInside(shown, 'details') === null ? focusOn(shown, 'details') : shown;
+}
+
+const PANES: readonly PaneName[] = ['tree', 'details', 'timeline'];
+
+function nextPane(state: State, by: 1 | -1): Step {
+  const {size, hasTerminal} = state.view;
+  // Panes that no size of this screen shows together are still reached in turn.
+  const reachable = PANES.filter(pane => {
+    const layout = layoutOf(size, hasTerminal, null, pane);
+    return layout.kind === 'panes' && layout.panes[pane] !== undefined;
+  });
+  const at = reachable.indexOf(state.view.focus);
+  const pane = reachable[(at + by + reachable.length) % reachable.length];
+  return only(pane === undefined ? state : focusOn(state, pane));
+}
+
+function toggleFold(state: State, want?: 'open' | 'folded'): Step {
+  const row = selectedRow(state);
+  if (row === null || row.kind !== 'process' || row.folds === null) return only(state);
+  if (want !== undefined && row.folds === want) return only(state);
+  const folded = new Set(state.view.folded);
+  if (row.folds === 'open') folded.add(row.id);
+  else folded.delete(row.id);
+  return withView(state, {folded});
+}
+
+function left(state: State): Step {
+  if (state.view.focus !== 'tree') return nextTab(state, -1);
+  const row = selectedRow(state);
+  if (row === null) return only(state);
+  if (row.kind === 'process' && row.folds === 'open') return toggleFold(state, 'folded');
+  const above = row.kind === 'process' ? row.process.maker : row.process;
+  return only(above === null ? state : select(state, above.id));
+}
+
+function right(state: State): Step {
+  if (state.view.focus !== 'tree') return nextTab(state, 1);
+  const row = selectedRow(state);
+  if (row?.kind !== 'process' || row.folds === null) return only(state);
+  return row.folds === 'folded' ? toggleFold(state, 'open') : move(state, 1);
+}
+
+function nextTab(state: State, by: 1 | -1): Step {
+  if (state.view.focus !== 'details') return only(state);
+  const at = TABS.findIndex(tab => tab.tab === state.view.tab);
+  const next = TABS[(at + by + TABS.length) % TABS.length];
+  return only(next === undefined ? state : showTab(state, next.tab));
+}
+
+function open(state: State): Step {
+  const {view, world} = state;
+  if (view.focus === 'timeline') {
+    const events = eventsOf(state);
+    const event = view.event === null ? events.at(-1) : events[eventIndex(events, view.event)];
+    if (event === undefined) return only(state);
+    const child = event.what.kind === 'clone' ? event.what.childId : null;
+    const id = [child, event.process].find(one => one !== null && world.byId.has(one));
+    if (id === undefined || id === null)
+      return note(state, `${event.comm === '' ? 'It' : `${event.comm} ${event.pid}`} has ended and is not kept any more.`);
+    return only(focusOn(reveal(state, id), 'tree'));
+  }
+  if (view.focus === 'details') return only(state);
+  const row = selectedRow(state);
+  if (row?.kind === 'process' && row.folds !== null) return toggleFold(state);
+  return only(focusOn(state, 'details'));
+}
+
+/** Selects a process wherever it is: what is folded above it opens. */
+export function reveal(state: State, id: string): State {
+  const process = state.world.byId.get(id);
+  if (process === undefined) return state;
+  const folded = new Set(state.view.folded);
+  for (let above = process.maker; above !== null; above = above.maker) folded.delete(above.id);
+  const opened = folded.size === state.view.folded.size ? state : {...state, view: {...state.view, folded}};
+  return select(opened, id, true);
+}
+
+// --- searching ---
+
+export function typeSearch(state: State, text: string): State {
+  const searching = {...state, view: {...state.view, search: {text, typing: true}}};
+  const {best} = searchProcesses(state.world, text);
+  return best === null ? searching : reveal(searching, best);
+}
+
+function nextMatch(state: State, by: 1 | -1): Step {
+  const text = state.view.search?.text ?? '';
+  const {ids} = searchProcesses(state.world, text);
+  if (ids.length === 0) return note(state, text === '' ? 'Nothing is searched for; / begins.' : `Nothing resembles “${text}”.`);
+  const selected = selectedProcess(state)?.id;
+  const at = selected === undefined ? -1 : ids.indexOf(selected);
+  // From a process that is no match itself, on to the next one below or above it.
+  const next = at >= 0 ? ids[(at + by + ids.length) % ids.length] : ids[by > 0 ? 0 : ids.length - 1];
+  return only(next === undefined ? state : reveal(state, next));
+}
+
+// --- doing ---
+
+function attach(state: State): Step {
+  const process = selectedProcess(state);
+  if (process === null) return only(state);
+  const asked = note(state, `Attaching to ${nameOf(process)} …`);
+  return {state: asked.state, intents: [{kind: 'attach', pid: process.pid}]};
+}
+
+const attachDisabled = (state: State): string | null => {
+  if (state.mode === 'replay') return 'a tape cannot be attached to';
+  if (state.mode !== 'machine') return 'this tree is traced already';
+  const process = selectedProcess(state);
+  if (process === null) return 'nothing is selected';
+  return process.end === null ? null : `${nameOf(process)} has ended`;
+};
+
+const detachDisabled = (state: State): string | null => {
+  if (state.mode === 'attach') return null;
+  if (state.mode === 'launch') return 'the program was launched by nsview; q ends or leaves it';
+  return state.mode === 'replay' ? 'a tape is not traced' : 'nothing is traced';
+};
+
+/** The launched program lives, and would lose its terminal with nsview. */
+export const wouldHangUp = (state: State): boolean =>
+  state.mode === 'launch' && !state.view.programEnded && state.world.target !== null && state.world.target.end === null;
+
+function quit(state: State): Step {
+  if (wouldHangUp(state)) return withView(state, {asking: 'quit', help: null});
+  return {state, intents: [], quit: true};
+}
+
+function leaveMode(state: State): Step {
+  const {view} = state;
+  if (view.search !== null) return withView(state, {search: null});
+  if (view.zoom !== null) return withView(state, {zoom: null, bigTerminal: false});
+  if (view.focus === 'timeline' && view.event !== null) return withView(state, {event: null, eventAnchor: null});
+  return only(state);
+}
+
+function toggleTerminal(state: State): Step {
+  return only(focusOn(state, state.view.focus === 'terminal' ? state.view.formerFocus : 'terminal'));
+}
+
+function bigTerminal(state: State): Step {
+  const big = {...state, view: {...state.view, bigTerminal: true}};
+  return only(focusOn(big, 'terminal'));
+}
+
+function pause(state: State): Step {
+  return state.view.paused ? only(resume(state)) : withView(state, {paused: true});
+}
+
+// --- the tape ---
+
+const isTape = (state: State): boolean => state.replay !== null;
+const isLive = (state: State): boolean => state.replay === null;
+
+function onTape(
+  state: State,
+  act: (state: State & {readonly replay: NonNullable<State['replay']>}) => {replay: State['replay']; world: State['world']},
+): Step {
+  if (state.replay === null) return only(state);
+  return only({...state, ...act({...state, replay: state.replay})});
+}
+
+function play(state: State): Step {
+  return onTape(state, ({replay, world}) => {
+    // At its end a tape begins again.
+    if (!replay.playing && replay.position >= replay.facts.length) {
+      const again = seek(replay, world, 0);
+      return {...again, replay: {...again.replay, playing: true}};
+    }
+    return {replay: {...replay, playing: !replay.playing, counted: null}, world};
+  });
+}
+
+function changeSpeed(state: State, by: 1 | -1): Step {
+  return onTape(state, ({replay, world}) => {
+    const at = SPEEDS.indexOf(replay.speed);
+    return {replay: {...replay, speed: SPEEDS[at + by] ?? replay.speed, counted: null}, world};
+  });
+}
+
+const atEnd = (state: State): string | null =>
+  state.replay !== null && state.replay.position >= state.replay.facts.length ? 'this is the end of the tape' : null;
+const atStart = (state: State): string | null =>
+  state.replay !== null && state.replay.position === 0 ? 'this is the beginning of the tape' : null;
+
+const stand = (played: ReturnType<typeof seek>) => ({...played, replay: {...played.replay, playing: false}});
+
+export const COMMANDS: readonly Command[] = [
+  {id: 'up', keys: ['up', 'k'], does: 'up', group: 'Move', run: state => move(state, -1)},
+  {id: 'down', keys: ['down', 'j'], does: 'down', group: 'Move', run: state => move(state, 1)},
+  {id: 'left', keys: ['left', 'h'], does: 'fold, or go to what is above; in the details the tab before', group: 'Move', run: left},
+  {id: 'right', keys: ['right', 'l'], does: 'unfold, or go to the first child; in the details the next tab', group: 'Move', run: right},
+  {id: 'page-up', keys: ['pageup', 'ctrl-b'], does: 'a page up', group: 'Move', run: state => move(state, -pageOf(state))},
+  {id: 'page-down', keys: ['pagedown', 'ctrl-f'], does: 'a page down', group: 'Move', run: state => move(state, pageOf(state))},
+  {id: 'first', keys: ['home', 'g'], does: 'to the first row', group: 'Move', run: state => move(state, -1e9)},
+  {id: 'last', keys: ['end', 'G'], does: 'to the last row; the timeline follows again', group: 'Move', run: state => move(state, 1e9)},
+  {
+    id: 'open',
+    keys: ['enter'],
+    does: 'fold or unfold; on a leaf go to its details; on an event go to its process',
+    group: 'Move',
+    footer: {word: 'open', rank: 6},
+    run: open,
+  },
+  {
+    id: 'next-pane',
+    keys: ['tab'],
+    does: 'to the next pane',
+    group: 'Move',
+    footer: {word: 'pane', rank: 4},
+    run: state => nextPane(state, 1),
+  },
+  {id: 'previous-pane', keys: ['shift-tab'], does: 'to the pane before', group: 'Move', run: state => nextPane(state, -1)},
+  ...TABS.map(
+    ({tab, key, title}): Command => ({
+      id: `tab-${tab}`,
+      keys: [key],
+      does: `show ${title.toLowerCase()}`,
+      group: 'Look',
+      run: state => only(showTab(state, tab)),
+    }),
+  ),
+  {
+    id: 'search',
+    keys: ['/'],
+    does: 'search for a process by name, pid or arguments',
+    group: 'Look',
+    footer: {word: 'search', rank: 2},
+    run: state => withView(focusOn(state, 'tree'), {search: {text: '', typing: true}}),
+  },
+  {id: 'next-match', keys: ['n'], does: 'to the next match', group: 'Look', run: state => nextMatch(state, 1)},
+  {id: 'previous-match', keys: ['N'], does: 'to the match before', group: 'Look', run: state => nextMatch(state, -1)},
+  {id: 'escape', keys: ['escape'], does: 'end the search; then the full size', group: 'Look', run: leaveMode},
+  {
+    id: 'filter',
+    keys: ['f'],
+    does: 'timeline: what touches isolation, or every event',
+    group: 'Look',
+    footer: {word: 'all events', rank: 7},
+    run: state => withView(state, {onlyIsolation: !state.view.onlyIsolation, event: null, eventAnchor: null}),
+  },
+  {
+    id: 'inodes',
+    keys: ['i'],
+    does: 'show the inode numbers of namespaces',
+    group: 'Look',
+    footer: {word: 'inodes', rank: 9},
+    run: state => withView(state, {inodes: !state.view.inodes}),
+  },
+  {
+    id: 'zoom',
+    keys: ['z'],
+    does: 'this pane in full size, and back',
+    group: 'Look',
+    footer: {word: 'full size', rank: 8},
+    run: state => withView(state, {zoom: state.view.zoom === null ? state.view.focus : null}),
+  },
+  {
+    id: 'pause',
+    keys: ['space'],
+    does: 'let the screen stand still, and go on',
+    group: 'Look',
+    footer: {word: 'pause', rank: 10},
+    exists: isLive,
+    run: pause,
+  },
+  {
+    id: 'attach',
+    keys: ['a'],
+    does: 'trace the selected process and all that descends from it',
+    group: 'Processes',
+    footer: {word: 'attach', rank: 3},
+    disabled: attachDisabled,
+    run: attach,
+  },
+  {
+    id: 'detach',
+    keys: ['d'],
+    does: 'stop tracing, and go on watching from /proc',
+    group: 'Processes',
+    footer: {word: 'detach', rank: 5},
+    disabled: detachDisabled,
+    run: state => ({...note(state, 'Detaching …'), intents: [{kind: 'detach'}]}),
+  },
+  {
+    id: 'terminal',
+    keys: ['ctrl-]'],
+    does: 'give the keys to the program’s terminal, and take them back',
+    group: 'Processes',
+    footer: {word: 'terminal', rank: 1},
+    exists: state => state.view.hasTerminal,
+    run: toggleTerminal,
+  },
+  {
+    id: 'big-terminal',
+    keys: ['t'],
+    does: 'the program’s terminal in full size',
+    group: 'Processes',
+    exists: state => state.view.hasTerminal,
+    run: bigTerminal,
+  },
+  {
+    id: 'play',
+    keys: ['space'],
+    does: 'play the tape, or stop it',
+    group: 'Tape',
+    footer: {word: 'play/stop', rank: 1},
+    exists: isTape,
+    run: play,
+  },
+  {
+    id: 'step-back',
+    keys: ['[', 'shift-left'],
+    does: 'one event back',
+    group: 'Tape',
+    footer: {word: 'back', rank: 3},
+    exists: isTape,
+    disabled: atStart,
+    run: state => onTape(state, ({replay, world}) => step(replay, world, -1)),
+  },
+  {
+    id: 'step-on',
+    keys: [']', 'shift-right'],
+    does: 'one event on',
+    group: 'Tape',
+    footer: {word: 'on', rank: 3},
+    exists: isTape,
+    disabled: atEnd,
+    run: state => onTape(state, ({replay, world}) => step(replay, world, 1)),
+  },
+  {
+    id: 'tape-start',
+    keys: ['{', 'shift-home'],
+    does: 'to the beginning of the tape',
+    group: 'Tape',
+    exists: isTape,
+    disabled: atStart,
+    run: state => onTape(state, ({replay, world}) => stand(seek(replay, world, 0))),
+  },
+  {
+    id: 'tape-end',
+    keys: ['}', 'shift-end'],
+    does: 'to the end of the tape',
+    group: 'Tape',
+    exists: isTape,
+    disabled: atEnd,
+    run: state => onTape(state, ({replay, world}) => stand(seek(replay, world, replay.facts.length))),
+  },
+  {id: 'slower', keys: ['<'], does: 'play slower', group: 'Tape', exists: isTape, run: state => changeSpeed(state, -1)},
+  {
+    id: 'faster',
+    keys: ['>'],
+    does: 'play faster',
+    group: 'Tape',
+    footer: {word: 'faster', rank: 6},
+    exists: isTape,
+    run: state => changeSpeed(state, 1),
+  },
+  {
+    id: 'help',
+    keys: ['?', 'f1'],
+    does: 'show this page',
+    group: 'nsview',
+    footer: {word: 'help', rank: 0},
+    run: state => withView(state, {help: {top: 0}}),
+  },
+  {id: 'quit', keys: ['q', 'ctrl-c'], does: 'leave nsview', group: 'nsview', footer: {word: 'quit', rank: 0}, run: quit},
+];
+
+/** The commands of this kind of session. */
+export const commandsOf = (state: State): readonly Command[] => COMMANDS.filter(command => command.exists?.(state) ?? true);
+
+const commandOf = (state: State, key: string): Command | undefined =>
+  COMMANDS.find(command => command.keys.includes(key) && (command.exists?.(state) ?? true));
+
+/** One key, by its name, and the text that it types. What an open question, search or page does with it comes first. */
+export function press(before: State, key: string, text: string): Step {
+  const state: State = before.view.note === null ? before : {...before, view: {...before.view, note: null}};
+  const {view} = state;
+  if (view.asking === 'quit') {
+    if (key === 'q' || key === 'ctrl-c' || key === 'enter') return {state, intents: [], quit: true};
+    return key === 'escape' || key === 'n' ? withView(state, {asking: null}) : only(state);
+  }
+  if (view.help !== null) return pressInHelp(state, key, view.help.top);
+  if (view.search?.typing) return pressInSearch(state, key, text, view.search.text);
+  const command = commandOf(state, key);
+  if (command === undefined) return only(state);
+  const reason = command.disabled?.(state) ?? null;
+  return reason === null ? command.run(state) : note(state, `${command.keys[0]}: ${reason}.`);
+}
+
+function pressInHelp(state: State, key: string, top: number): Step {
+  const page = state.view.size.rows - 5;
+  const by: {readonly [key: string]: number} = {
+    up: -1,
+    k: -1,
+    down: 1,
+    j: 1,
+    pageup: -page,
+    pagedown: page,
+    space: page,
+    home: -1e9,
+    g: -1e9,
+    end: 1e9,
+    G: 1e9,
+  };
+  const step = by[key];
+  if (step !== undefined) return withView(state, {help: {top: Math.max(0, Math.min(helpTopMost(state), top + step))}});
+  if (key === 'ctrl-c') return quit({...state, view: {...state.view, help: null}});
+  return ['escape', 'q', '?', 'f1', 'enter'].includes(key) ? withView(state, {help: null}) : only(state);
+}
+
+/** Rows of the help page: groups with a heading, and an empty row before each but the first. */
+export function helpCount(state: State): number {
+  const commands = commandsOf(state);
+  return commands.length + new Set(commands.map(command => command.group)).size * 2 - 1;
+}
+export const helpTopMost = (state: State): number => Math.max(0, helpCount(state) - (state.view.size.rows - 4));
+
+function pressInSearch(state: State, key: string, text: string, pattern: string): Step {
+  switch (key) {
+    case 'enter':
+      return withView(state, {search: pattern === '' ? null : {text: pattern, typing: false}});
+    case 'escape':
+    case 'ctrl-c':
+      return withView(state, {search: null});
+    case 'backspace':
+      return pattern === '' ? withView(state, {search: null}) : only(typeSearch(state, [...pattern].slice(0, -1).join('')));
+    case 'ctrl-u':
+      return only(typeSearch(state, ''));
+    case 'down':
+    case 'ctrl-n':
+      return nextMatch(state, 1);
+    case 'up':
+    case 'ctrl-p':
+      return nextMatch(state, -1);
+    default:
+      return text === '' ? only(state) : only(typeSearch(state, pattern + text));
+  }
+}

@@ -1,0 +1,210 @@
+// Knows the first and the last line of the screen, the help page, and the question before leaving.
+
+import {COMMANDS, type Command, commandsOf, type Group, wouldHangUp} from './commands.ts';
+import {nameOf} from './details.ts';
+import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
+import {printable} from './printable.ts';
+import {searchProcesses} from './search.ts';
+import type {State} from './state.ts';
+
+const count = (number: number, one: string, many: string): string => `${number} ${number === 1 ? one : many}`;
+
+/** Namespaces with living processes that are not nsview's own. */
+function ownNamespaces(state: State): number {
+  let number = 0;
+  for (const namespace of state.world.namespaces.byInode.values())
+    if (namespace.index > 0 && namespace.processes + namespace.others > 0) number++;
+  return number;
+}
+
+function observed(state: State): string {
+  const {target, header} = state.world;
+  if (state.mode === 'machine') return printable(header.host.hostname) || 'this machine';
+  if (target !== null) return nameOf(target);
+  const asked = header.target;
+  if ('pid' in asked) return `pid ${asked.pid}`;
+  return 'command' in asked ? printable(asked.command.join(' ')) : printable(header.host.hostname);
+}
+
+function tracing(state: State): Line {
+  const {tracer} = state.world;
+  if (tracer === null) return [dim('starting …')];
+  if (tracer.mode === 'proc') return [plain('watching /proc')];
+  return [plain(`tracing: ${tracer.sees.map(printable).join(', ')}`)];
+}
+
+function userText(state: State): string {
+  const {euid} = state.world.header.host;
+  return euid === 0 ? 'root' : `uid ${euid}`;
+}
+
+export function statusLine(state: State, width: number): Line {
+  const {world, view, replay} = state;
+  const {host} = world.header;
+  const name = strong(' nsview ');
+  const parts: string[] = [
+    count(world.living, 'process', 'processes'),
+    `${count(ownNamespaces(state), 'namespace', 'namespaces')}${width >= 100 ? ' of its own' : ''}`,
+  ];
+  const left: Piece[] = [name, plain(' '), strong(observed(state)), ...parts.flatMap(part => [dim(' · '), plain(part)])];
+  const flags: Piece[] = [];
+  if (view.paused) flags.push(toned('warn', `PAUSED${state.heldCount > 0 ? `, ${state.heldCount} facts wait` : ''}`));
+  if (replay !== null)
+    flags.push(
+      toned(
+        'accent',
+        `${replay.playing ? '▶ playing' : replay.position >= replay.facts.length ? '■ end' : '‖ stopped'} ${replay.position}/${replay.facts.length}`,
+      ),
+      plain(replay.speed === 1 ? '' : ` ×${replay.speed}`),
+    );
+  // From the right, what matters least gives way first.
+  const kernel = `Linux ${printable(host.kernel).replace(/^(\d+\.\d+).*$/, width >= 140 ? '$&' : '$1')}`;
+  const mode = replay === null ? tracing(state) : [];
+  const choices: Line[] = [
+    [...mode, dim(' · '), plain(userText(state)), dim(' · '), plain(kernel)],
+    [...mode, dim(' · '), plain(userText(state))],
+    mode,
+    world.tracer?.mode === 'ptrace' && replay === null ? [plain('tracing')] : [],
+    [],
+  ].map(choice => (mode.length > 0 ? choice : choice.slice(1)));
+  for (const choice of choices) {
+    const right = [...flags, plain(flags.length > 0 && choice.length > 0 ? '  ' : ''), ...choice, plain(' ')];
+    if (lineCells(left) + lineCells(right) + 2 <= width) return spread(left, right, width);
+  }
+  return spread(left, [...flags, plain(' ')], width, 20);
+}
+
+const KEY_NAMES: {readonly [key: string]: string} = {
+  up: '↑',
+  down: '↓',
+  left: '←',
+  right: '→',
+  pageup: 'PgUp',
+  pagedown: 'PgDn',
+  home: 'Home',
+  end: 'End',
+  enter: 'Enter',
+  tab: 'Tab',
+  'shift-tab': 'Shift-Tab',
+  'shift-left': 'Shift-←',
+  'shift-right': 'Shift-→',
+  'shift-home': 'Shift-Home',
+  'shift-end': 'Shift-End',
+  escape: 'Esc',
+  space: 'Space',
+  f1: 'F1',
+};
+
+export const keyText = (key: string): string =>
+  KEY_NAMES[key] ?? key.replace(/^ctrl-(.)$/, (_, letter: string) => `Ctrl-${letter.toUpperCase()}`);
+
+const wordOf = (command: Command, state: State): string => {
+  if (command.id === 'filter') return state.view.onlyIsolation ? 'all events' : 'isolation only';
+  if (command.id === 'pause') return state.view.paused ? 'go on' : 'pause';
+  if (command.id === 'zoom') return state.view.zoom === null ? 'full size' : 'all panes';
+  if (command.id === 'inodes') return state.view.inodes ? 'names only' : 'inodes';
+  return command.footer?.word ?? '';
+};
+
+const hint = (keys: string, word: string): Piece[] => [toned('key', keys), dim(` ${word}`)];
+
+/** As many hints as fit, by rank, in the order of the table. */
+function hints(all: readonly {readonly rank: number; readonly pieces: readonly Piece[]}[], width: number): Line {
+  const kept = [...all];
+  const size = () => kept.reduce((sum, one) => sum + lineCells(one.pieces) + 3, 0);
+  while (kept.length > 0 && size() > width) {
+    const worst = Math.max(...kept.map(one => one.rank));
+    kept.splice(
+      kept.findLastIndex(one => one.rank === worst),
+      1,
+    );
+  }
+  return [plain(' '), ...kept.flatMap((one, index) => [plain(index > 0 ? '   ' : ''), ...one.pieces])];
+}
+
+export function footerLine(state: State, width: number): Line {
+  const {view} = state;
+  if (view.asking === 'quit')
+    return hints(
+      [
+        {rank: 0, pieces: hint('q', 'end it (SIGHUP)')},
+        {rank: 0, pieces: hint('Esc', 'stay')},
+      ],
+      width,
+    );
+  if (view.help !== null)
+    return hints(
+      [
+        {rank: 0, pieces: hint('Esc', 'close')},
+        {rank: 1, pieces: hint('↑ ↓ PgUp PgDn', 'scroll')},
+      ],
+      width,
+    );
+  if (view.search?.typing) {
+    const {ids} = searchProcesses(state.world, view.search.text);
+    const found =
+      view.search.text === ''
+        ? 'name, pid or arguments'
+        : ids.length === 0
+          ? 'nothing resembles it'
+          : count(ids.length, 'match', 'matches');
+    return spread(
+      [plain(' '), toned('key', '/'), plain(`${printable(view.search.text)}▏`)],
+      [dim(found), plain('   '), ...hint('Enter', 'keep'), plain('   '), ...hint('Esc', 'clear'), plain(' ')],
+      width,
+      12,
+    );
+  }
+  if (view.note !== null)
+    return cutLine([plain(' '), view.note.bad ? toned('bad', printable(view.note.text)) : plain(printable(view.note.text))], width);
+  if (view.focus === 'terminal') {
+    const name = state.world.target === null ? 'the program' : printable(state.world.target.comm);
+    const text = view.programEnded ? 'the program has ended' : `keys go to ${name}`;
+    return spread(hints([{rank: 0, pieces: hint('Ctrl-]', 'gives them back to nsview')}], width), [dim(text), plain(' ')], width, 30);
+  }
+  const isSearching = view.search !== null;
+  const possible = commandsOf(state).filter(
+    command =>
+      command.footer !== undefined && (command.footer.in?.includes(view.focus) ?? true) && (command.disabled?.(state) ?? null) === null,
+  );
+  const list = possible.map(command => ({
+    rank: command.footer?.rank ?? 9,
+    pieces: hint(keyText(command.keys[0] ?? ''), wordOf(command, state)),
+  }));
+  if (isSearching)
+    list.unshift({rank: 0, pieces: hint('n N', `“${printable(view.search.text)}”`)}, {rank: 0, pieces: hint('Esc', 'clear')});
+  return hints(list, width);
+}
+
+/** Every command with its keys, by group; one that cannot be run now says why. */
+export function helpLines(state: State): readonly Line[] {
+  const lines: Line[] = [];
+  let group: Group | null = null;
+  for (const command of sortedByGroup(commandsOf(state))) {
+    if (command.group !== group) {
+      if (group !== null) lines.push([]);
+      group = command.group;
+      lines.push([strong(group)]);
+    }
+    const keys = command.keys.map(keyText).join('  ');
+    const reason = command.disabled?.(state) ?? null;
+    const does = reason === null ? [plain(command.does)] : [dim(`${command.does} (not now: ${reason})`)];
+    lines.push([plain('  '), toned('key', keys), plain(' '.repeat(Math.max(1, 18 - keys.length))), ...does]);
+  }
+  return lines;
+}
+
+const GROUPS: readonly Group[] = [...new Set(COMMANDS.map(command => command.group))];
+const sortedByGroup = (commands: readonly Command[]): readonly Command[] =>
+  [...commands].sort((one, other) => GROUPS.indexOf(one.group) - GROUPS.indexOf(other.group));
+
+/** What is asked before nsview leaves while the program that it launched lives. */
+export function quitQuestion(state: State): readonly Line[] {
+  if (!wouldHangUp(state) || state.world.target === null) return [[plain('Leave nsview?')]];
+  return [
+    [strong(nameOf(state.world.target)), plain(' is still running.')],
+    [plain('Its terminal closes with nsview.')],
+    [],
+    [...hint('q', 'end it (SIGHUP)'), plain('     '), ...hint('Esc', 'stay')],
+  ];
+}

@@ -1,0 +1,186 @@
+// Knows the rows of the isolation tree: which there are, and what each of them says.
+
+import {isRefusal} from './fact.ts';
+import {dim, type Line, type Piece, plain, spread, strong, toned} from './line.ts';
+import type {Namespace} from './names.ts';
+import {NAMESPACE_LINKS, type NamespaceLink, typeOfLink} from './namespace.ts';
+import {cells, fitCells, printable} from './printable.ts';
+import {endText, quoteArgument} from './timeline.ts';
+import {namespaceOf, type Process, type Thread, type World} from './world.ts';
+
+export type TreeRow =
+  | {
+      readonly kind: 'process';
+      readonly id: string;
+      readonly depth: number;
+      readonly process: Process;
+      readonly folds: 'open' | 'folded' | null;
+    }
+  | {readonly kind: 'thread'; readonly id: string; readonly depth: number; readonly process: Process; readonly thread: Thread}
+  /** Ended children of `process` that are not kept one by one. */
+  | {readonly kind: 'forgotten'; readonly id: string; readonly depth: number; readonly process: Process};
+
+export type Tree = {readonly rows: readonly TreeRow[]; readonly index: ReadonlyMap<string, number>};
+
+const EMPTY: Tree = {rows: [], index: new Map()};
+const cache = new WeakMap<World, {version: number; folded: ReadonlySet<string>; tree: Tree}>();
+
+/** Every row that is not folded away, from the top. Kept until the world or the folds change. */
+export function treeOf(world: World, folded: ReadonlySet<string>): Tree {
+  const kept = cache.get(world);
+  if (kept !== undefined && kept.version === world.version && kept.folded === folded) return kept.tree;
+  const rows: TreeRow[] = [];
+  const index = new Map<string, number>();
+  const push = (row: TreeRow) => {
+    index.set(row.id, rows.length);
+    rows.push(row);
+  };
+  // A stack, not recursion: a chain of forks may be deeper than JavaScript's stack.
+  const waiting: {process: Process; depth: number}[] = [];
+  const wait = (processes: readonly Process[], depth: number) => {
+    for (let i = processes.length - 1; i >= 0; i--) {
+      const process = processes[i];
+      if (process !== undefined) waiting.push({process, depth});
+    }
+  };
+  wait(world.roots, 0);
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const {process, depth} = next;
+    const holds = process.children.length > 0 || process.threads.size > 0 || process.forgotten > 0;
+    const isFolded = holds && folded.has(process.id);
+    push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
+    if (isFolded) continue;
+    for (const thread of process.threads.values())
+      push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
+    if (process.forgotten > 0) push({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process});
+    wait(process.children, depth + 1);
+  }
+  const tree = rows.length === 0 ? EMPTY : {rows, index};
+  cache.set(world, {version: world.version, folded, tree});
+  return tree;
+}
+
+/** What a process is compared with: its maker, or nsview itself for one whose maker is not known. */
+export function spaceAbove(world: World, process: Process, link: NamespaceLink): Namespace | null {
+  if (process.maker !== null) return process.maker.spaces[link] ?? null;
+  return namespaceOf(world, world.header.host.namespaces[link]);
+}
+
+/** The namespaces in which it differs from what is above it. */
+export function differences(world: World, process: Process): Namespace[] {
+  const found: Namespace[] = [];
+  for (const link of NAMESPACE_LINKS) {
+    if (link !== typeOfLink(link)) continue;
+    const own = process.spaces[link] ?? null;
+    const above = spaceAbove(world, process, link);
+    if (own !== null && above !== null && own !== above) found.push(own);
+  }
+  return found;
+}
+
+function marks(namespaces: readonly Namespace[]): Piece[] {
+  const pieces: Piece[] = [];
+  for (const namespace of namespaces) {
+    if (pieces.length > 0) pieces.push(plain(' '));
+    // Back in nsview's own namespace is no step further in.
+    pieces.push(toned(`ns${namespace.index}`, `${namespace.index === 0 ? '-' : '+'}${namespace.type}`));
+  }
+  return pieces;
+}
+
+/** The pids that a process has in the namespaces further in; empty where it has but one. */
+export function innerPids(process: Process): readonly number[] {
+  if (process.nspid === null || isRefusal(process.nspid)) return [];
+  return process.nspid.slice(1);
+}
+
+function remark(process: Process): Piece[] {
+  if (process.end !== null) {
+    const bad = process.end.signal !== undefined;
+    return [bad ? toned('bad', endText(process.end)) : dim(endText(process.end))];
+  }
+  if (process.state === 'Z') return [toned('warn', 'zombie')];
+  if (process.refused !== null) return [toned('bad', `not traced: ${printable(process.refused.errno)}`)];
+  if (process.stopped !== null) return [toned('warn', `stopped by ${printable(process.stopped)}`)];
+  const maker = process.born?.by;
+  // clone(2), CLONE_PARENT: the parent is the maker's parent. A parent that changed later is a subreaper or init.
+  if (maker !== undefined && process.ppid !== maker.pid) {
+    const flags = process.born?.flags;
+    const asked = flags !== undefined && !isRefusal(flags) && flags.includes('CLONE_PARENT');
+    return [dim(asked ? `child of ${process.ppid}` : `parent now ${process.ppid}`)];
+  }
+  return [];
+}
+
+const indentOf = (depth: number, width: number): string => {
+  const most = Math.max(0, Math.floor(width / 2) - 4);
+  const wanted = depth * 2;
+  return wanted <= most ? ' '.repeat(wanted) : `${' '.repeat(Math.max(0, most - 3))}⋯  `;
+};
+
+/** One row in exactly `width` cells: fold mark and name, then what differs, then what is to be remarked. */
+export function treeLine(world: World, row: TreeRow, width: number, isMatch: boolean): Line {
+  const indent = indentOf(row.depth, width);
+  switch (row.kind) {
+    case 'forgotten':
+      return spread([plain(indent), dim(`… ${row.process.forgotten} more ended`)], [], width);
+    case 'thread': {
+      const found = Object.values(row.thread.spaces).filter(space => space !== null);
+      const own = new Set<Namespace>(found);
+      return joined(
+        [plain(indent), dim('⌇ '), plain(printable(row.thread.comm)), dim(` thread ${row.thread.tid}`)],
+        marks([...own]),
+        [],
+        width,
+      );
+    }
+    case 'process': {
+      const {process} = row;
+      const isEnded = process.end !== null;
+      const fold = row.folds === null ? '· ' : row.folds === 'folded' ? '▸ ' : '▾ ';
+      const name = printable(process.comm) || '?';
+      const inner = innerPids(process);
+      const left: Piece[] = [
+        plain(indent),
+        dim(fold),
+        isMatch ? toned('match', name) : isEnded ? dim(name) : process === world.target ? strong(name) : plain(name),
+        isEnded ? dim(` ${process.pid}`) : plain(` ${process.pid}`),
+      ];
+      if (inner.length > 0) left.push(dim(` (${inner.join(' ')})`));
+      const differs = differences(world, process);
+      return joined(
+        left,
+        isEnded ? differs.map(space => dim(`+${space.type} `)) : marks(differs),
+        remark(process),
+        width,
+        argumentsOf(process),
+      );
+    }
+    default:
+      return row satisfies never;
+  }
+}
+
+function argumentsOf(process: Process): string {
+  if (process.argv === null || isRefusal(process.argv) || process.argv.length < 2) return '';
+  return process.argv.slice(1, 12).map(quoteArgument).join(' ');
+}
+
+/** The differences begin in the same column in every row, as far as names allow. */
+function joined(left: Piece[], differs: Piece[], remarks: Piece[], width: number, args = ''): Line {
+  const size = (pieces: readonly Piece[]) => pieces.reduce((sum, piece) => sum + cells(piece.text), 0);
+  const right: Piece[] = [...differs];
+  if (remarks.length > 0) right.push(plain(differs.length > 0 ? '  ' : ''), ...remarks);
+  const stop = Math.max(20, Math.floor(width * 0.56));
+  const used = size(left);
+  const rightSize = size(right);
+  const room = Math.max(0, Math.min(stop, width - rightSize - 2) - used - 1);
+  const whole = rightSize === 0 ? width - used - 2 : room;
+  const shown = args !== '' && whole >= 6 ? [...left, dim(` ${fitCells(args, whole)}`)] : left;
+  const at = size(shown);
+  if (rightSize === 0) return spread(shown, [], width);
+  // Right of the common column; further left where what is to be said is long.
+  const begin = Math.max(at + 1, Math.min(stop, width - rightSize - 1));
+  if (begin + rightSize > width) return spread(shown, [...right, plain(' ')], width, 16);
+  return spread([...shown, plain(' '.repeat(begin - at)), ...right], [], width);
+}

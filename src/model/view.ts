@@ -1,0 +1,78 @@
+// Knows the view: what is selected, scrolled, focused, asked, and how wide the screen is. Ids, never row numbers.
+
+import type {Tab} from './details.ts';
+import type {PaneName} from './layout.ts';
+
+export type Size = {readonly columns: number; readonly rows: number};
+
+/** A row that stays where it is on the screen while others come and go around it. */
+export type Anchor<Id> = {readonly id: Id; readonly offset: number};
+
+export type View = {
+  readonly size: Size;
+  readonly hasTerminal: boolean;
+  readonly focus: PaneName;
+  /** Where the keys go when the terminal gives them back. */
+  readonly formerFocus: PaneName;
+  readonly zoom: PaneName | null;
+  /** The terminal was full size when it last had the keys. */
+  readonly bigTerminal: boolean;
+  readonly tab: Tab;
+  /** Id of a row of the tree. */
+  readonly selected: string | null;
+  /** Its row number when it was last seen, to find a neighbour when it goes. */
+  readonly selectedIndex: number;
+  readonly treeAnchor: Anchor<string> | null;
+  readonly folded: ReadonlySet<string>;
+  readonly detailsTop: number;
+  /** Sequence number of the selected event; null follows the newest. */
+  readonly event: number | null;
+  readonly eventAnchor: Anchor<number> | null;
+  readonly onlyIsolation: boolean;
+  readonly inodes: boolean;
+  readonly search: {readonly text: string; readonly typing: boolean} | null;
+  readonly help: {readonly top: number} | null;
+  readonly asking: 'quit' | null;
+  readonly paused: boolean;
+  /** What was last to be said about something that was asked for. */
+  readonly note: {readonly text: string; readonly bad: boolean} | null;
+  readonly programEnded: boolean;
+};
+
+export function createView(size: Size, hasTerminal: boolean): View {
+  return {
+    size,
+    hasTerminal,
+    focus: hasTerminal ? 'terminal' : 'tree',
+    formerFocus: 'tree',
+    zoom: null,
+    bigTerminal: false,
+    tab: 'namespaces',
+    selected: null,
+    selectedIndex: 0,
+    treeAnchor: null,
+    folded: new Set(),
+    detailsTop: 0,
+    event: null,
+    eventAnchor: null,
+    onlyIsolation: true,
+    inodes: false,
+    search: null,
+    help: null,
+    asking: null,
+    paused: false,
+    note: null,
+    programEnded: false,
+  };
+}
+
+/** First row of a window of `height` rows on `count`, so that row `index` stands at `offset`; never beyond either end. */
+export function windowTop(index: number, offset: number, count: number, height: number): number {
+  return Math.max(0, Math.min(index - offset, count - height));
+}
+
+/** The same, but `index` is always within the window. */
+export function windowAround(index: number, top: number, count: number, height: number): number {
+  const shown = index < top ? index : index >= top + height ? index - height + 1 : top;
+  return Math.max(0, Math.min(shown, count - height));
+}
