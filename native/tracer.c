@@ -532,7 +532,9 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 on_execed(tracer, task);
                 break;
         case TASK_EXITING:
-                note_namespaces(tracer, task);
+                /* A launch that failed before its execve never was the program. */
+                if (tracer->launch.pid != task->tid)
+                        note_namespaces(tracer, task);
                 resume(task, 0);
                 break;
         case TASK_SYSCALL:

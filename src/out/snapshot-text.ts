@@ -2,7 +2,7 @@
 
 import {isRefusal, type NamespaceLinks, type ProcessSeen, type Seen, type Snapshot} from '../model/fact.ts';
 import {createNamespaces, type Namespaces, nameNamespace} from '../model/names.ts';
-import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
+import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, type NamespaceType, typeOfLink} from '../model/namespace.ts';
 import {cells, fitCells, printable} from '../model/printable.ts';
 
 export type TextOptions = {
@@ -13,9 +13,14 @@ export type TextOptions = {
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : what.endsWith('s') ? 'es' : 's'}`;
 
+/** A snapshot is of one moment: in it, one inode is one namespace. */
+function nameOfInode(names: Namespaces, type: NamespaceType, inode: string): string {
+  return (names.byInode.get(inode) ?? nameNamespace(names, type, inode).namespace).name;
+}
+
 function nameOf(names: Namespaces, link: NamespaceLink, seen: Seen<string> | undefined): string {
   if (seen === undefined) return '';
-  return isRefusal(seen) ? `${link}:${seen.errno}` : nameNamespace(names, typeOfLink(link), seen).namespace.name;
+  return isRefusal(seen) ? `${link}:${seen.errno}` : nameOfInode(names, typeOfLink(link), seen);
 }
 
 /** What a process has that its parent has not: `+mnt:b`, `children in pid:b`, refusals. */
@@ -85,7 +90,7 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
 
   const legend = snapshot.namespaces.map(namespace => {
     const type = NAMESPACES.find(kind => kind.type === namespace.type)?.type ?? 'user';
-    const {name} = nameNamespace(names, type, namespace.inode).namespace;
+    const name = nameOfInode(names, type, namespace.inode);
     const holders = [
       namespace.processes.length > 0 ? count(namespace.processes.length, 'process') : '',
       namespace.threads === undefined ? '' : count(namespace.threads.length, 'thread'),
