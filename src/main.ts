@@ -1,8 +1,9 @@
 // Knows how everything is wired: what was asked for on the command line, and which parts do it.
 
-import {closeSync, fstatSync, openSync, writeSync} from 'node:fs';
+import {closeSync, openSync, writeSync} from 'node:fs';
 import {constants} from 'node:os';
-import {ReadStream} from 'node:tty';
+import {Writable} from 'node:stream';
+import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, HELP, parseCommandLine} from './model/command-line.ts';
 import {type Fact, isRefusal, type TapeHeader} from './model/fact.ts';
 import {printable} from './model/printable.ts';
@@ -30,6 +31,27 @@ function write(fd: number, text: string): boolean {
     }
   }
   return true;
+}
+
+/**
+ * Node makes a pipe non-blocking as soon as anything looks at process.stdout or process.stderr, as importing node:util and closing a
+ * socket do, and that holds for every program that shares the pipe: the launched one would see its writes fail with EAGAIN. So where
+ * they are not terminals, plain blocking writes stand in for them.
+ */
+function keepStdioBlocking(): void {
+  for (const [name, fd] of [
+    ['stdout', STDOUT],
+    ['stderr', STDERR],
+  ] as const) {
+    if (isatty(fd)) continue;
+    const plain = new Writable({
+      write: (chunk: Buffer | string, _encoding, done) => {
+        write(fd, chunk.toString());
+        done();
+      },
+    });
+    Object.defineProperty(process, name, {configurable: true, value: Object.assign(plain, {fd, isTTY: false})});
+  }
 }
 
 /** One line on stderr, harmless to the terminal. */
@@ -430,11 +452,11 @@ async function run(command: CommandLine): Promise<number> {
       write(STDOUT, `nsview ${NSVIEW_VERSION}\n`);
       return 0;
     case 'watch':
-      return isTerminal() ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
+      return process.stdout.isTTY ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
     case 'attach':
-      return isTerminal() ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null});
+      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null});
     case 'launch':
-      return isTerminal() ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null});
+      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null});
     case 'snapshot':
       return snapshot(command);
     case 'trace':
@@ -460,11 +482,7 @@ async function run(command: CommandLine): Promise<number> {
   }
 }
 
-/** By isatty alone: asking process.stdout would make a pipe non-blocking, for the launched program as well. */
-function isTerminal(): boolean {
-  return fstatSync(STDOUT).isCharacterDevice() && process.stdout.isTTY;
-}
-
+keepStdioBlocking();
 try {
   process.exit(await run(parseCommandLine(process.argv.slice(2))));
 } catch (error) {

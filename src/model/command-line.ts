@@ -1,6 +1,7 @@
 // Knows what nsview can be asked on its command line, and what to say when it was asked something else.
 
-import {parseArgs} from 'node:util';
+// Not imported: that would run all getters of node:util, one of which opens process.stderr, before main.ts can keep it from doing harm.
+const {parseArgs} = process.getBuiltinModule('node:util');
 
 export type CommandLine =
   | {readonly kind: 'watch'}
