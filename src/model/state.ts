@@ -76,7 +76,7 @@ export function reduce(state: State, message: Message): State {
     case 'note':
       return {...state, view: {...state.view, note: {text: message.text, bad: message.bad === true}}};
     case 'program-ended':
-      return {...state, view: {...state.view, programEnded: true}};
+      return {...state, view: withoutProgram(state.view)};
     case 'state':
       return message.state;
     case 'settle':
@@ -84,6 +84,12 @@ export function reduce(state: State, message: Message): State {
     default:
       return message satisfies never;
   }
+}
+
+/** Keys that nobody takes any more go to nsview. */
+function withoutProgram(view: View): View {
+  const focus = view.focus === 'terminal' ? view.formerFocus : view.focus;
+  return {...view, programEnded: true, asking: null, focus, zoom: view.zoom === 'terminal' ? null : view.zoom};
 }
 
 function observeAll(state: State, facts: readonly Fact[]): State {

@@ -1,0 +1,263 @@
+// Knows how the state becomes a frame: for every pane its place, its title and its visible rows, painted.
+
+import {helpTopMost, liveLook} from '../model/commands.ts';
+import {detailsOf, TABS, type Tab} from '../model/details.ts';
+import {inside, LEAST_COLUMNS, LEAST_ROWS, layoutOf, type PaneName, type Rect} from '../model/layout.ts';
+import {cutLine, dim, type Line, lineCells, padLine, plain, strong} from '../model/line.ts';
+import {cells, printable} from '../model/printable.ts';
+import {searchProcesses} from '../model/search.ts';
+import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';
+import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
+import {eventLine} from '../model/timeline.ts';
+import {treeLine, treeOf} from '../model/tree.ts';
+import type {EmulatorFrame} from './emulator.ts';
+import type {Theme} from './theme.ts';
+
+export type PaneFrame = {
+  readonly name: PaneName | 'help' | 'question';
+  readonly rect: Rect;
+  /** Border and title, whole lines. */
+  readonly top: string;
+  readonly bottom: string;
+  /** Exactly as many as fit, each exactly as wide as fits. */
+  readonly rows: readonly string[];
+  readonly side: string;
+};
+
+/** Cells of the screen that are a tab. */
+export type TabPlace = {readonly tab: Tab; readonly y: number; readonly from: number; readonly to: number};
+
+export type ScreenFrame = {
+  readonly columns: number;
+  readonly rows: number;
+  readonly status: string;
+  readonly footer: string;
+  readonly panes: readonly PaneFrame[];
+  readonly tabs: readonly TabPlace[];
+  readonly cursor: {readonly x: number; readonly y: number} | null;
+};
+
+type Body = {readonly title: string; readonly titleCells: number; readonly rows: readonly string[]; readonly foot: string};
+
+function frameBox(name: PaneFrame['name'], rect: Rect, focused: boolean, body: Body, theme: Theme): PaneFrame {
+  const {width, height} = inside(rect);
+  const edge = (text: string) => theme.border(text, focused);
+  const rows = body.rows.slice(0, height);
+  while (rows.length < height) rows.push(' '.repeat(width));
+  const foot = body.foot !== '' && cells(body.foot) + 4 <= width ? ` ${body.foot} ` : '';
+  return {
+    name,
+    rect,
+    top: `${edge('╭')}${body.title}${edge(`${'─'.repeat(Math.max(0, width - body.titleCells))}╮`)}`,
+    bottom: edge(`╰${'─'.repeat(Math.max(0, width - cells(foot) - (foot === '' ? 0 : 1)))}${foot}${foot === '' ? '' : '─'}╯`),
+    rows,
+    side: Array.from({length: height}, () => edge('│')).join('\n'),
+  };
+}
+
+/** A row inside of a pane: one cell on either side, the left of which marks the selected row. */
+function paintRow(line: Line, width: number, theme: Theme, chosen: 'focused' | 'elsewhere' | 'no'): string {
+  const padded = padLine(line, Math.max(0, width - 2));
+  if (chosen === 'focused') return theme.paint([plain('▌'), ...padded, plain(' ')], 'focused');
+  if (chosen === 'elsewhere') return theme.paint([plain('▌'), ...padded, plain(' ')], 'elsewhere');
+  return theme.paint([plain(' '), ...padded, plain(' ')]);
+}
+
+/** Words over several rows, centred nowhere: an empty pane says what to do next. */
+function wrapWords(text: string, width: number): Line[] {
+  const lines: Line[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && cells(line) + 1 + cells(word) > width) {
+      lines.push([dim(line)]);
+      line = '';
+    }
+    line += (line === '' ? '' : ' ') + word;
+  }
+  return [...lines, [dim(line)]];
+}
+
+const place = (top: number, shown: number, count: number): string =>
+  count > shown ? `${top + 1}–${Math.min(count, top + shown)} of ${count}` : '';
+
+function treeBody(state: State, rect: Rect, theme: Theme): Body {
+  const {view, world} = state;
+  const focused = view.focus === 'tree';
+  const {width, height} = inside(rect);
+  const {rows} = treeOf(world, view.folded);
+  const top = treeTop(state);
+  const matches = searchProcesses(world, view.search?.text ?? '').set;
+  const painted = rows.slice(top, top + height).map(row => {
+    const line = treeLine(world, row, Math.max(0, width - 2), row.kind === 'process' && matches.has(row.id));
+    return paintRow(line, width, theme, row.id !== view.selected ? 'no' : focused ? 'focused' : 'elsewhere');
+  });
+  if (rows.length === 0)
+    for (const line of wrapWords(
+      state.mode === 'replay'
+        ? 'Nothing has happened yet on this tape. Space plays it, ] goes one event on.'
+        : 'Waiting for the first process …',
+      width - 2,
+    ))
+      painted.push(paintRow(line, width, theme, 'no'));
+  return {...titled(' Isolation ', focused, theme), rows: painted, foot: place(top, height, rows.length)};
+}
+
+const titled = (text: string, focused: boolean, theme: Theme) => ({
+  title: theme.title(text, focused ? 'focused' : 'other'),
+  titleCells: cells(text),
+});
+
+function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs: TabPlace[]} {
+  const {view, world} = state;
+  const focused = view.focus === 'details';
+  const {width, height} = inside(rect);
+  const whole = TABS.reduce((sum, tab) => sum + tab.title.length + 4, 0);
+  const tabs: TabPlace[] = [];
+  let title = '';
+  let titleCells = 0;
+  for (const {tab, key, title: long, short} of TABS) {
+    const active = tab === view.tab;
+    const text = ` ${key} ${whole <= width || active ? long : short} `;
+    tabs.push({tab, y: rect.y, from: rect.x + 1 + titleCells, to: rect.x + 1 + titleCells + text.length});
+    title += theme.title(text, active ? (focused ? 'focused' : 'active') : 'other');
+    titleCells += text.length;
+  }
+  const details = detailsOf(world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
+  const room = Math.max(0, height - details.heading.length);
+  const top = Math.max(0, Math.min(view.detailsTop, details.count - room));
+  const rows = details.heading.map(line => paintRow(line, width, theme, 'no'));
+  for (let i = top; i < Math.min(details.count, top + room); i++) rows.push(paintRow(details.line(i), width, theme, 'no'));
+  return {body: {title, titleCells, rows, foot: place(top, room, details.count)}, tabs};
+}
+
+const emptyTimeline = (state: State): string => {
+  if (!state.view.onlyIsolation) return 'No events yet.';
+  switch (state.mode) {
+    case 'launch':
+      return 'Nothing has touched isolation yet. Try `unshare -Urpf --mount-proc sh` in the terminal below; f shows every event.';
+    case 'machine':
+      return 'Nothing has touched isolation since nsview looks. a traces the selected process, so that no event is missed.';
+    case 'attach':
+      return 'Nothing has touched isolation since nsview attached. f shows every event.';
+    case 'replay':
+      return 'Nothing has touched isolation so far on this tape. f shows every event.';
+    default:
+      return state.mode satisfies never;
+  }
+};
+
+function timelineBody(state: State, rect: Rect, theme: Theme): Body {
+  const {view, world} = state;
+  const focused = view.focus === 'timeline';
+  const {width, height} = inside(rect);
+  const events = eventsOf(state);
+  const top = eventTop(state);
+  const chosen = view.event === null ? (focused ? events.length - 1 : -1) : eventIndex(events, view.event);
+  const widths = {who: width < 100 ? 16 : 20, did: width < 100 ? 24 : 36};
+  const rows = events.slice(top, top + height).map((event, i) => {
+    const line = eventLine(event, world.header, state.utcOffset, widths);
+    return paintRow(cutLine(line, width - 2), width, theme, top + i !== chosen ? 'no' : focused ? 'focused' : 'elsewhere');
+  });
+  if (events.length === 0) for (const line of wrapWords(emptyTimeline(state), width - 2)) rows.push(paintRow(line, width, theme, 'no'));
+  const name = titled(' Timeline ', focused, theme);
+  const what = view.onlyIsolation ? '· isolation ' : '· every event ';
+  return {
+    title: name.title + theme.border(what, focused),
+    titleCells: name.titleCells + cells(what),
+    rows,
+    foot: place(top, height, events.length),
+  };
+}
+
+function terminalBody(state: State, rect: Rect, theme: Theme, title: string, emulator: EmulatorFrame): Body {
+  const focused = state.view.focus === 'terminal';
+  const {width, height} = inside(rect);
+  const {target} = state.world;
+  const how = target?.end ?? null;
+  const ended =
+    how?.code !== undefined ? `ended with exit status ${how.code}` : how?.signal !== undefined ? `killed by ${how.signal}` : 'has ended';
+  const hint = state.view.programEnded ? ended : focused ? 'Ctrl-] gives the keys back to nsview' : 'Ctrl-] or a click gives it the keys';
+  const name = titled(' Terminal ', focused, theme);
+  const said = cutLine([plain(`· ${printable(title)} `), dim(`· ${printable(hint)} `)], Math.max(0, width - name.titleCells));
+  const rows = emulator.rows.slice(0, height).map(row => row);
+  return {
+    title: name.title + theme.paint(said),
+    titleCells: name.titleCells + lineCells(said),
+    rows,
+    foot: emulator.below > 0 ? `${emulator.below} rows further down` : '',
+  };
+}
+
+/** A box over the middle of the screen. */
+function overlay(
+  name: 'help' | 'question',
+  state: State,
+  lines: readonly Line[],
+  title: string,
+  foot: string,
+  theme: Theme,
+  whole: boolean,
+): PaneFrame {
+  const {columns, rows} = state.view.size;
+  const widest = Math.max(...lines.map(lineCells), cells(title));
+  const width = Math.min(columns - (whole ? 0 : 4), widest + 4 + (whole ? columns : 2));
+  const height = whole ? rows - 2 : Math.min(rows - 2, lines.length + 2);
+  const rect: Rect = {x: Math.floor((columns - width) / 2), y: whole ? 1 : Math.max(1, Math.floor((rows - height) / 2)), width, height};
+  const inner = inside(rect).width;
+  return frameBox(
+    name,
+    rect,
+    true,
+    {...titled(title, true, theme), rows: lines.map(line => paintRow(line, inner, theme, 'no')), foot},
+    theme,
+  );
+}
+
+/** The whole screen. `terminal` is the program's, where there is one. */
+export function frameOf(state: State, theme: Theme, terminal: {readonly title: string; readonly frame: EmulatorFrame} | null): ScreenFrame {
+  const {view} = state;
+  const {columns, rows} = view.size;
+  const base = {columns, rows, tabs: [], cursor: null};
+  const layout = layoutOf(view.size, view.hasTerminal, view.zoom, view.focus);
+  if (layout.kind === 'too-small') {
+    const text = `nsview needs ${LEAST_COLUMNS}×${LEAST_ROWS}; this is ${columns}×${rows}`;
+    return {...base, status: theme.paint(padLine([strong(text)], columns)), footer: '', panes: []};
+  }
+  const status = theme.paint(padLine(statusLine(state, columns), columns));
+  const footer = theme.paint(padLine(footerLine(state, columns), columns));
+  if (view.help !== null) {
+    const lines = helpLines(state);
+    const room = rows - 4;
+    const top = Math.min(view.help.top, helpTopMost(state));
+    const shown = lines.slice(top, top + room);
+    return {...base, status, footer, panes: [overlay('help', state, shown, ' Keys ', place(top, room, lines.length), theme, true)]};
+  }
+  const panes: PaneFrame[] = [];
+  const tabs: TabPlace[] = [];
+  let cursor: ScreenFrame['cursor'] = null;
+  const add = (name: PaneName, body: Body) => {
+    const rect = layout.panes[name];
+    if (rect !== undefined) panes.push(frameBox(name, rect, view.focus === name, body, theme));
+  };
+  const {tree, details, timeline, terminal: below} = layout.panes;
+  if (tree !== undefined) add('tree', treeBody(state, tree, theme));
+  if (details !== undefined) {
+    const made = detailsBody(state, details, theme);
+    add('details', made.body);
+    tabs.push(...made.tabs);
+  }
+  if (timeline !== undefined) add('timeline', timelineBody(state, timeline, theme));
+  if (below !== undefined && terminal !== null) {
+    add('terminal', terminalBody(state, below, theme, terminal.title, terminal.frame));
+    const at = terminal.frame.cursor;
+    if (at !== null && view.focus === 'terminal') cursor = {x: below.x + 1 + at.x, y: below.y + 1 + at.y};
+  }
+  if (view.asking === 'quit') {
+    panes.push(overlay('question', state, quitQuestion(state), ' Leave nsview? ', '', theme, false));
+    cursor = null;
+  }
+  return {...base, status, footer, panes, tabs, cursor};
+}
+
+export const paneAt = (frame: ScreenFrame, x: number, y: number): PaneFrame | undefined =>
+  frame.panes.findLast(({rect}) => x >= rect.x && x < rect.x + rect.width && y >= rect.y && y < rect.y + rect.height);
