@@ -65,9 +65,11 @@ int read_stat(pid_t tid, struct stat_line *ret_stat)
 
         int ppid;
         unsigned long long start;
-        /* Fields 3, 4, 9 and 22. */
-        if (sscanf(close + 2, "%c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &stat.state, &ppid,
-                   &stat.flags, &start) != 4)
+        /* Fields 3, 4, 9, 22 and 38. */
+        if (sscanf(close + 2,
+                   "%c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+                   "%*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %d",
+                   &stat.state, &ppid, &stat.flags, &start, &stat.exit_signal) != 5)
                 return -EBADMSG;
         stat.ppid = ppid;
         stat.start = start;

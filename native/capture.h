@@ -15,6 +15,7 @@ struct stat_line {
         pid_t ppid;
         uint64_t start;
         unsigned flags; /* PF_… */
+        int exit_signal;
         char comm[64];
 };
 

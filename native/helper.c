@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* nsview-helper knows how to wait: for commands on fd 3, for stops, and for the pipe on fd 4. When its caller vanishes it
+/* nsview-helper COMMAND-FD RECORD-FD knows how to wait: for commands, for stops, and for the pipe. When its caller vanishes it
  * gives the terminal back and ends, upon which the kernel lets every tracee go (kernel/ptrace.c, exit_ptrace): the running are
  * not even woken, the stopped by job control stay stopped, a signal on its way is delivered. */
-#define COMMAND_FD 3
-#define RECORD_FD 4
-
 /* Records wait for company: so long at the most, or until there are so many. */
 #define FLUSH_NS 4000000
 #define FLUSH_BYTES 65536
@@ -79,7 +76,7 @@ static void guard_take(struct guard *guard, int fd, const unsigned char *restore
 }
 
 /* Bytes received, 0 when the caller is gone, -errno. */
-static ssize_t receive(struct inbox *inbox)
+static ssize_t receive(struct inbox *inbox, int command_fd)
 {
         if (inbox->room - inbox->used < 4096) {
                 size_t room = inbox->room ? inbox->room * 2 : 65536;
@@ -95,7 +92,7 @@ static ssize_t receive(struct inbox *inbox)
         } control;
         struct iovec io = {inbox->bytes + inbox->used, inbox->room - inbox->used};
         struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-        ssize_t n = recvmsg(COMMAND_FD, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        ssize_t n = recvmsg(command_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 1 : -errno;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
@@ -171,8 +168,11 @@ static void ignore_terminal_signals(void)
                 signal(signals[i], SIG_IGN);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+        if (argc != 3)
+                return 2;
+        int command_fd = atoi(argv[1]), record_fd = atoi(argv[2]);
         ignore_terminal_signals();
         prctl(PR_SET_NAME, "nsview-helper");
 
@@ -183,15 +183,15 @@ int main(void)
         if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
                 return 1;
         int stops = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (stops < 0 || fcntl(RECORD_FD, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
+        if (stops < 0 || fcntl(record_fd, F_SETFL, O_WRONLY | O_NONBLOCK) < 0)
                 return 1;
-        fcntl(COMMAND_FD, F_SETFD, FD_CLOEXEC);
-        fcntl(RECORD_FD, F_SETFD, FD_CLOEXEC);
-        fcntl(RECORD_FD, F_SETPIPE_SZ, 1 << 20);
+        fcntl(command_fd, F_SETFD, FD_CLOEXEC);
+        fcntl(record_fd, F_SETFD, FD_CLOEXEC);
+        fcntl(record_fd, F_SETPIPE_SZ, 1 << 20);
 
         static struct tracer tracer;
-        tracer.outbox.fd = RECORD_FD;
-        tracer.outbox.peer_fd = COMMAND_FD;
+        tracer.outbox.fd = record_fd;
+        tracer.outbox.peer_fd = command_fd;
         tracer.launch.error_fd = -EBADF;
         tracer.self = getpid();
         tracer.caller = getppid();
@@ -221,9 +221,9 @@ int main(void)
                 if (tracer.failure < 0)
                         break;
                 struct pollfd wait[] = {
-                        {.fd = COMMAND_FD, .events = POLLIN},
+                        {.fd = command_fd, .events = POLLIN},
                         {.fd = stops, .events = POLLIN},
-                        {.fd = RECORD_FD, .events = blocked ? POLLOUT : 0},
+                        {.fd = record_fd, .events = blocked ? POLLOUT : 0},
                 };
                 if (poll(wait, 3, timeout) < 0 && errno != EINTR)
                         break;
@@ -237,7 +237,7 @@ int main(void)
                 tracer_drain(&tracer);
                 if (wait[2].revents & (POLLERR | POLLNVAL))
                         break;
-                if (wait[0].revents && (receive(&inbox) <= 0 || obey(&inbox, &tracer, &guard) < 0))
+                if (wait[0].revents && (receive(&inbox, command_fd) <= 0 || obey(&inbox, &tracer, &guard) < 0))
                         break;
         }
         guard_restore(&guard);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,19 +42,16 @@ NSV_API const char *nsv_link_name(int index)
 }
 
 /* Runs in the forked child of a program with threads: async-signal-safe calls only. */
-static _Noreturn void become_helper(const char *path, int command, int record)
+static _Noreturn void become_helper(const char *path, int command, int record, char *command_text, char *record_text)
 {
         static char name[] = "nsview-helper";
-        char *argv[] = {name, NULL}, *envp[] = {NULL};
-        /* Out of the way of 3 and 4 first, whatever numbers they have. */
-        command = fcntl(command, F_DUPFD, 5);
-        record = fcntl(record, F_DUPFD, 5);
-        if (command < 0 || record < 0 || dup2(command, 3) < 0 || dup2(record, 4) < 0)
-                _exit(125);
-        syscall(SYS_close_range, 5, ~0u, 0);
-        /* Node marks its own stdio close-on-exec; the program that is launched needs it. */
+        char *argv[] = {name, command_text, record_text, NULL}, *envp[] = {NULL};
+        /* Whatever the caller inherited and left open goes on to the program that is launched; all of Node's own is
+         * close-on-exec, and so, by Node's doing, is the stdio that the program needs. */
         for (int fd = 0; fd <= 2; fd++)
                 fcntl(fd, F_SETFD, 0);
+        fcntl(command, F_SETFD, 0);
+        fcntl(record, F_SETFD, 0);
         for (int signal = 1; signal < NSIG; signal++) {
                 struct sigaction action = {.sa_handler = SIG_DFL};
                 if (signal != SIGKILL && signal != SIGSTOP)
@@ -80,13 +78,17 @@ NSV_API int nsv_start(const char *path, int32_t *ret)
         if (fcntl(records, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 
+        char command_text[16], record_text[16];
+        snprintf(command_text, sizeof(command_text), "%d", theirs);
+        snprintf(record_text, sizeof(record_text), "%d", records_write);
+
         /* No handler of Node's may run in the child. */
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pid_t pid = fork();
         if (pid == 0)
-                become_helper(path, theirs, records_write);
+                become_helper(path, theirs, records_write, command_text, record_text);
         int error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)

@@ -61,7 +61,7 @@ enum nsv_record_kind {
         /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: 1 if it is a zombie. */
         NSV_RECORD_PROCESS = 3,
         /* pid, tid: who called. other: the child's tid. value: the flags of clone(2); error: errno if they could not be read.
-         * stage: the signal at the child's end. ns: the caller's namespaces; child_ns: the child's. start, ppid: the child's.
+         * stage: the signal that its parent gets at the child's end. ns: the caller's namespaces; child_ns: the child's. start, ppid: the child's.
          * text: the child's NSpid line, where it has more than one pid. */
         NSV_RECORD_CLONE = 4,
         /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.

@@ -236,8 +236,8 @@ static int decode_call(pid_t tid, struct call *ret_call)
 #error "nsview knows the registers of x86_64 and aarch64 only"
 #endif
 
-/* The flags, without the exit signal that the old call keeps in their low byte. Valid while `tid` is at its clone event. */
-static int read_clone_flags(pid_t tid, uint64_t *ret_flags, uint32_t *ret_signal)
+/* The flags, without the exit signal that the old call keeps in their low byte: the child has the one that counts. Valid while `tid` is at its clone event. */
+static int read_clone_flags(pid_t tid, uint64_t *ret_flags)
 {
         struct call call;
         int r = decode_call(tid, &call);
@@ -246,24 +246,20 @@ static int read_clone_flags(pid_t tid, uint64_t *ret_flags, uint32_t *ret_signal
         switch (call.what) {
         case CALL_FORK:
                 *ret_flags = 0;
-                *ret_signal = SIGCHLD;
                 return 0;
         case CALL_VFORK:
                 *ret_flags = CLONE_VFORK | CLONE_VM;
-                *ret_signal = SIGCHLD;
                 return 0;
         case CALL_CLONE:
                 *ret_flags = (uint32_t)call.argument & ~(uint32_t)CSIGNAL;
-                *ret_signal = (uint32_t)call.argument & CSIGNAL;
                 return 0;
         case CALL_CLONE3: {
-                uint64_t args[5]; /* flags, pidfd, child_tid, parent_tid, exit_signal (struct clone_args) */
-                struct iovec local = {args, sizeof(args)}, remote = {(void *)(uintptr_t)call.argument, sizeof(args)};
+                uint64_t flags; /* first in struct clone_args */
+                struct iovec local = {&flags, sizeof(flags)}, remote = {(void *)(uintptr_t)call.argument, sizeof(flags)};
                 ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
-                if (n != (ssize_t)sizeof(args))
+                if (n != (ssize_t)sizeof(flags))
                         return n < 0 ? -errno : -EFAULT;
-                *ret_flags = args[0];
-                *ret_signal = (uint32_t)args[4];
+                *ret_flags = flags;
                 return 0;
         }
         }
@@ -294,7 +290,7 @@ static void begin_clone(struct tracer *tracer, struct task *caller, struct task 
 {
         struct nsv_record record = {.kind = NSV_RECORD_CLONE, .other = child->tid};
         uint64_t flags = 0;
-        int r = caller ? read_clone_flags(caller->tid, &flags, &record.stage) : -ESRCH;
+        int r = caller ? read_clone_flags(caller->tid, &flags) : -ESRCH;
         record.value = flags;
         record.error = r < 0 ? -r : 0;
         if (caller) {
@@ -314,6 +310,7 @@ static void end_clone(struct tracer *tracer, struct task *caller, struct task *c
         read_stat(child->tid, &stat);
         record->ppid = stat.ppid;
         record->start = stat.start;
+        record->stage = stat.exit_signal > 0 ? (uint32_t)stat.exit_signal : 0;
 
         bool thread = record->error == 0 && (record->value & CLONE_THREAD);
         if (record->error) {

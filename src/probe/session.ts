@@ -30,8 +30,6 @@ export type SessionOptions = {
   readonly onLost?: () => void;
 };
 
-const SEES = ['clone', 'exec', 'exit', 'stop'] as const;
-
 const now = (): string => String(process.hrtime.bigint());
 
 /** Start the helper. A refusal where it cannot run; NativeError where it is not built. */
@@ -44,7 +42,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const keepCount = (fact: Fact) => {
     switch (fact.kind) {
       case 'process':
-        if (fact.state !== 'Z' && fact.state !== 'X') {
+        // A zombie was there before; its exit will not be told.
+        if (fact.state !== 'Z') {
           live.add(fact.pid);
           followed = true;
         }
@@ -69,13 +68,12 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (followed && live.size === 0) options.onEmpty?.();
   };
 
-  const tellMode = (fact: Omit<TracerFact, 'kind' | 'at'>) => options.emit([{kind: 'tracer', at: now(), ...fact}]);
-
   const lost = (why: string) => {
     live.clear();
     watch?.[Symbol.dispose]();
     watch = undefined;
-    tellMode({mode: 'proc', scope, sees: [], processes: 0, threads: 0, because: why});
+    const fact: TracerFact = {kind: 'tracer', at: now(), mode: 'proc', scope, sees: [], processes: 0, threads: 0, because: why};
+    options.emit([fact]);
     options.onLost?.();
   };
 
@@ -85,7 +83,6 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const begun = (answer: TracerAnswer): TracerAnswer => {
     if (!answer.ok) return answer;
     scope ??= answer.pid;
-    tellMode({mode: 'ptrace', scope: answer.pid, sees: SEES, processes: answer.processes, threads: answer.threads});
     watch ??= startWatch({refresh: () => live, emit: options.emit});
     return answer;
   };

@@ -9,6 +9,9 @@ import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
 import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, RECORD, RecordError, STAGE, STAGES} from './record.ts';
 
+/** What a tracer sees by events; the rest is read from /proc every so often. */
+const SEES = ['clone', 'exec', 'exit', 'stop'] as const;
+
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
   | {readonly ok: true; readonly pid: number; readonly processes: number; readonly threads: number}
@@ -82,25 +85,28 @@ function decodeArgv(bytes: Buffer): string[] {
   return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
 }
 
-/** A process that was there when the helper looked and is not any more: what the record holds, and refusals for the rest. */
-function fallbackProcess(record: HelperRecord): ProcessSeen {
+/**
+ * The process of a record, as /proc has it. If it has ended since the helper looked at it, what the record holds, and refusals for
+ * the rest: it was alive then, and its exit is a fact of its own.
+ */
+function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen {
+  const wasZombie = record.other !== 0;
+  const same = !isRefusal(read) && read.start === String(record.start);
+  if (same && (wasZombie || (read.state !== 'Z' && read.state !== 'X'))) return read;
   const gone = {errno: 'ESRCH', during: 'open'};
   const namespaces: {[link in NamespaceLink]?: Seen<string>} = {};
   for (const [link, inode] of linkEntries(record.ns)) namespaces[link] = seenInode(inode);
   return {
+    ...(same ? read : {nspid: gone, uids: gone, gids: gone, cgroup: gone}),
     pid: record.pid,
     start: String(record.start),
     ppid: record.ppid,
-    state: 'X',
+    state: wasZombie ? 'Z' : 'R',
     comm: record.texts[0]?.toString() ?? '',
     argv: gone,
     exe: gone,
-    nspid: gone,
-    uids: gone,
-    gids: gone,
     threads: [],
     namespaces: namespaces as NamespaceLinks,
-    cgroup: gone,
   };
 }
 
@@ -110,8 +116,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
   const {pid, tid} = record;
   switch (record.kind) {
     case RECORD.process: {
-      const read = options.readProcess(pid);
-      const seen = isRefusal(read) || read.start !== String(record.start) ? fallbackProcess(record) : read;
+      const seen = seenProcess(record, options.readProcess(pid));
       const fact: ProcessFact = {kind: 'process', at, ...seen, because: launched ? 'launch' : 'attach'};
       return [fact];
     }
@@ -235,7 +240,17 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     let facts: Fact[] = [];
     for (const record of records) {
       if (record.kind === RECORD.reply) {
-        // What happened before the answer is told before it.
+        // What happened before the answer is told before it, what happened after it, after.
+        if (record.error === 0)
+          facts.push({
+            kind: 'tracer',
+            at: String(record.at),
+            mode: 'ptrace',
+            scope: record.pid,
+            sees: SEES,
+            processes: Number(record.value),
+            threads: record.tid,
+          });
         if (facts.length > 0) options.emit(facts);
         facts = [];
         answer(record);

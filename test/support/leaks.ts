@@ -1,0 +1,88 @@
+// Knows what nsview could leave behind, and looks for it.
+
+import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {afterEach, beforeEach, expect} from 'vitest';
+
+type Traces = {
+  readonly helpers: readonly string[];
+  readonly traced: readonly string[];
+  readonly zombies: readonly string[];
+  readonly stopped: readonly string[];
+  readonly namespaces: readonly string[];
+  readonly mounts: string;
+  readonly cgroups: readonly string[];
+  readonly files: readonly string[];
+  readonly fds: number;
+};
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function cgroupDirectories(folder: string, depth: number): string[] {
+  try {
+    return readdirSync(folder, {withFileTypes: true})
+      .filter(entry => entry.isDirectory())
+      .flatMap(entry => [`${folder}/${entry.name}`, ...(depth > 0 ? cgroupDirectories(`${folder}/${entry.name}`, depth - 1) : [])]);
+  } catch {
+    return [];
+  }
+}
+
+function lookAround(): Traces {
+  const helpers: string[] = [];
+  const traced: string[] = [];
+  const zombies: string[] = [];
+  const stopped: string[] = [];
+  const namespaces = new Set<string>();
+  for (const pid of readdirSync('/proc').filter(name => /^[0-9]+$/.test(name))) {
+    const status = read(`/proc/${pid}/status`);
+    const name = /^Name:\t(.*)/m.exec(status)?.[1] ?? '';
+    const state = /^State:\t(.)/m.exec(status)?.[1] ?? '';
+    if (name === 'nsview-helper') helpers.push(pid);
+    if (/^TracerPid:\t[1-9]/m.test(status)) traced.push(`${name} ${pid}`);
+    if (state === 'Z' && Number(/^PPid:\t(\d+)/m.exec(status)?.[1]) === process.pid) zombies.push(`${name} ${pid}`);
+    if (state === 'T' || state === 't') stopped.push(`${name} ${pid}`);
+    for (const kind of ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'])
+      try {
+        namespaces.add(readlinkSync(`/proc/${pid}/ns/${kind}`));
+      } catch {
+        // Gone, or refused before and after alike.
+      }
+  }
+  return {
+    helpers,
+    traced,
+    zombies,
+    stopped,
+    namespaces: [...namespaces].sort(),
+    mounts: read('/proc/self/mountinfo'),
+    cgroups: cgroupDirectories('/sys/fs/cgroup', 3).sort(),
+    files: readdirSync(tmpdir()).filter(name => name.startsWith('nsview')),
+    fds: readdirSync('/proc/self/fd').length,
+  };
+}
+
+/** Call at the top of a test file: after each test, the machine must be as it was before. */
+export function leaveNothingBehind(): void {
+  let before: Traces;
+  beforeEach(() => {
+    before = lookAround();
+  });
+  afterEach(async () => {
+    // The kernel takes a moment to tear a namespace or a process down after the last wait.
+    for (const limit = Date.now() + 3000; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+      const after = lookAround();
+      const fdsGrew = after.fds > before.fds;
+      if ((JSON.stringify({...after, fds: 0}) === JSON.stringify({...before, fds: 0}) && !fdsGrew) || Date.now() > limit) {
+        expect({...after, fds: fdsGrew ? after.fds : before.fds}).toEqual(before);
+        return;
+      }
+    }
+  });
+}

@@ -1,0 +1,142 @@
+import {describe, expect, it} from 'vitest';
+import {isRefusal} from '../../src/model/fact.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {ofKind, run, start, temporaryFolder, traceProgram} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+describe('a launched program', () => {
+  it('of 2000 short-lived children gives exactly 2000 clones, execs and exits of theirs', async () => {
+    const {code, facts} = await traceProgram('bash', '-c', 'for ((i = 0; i < 2000; i++)); do /bin/true; done; exit 5');
+    expect(code).toBe(5);
+    const root = ofKind(facts, 'process').find(fact => fact.because === 'launch')?.pid;
+    const children = ofKind(facts, 'clone').filter(fact => fact.pid === root);
+    expect(children).toHaveLength(2000);
+    // A pid may come round again, but not while it is taken: each birth has its own exec and exit, in this order.
+    const stages = new Map<number, string[]>();
+    for (const fact of facts) {
+      if (fact.kind === 'clone') stages.set(fact.child, [...(stages.get(fact.child) ?? []), 'clone']);
+      if ((fact.kind === 'exec' || fact.kind === 'exit') && fact.pid !== root) stages.get(fact.pid)?.push(fact.kind);
+    }
+    const all = [...stages.values()].flat();
+    expect(all).toHaveLength(6000);
+    expect(all.join(' ')).toBe(Array(2000).fill('clone exec exit').join(' '));
+    for (const fact of ofKind(facts, 'exit')) if (fact.pid !== root) expect(fact.code).toBe(0);
+    for (const fact of ofKind(facts, 'exec')) if (fact.pid !== root) expect(fact).toMatchObject({argv: ['/bin/true'], comm: 'true'});
+  });
+
+  it.each([
+    ['exit 0', 0],
+    ['exit 77', 77],
+    ['kill -KILL $$', 137],
+    ['kill -SEGV $$', 139],
+  ])('ends nsview with its own status: %s', async (script, status) => {
+    const {code, facts} = await traceProgram('sh', '-c', script);
+    expect(code).toBe(status);
+    expect(facts.at(-1)).toMatchObject({kind: 'exit'});
+  });
+
+  it('that is not there is exit 127, and one that is no program 126, as in a shell', async () => {
+    const missing = await run('trace', '--', 'nsview-no-such-program');
+    expect(missing).toMatchObject({code: 127, stdout: '', stderr: 'nsview: nsview-no-such-program: not found in PATH\n'});
+    const path = await run('trace', '--', '/nonexistent/program');
+    expect(path).toMatchObject({code: 127, stderr: 'nsview: /nonexistent/program: no such file\n'});
+    const folder = await run('trace', '--', '/etc/passwd');
+    expect(folder).toMatchObject({code: 126, stderr: 'nsview: /etc/passwd: cannot be executed: execve: EACCES\n'});
+  });
+
+  it('gets signals, limits, fds and arguments as without nsview', async () => {
+    await using bare = start(fixture('reports-itself'));
+    bare.release();
+    const expected = (await bare.ended).stdout;
+    const {stdout, stderr} = await traceProgram(fixture('reports-itself'));
+    expect(stdout).toBe(expected);
+    expect(stderr).toBe('');
+  });
+
+  it('is not interrupted in its calls', async () => {
+    const {stdout} = await traceProgram(fixture('counts-interruptions'), '20');
+    expect(stdout).toBe('interrupted 0\n');
+  });
+
+  it('keeps its stdin and stdout to the byte', async () => {
+    using folder = temporaryFolder();
+    await using real = start(
+      'sh',
+      '-c',
+      `head -c 3000000 /dev/urandom | tee ${folder.file('a')} | "${NSVIEW}" trace -o /dev/null -- cat >${folder.file('b')}; cmp ${folder.file('a')} ${folder.file('b')} && echo same`,
+    );
+    real.release();
+    expect((await real.ended).stdout).toBe('same\n');
+  });
+});
+
+describe('hard cases, launched', () => {
+  it('a daemon that forks twice stays in the tree, and its own end is told', async () => {
+    const {code, facts, stdout} = await traceProgram(fixture('daemon-forks-twice'));
+    expect(code).toBe(0);
+    const daemon = Number(/ready (\d+)/.exec(stdout)?.[1]);
+    const birth = ofKind(facts, 'clone').find(fact => fact.child === daemon);
+    const maker = ofKind(facts, 'clone').find(fact => fact.child === birth?.pid);
+    expect(maker).toBeDefined();
+    expect(ofKind(facts, 'exit').find(fact => fact.pid === daemon)).toMatchObject({code: 7});
+  });
+
+  it('a CLONE_PARENT child is told with its maker and its parent', async () => {
+    const {code, facts, stdout} = await traceProgram(fixture('clone-parent'));
+    expect(code).toBe(0);
+    const [, maker, sibling] = /maker (\d+) sibling (\d+)/.exec(stdout) ?? [];
+    const root = ofKind(facts, 'process').find(fact => fact.because === 'launch')?.pid;
+    expect(ofKind(facts, 'clone').find(fact => fact.child === Number(sibling))).toMatchObject({
+      pid: Number(maker),
+      ppid: root,
+      flags: ['CLONE_PARENT'],
+      exitSignal: 'SIGCHLD',
+    });
+  });
+
+  it('an exec from a second thread keeps the pid and names the thread', async () => {
+    const {code, facts, stdout} = await traceProgram(fixture('exec-from-second-thread'));
+    expect(code).toBe(23);
+    expect(/began (\d+)/.exec(stdout)?.[1]).toBe(/executed (\d+)/.exec(stdout)?.[1]);
+    const exec = ofKind(facts, 'exec').at(-1);
+    expect(exec?.argv).toEqual([fixture('exec-from-second-thread'), 'again']);
+    const threads = ofKind(facts, 'clone').filter(fact => !isRefusal(fact.flags) && fact.flags.includes('CLONE_THREAD'));
+    expect(threads.map(fact => fact.child)).toContain(exec?.formerTid);
+  });
+
+  it('a process that stops itself is seen to stop and go on, and its parent sees the same as without nsview', async () => {
+    const {stdout, facts} = await traceProgram(fixture('stops-itself'));
+    expect(stdout).toBe('stopped by 19, continued 1, exited 11\n');
+    expect(ofKind(facts, 'stop')).toMatchObject([{signal: 'SIGSTOP'}]);
+    expect(ofKind(facts, 'continue')).toMatchObject([{pid: ofKind(facts, 'stop')[0]?.pid}]);
+  });
+
+  it('a namespace that lives shorter than any poll is told', async () => {
+    const {code, facts} = await traceProgram(fixture('unshares-and-exits'));
+    expect(code).toBe(3);
+    const [moved] = ofKind(facts, 'namespaces');
+    expect(Object.keys(moved?.changed ?? {})).toEqual(['uts']);
+    expect(moved?.changed.uts?.to).not.toEqual(moved?.changed.uts?.from);
+  });
+
+  it('a thread that moves to its own network namespace is told apart from its process', async () => {
+    const {facts, stdout} = await traceProgram(fixture('thread-unshares-net'));
+    const tid = Number(/tid (\d+)/.exec(stdout)?.[1]);
+    const moved = ofKind(facts, 'namespaces').filter(fact => fact.tid === tid);
+    expect(moved.length).toBeGreaterThan(0);
+    expect(Object.keys(moved[0]?.changed ?? {})).toEqual(['net']);
+    expect(ofKind(facts, 'namespaces').filter(fact => fact.tid === fact.pid)).toEqual([]);
+  });
+
+  it('a child in a new pid namespace is told with its inner pid, and namespaces with their inodes', async () => {
+    const {facts, stdout} = await traceProgram(fixture('unshares-and-waits'), 'user', 'mnt', 'pid', 'net');
+    const child = Number(/child (\d+)/.exec(stdout)?.[1]);
+    const birth = ofKind(facts, 'clone').find(fact => fact.child === child);
+    expect(birth?.nspid).toEqual([child, 1]);
+    expect(Object.keys(birth?.changed ?? {})).toEqual(['pid']);
+    const [moved] = ofKind(facts, 'namespaces');
+    expect(Object.keys(moved?.changed ?? {}).sort()).toEqual(['mnt', 'net', 'pid_for_children', 'user']);
+  });
+});

@@ -1,0 +1,15 @@
+import {defineConfig} from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.{ts,tsx}'],
+    globalSetup: ['test/support/setup.ts'],
+    // Every test file has processes of its own, and some look at all of the machine's: one after the other.
+    pool: 'forks',
+    fileParallelism: false,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    reporters: ['default', './test/support/counting-reporter.ts'],
+  },
+  define: {NSVIEW_VERSION: '"test"'},
+});
