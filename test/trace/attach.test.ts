@@ -1,0 +1,153 @@
+import {readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+const status = (pid: number, key: string): string => new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
+
+/** Until `pid` is traced, or no longer. */
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const limit = Date.now() + 8000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+    if (Date.now() > limit) throw new Error(`never: ${what}`);
+}
+
+/** A shell that makes children all the time, and tells how many it made when its stdin says so. */
+const BUSY = 'n=0; while ! read -t 0.001 line; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
+
+async function attached(pid: number, ...args: string[]): Promise<Running> {
+  const tracer = nsview('trace', ...args, '-p', String(pid));
+  await until(() => tracerOf(pid) !== 0, `attached to ${pid}; ${tracer.stderr}`);
+  return tracer;
+}
+
+describe('attached', () => {
+  it('nsview sees what happens from then on, and Ctrl-C lets everything run on', async () => {
+    using folder = temporaryFolder();
+    await using target = start('bash', '-c', `echo ready; ${BUSY}`);
+    await target.says(/ready/);
+    await using tracer = await attached(target.pid, '--json', '-o', folder.file('tape'));
+    await new Promise(resolve => setTimeout(resolve, 300));
+    tracer.child.kill('SIGINT');
+    expect((await tracer.ended).code).toBe(0);
+    expect(tracerOf(target.pid)).toBe(0);
+    const {facts} = readTapeStrictly(folder.file('tape'));
+    expect(ofKind(facts, 'process')[0]).toMatchObject({pid: target.pid, because: 'attach', comm: 'bash'});
+    expect(ofKind(facts, 'clone').length).toBeGreaterThan(10);
+    expect(ofKind(facts, 'tracer')[0]).toMatchObject({mode: 'ptrace', scope: target.pid});
+    target.child.stdin?.write('now\n');
+    expect(await target.ended).toMatchObject({code: 42, stderr: ''});
+  });
+
+  it('to a tree, every thread of it is traced', async () => {
+    const script = 'exec 3<&0; "$0" 8 <&3 & a=$!; "$1" <&3 & b=$!; sleep 55 & c=$!; wait $a $b; kill $c';
+    await using target = start('bash', '-c', script, fixture('many-threads'), fixture('thread-unshares-net'));
+    await target.says(/ready (?:.|\n)*ready /);
+    await using tracer = await attached(target.pid);
+    const tree = async () => (await run('snapshot', '--json', '-p', String(target.pid))).stdout;
+    await until(() => {
+      const pids = [target.pid, ...readFileSync(`/proc/${target.pid}/task/${target.pid}/children`, 'utf8').trim().split(' ').map(Number)];
+      return pids.every(pid => tracerOf(pid) !== 0);
+    }, 'all of it is traced');
+    const {processes} = JSON.parse(await tree());
+    expect(processes.length).toBeGreaterThanOrEqual(4);
+    for (const process of processes)
+      for (const {tid} of process.threads)
+        // Threads of the storm may have ended meanwhile.
+        try {
+          const text = readFileSync(`/proc/${process.pid}/task/${tid}/status`, 'utf8');
+          expect(text).not.toMatch(/^TracerPid:\t0$/m);
+        } catch (error) {
+          if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) continue;
+          throw error;
+        }
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    target.release();
+    await target.ended;
+  });
+
+  it.each(['nsview', 'helper', 'both'])('kill -9 of %s in the middle of work: the target runs on, and can be attached to again', async whom => {
+    await using target = start('bash', '-c', `echo ready; ${BUSY}`);
+    await target.says(/ready/);
+    for (let round = 0; round < 5; round++) {
+      await using tracer = await attached(target.pid);
+      const helper = tracerOf(target.pid);
+      await new Promise(resolve => setTimeout(resolve, 20 + round * 13));
+      if (whom !== 'nsview') process.kill(helper, 'SIGKILL');
+      if (whom !== 'helper') tracer.child.kill('SIGKILL');
+      await tracer.ended;
+      await until(() => tracerOf(target.pid) === 0, 'let go');
+      await until(() => !/^[Tt]/.test(status(target.pid, 'State')), 'running on');
+    }
+    target.child.stdin?.write('now\n');
+    const outcome = await target.ended;
+    expect(outcome.code).toBe(42);
+    expect(Number(/made (\d+)/.exec(outcome.stdout)?.[1])).toBeGreaterThan(50);
+  });
+
+  it('to a stopped process, it stays stopped, and goes on when its user says so', async () => {
+    await using target = start('bash', '-c', 'kill -STOP $$; exit 12');
+    await until(() => /^T/.test(status(target.pid, 'State')), 'stopped');
+    await using tracer = nsview('trace', '--json', '-p', String(target.pid));
+    await until(() => tracerOf(target.pid) !== 0, 'attached');
+    await new Promise(resolve => setTimeout(resolve, 100));
+    expect(status(target.pid, 'State')).toMatch(/^[Tt]/);
+    target.child.kill('SIGCONT');
+    expect((await target.ended).code).toBe(12);
+    const {stderr} = await tracer.ended;
+    expect(stderr).toContain('"kind":"continue"');
+    expect(stderr).toContain('"kind":"exit"');
+  });
+
+  it('and detached while it is stopped, it stays stopped', async () => {
+    await using target = start('bash', '-c', 'kill -STOP $$; exit 12');
+    await until(() => /^T/.test(status(target.pid, 'State')), 'stopped');
+    await using tracer = await attached(target.pid);
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    expect(status(target.pid, 'State')).toMatch(/^T \(stopped\)/);
+    target.child.kill('SIGCONT');
+    expect((await target.ended).code).toBe(12);
+  });
+
+  it('to a process that another one traces, nsview says which', async () => {
+    await using target = start('sleep', '50');
+    await using other = await attached(target.pid);
+    const second = await run('trace', '-p', String(target.pid));
+    expect(second.code).toBe(1);
+    expect(second.stderr).toContain(`it is already traced, by nsview-helper ${tracerOf(target.pid)}`);
+    expect(second.stderr.trim().split('\n')).toHaveLength(1);
+    other.child.kill('SIGINT');
+    await other.ended;
+  });
+});
+
+describe('wrong targets', () => {
+  it('no such pid: exit 1 and a line that names it', async () => {
+    const pid = Number(readFileSync('/proc/sys/kernel/pid_max', 'utf8')) - 1;
+    const outcome = await run('trace', '-p', String(pid));
+    expect(outcome).toMatchObject({code: 1, stdout: ''});
+    expect(outcome.stderr).toBe(`nsview: no process has pid ${pid}; nsview alone lists those that there are\n`);
+  });
+
+  it('not a number: exit 2 and one line', async () => {
+    const outcome = await run('-p', 'bash');
+    expect(outcome.code).toBe(2);
+    expect(outcome.stderr).toMatch(/^nsview: -p "bash": a pid is a whole number.*\n$/);
+  });
+
+  it('a kernel thread, and a process of somebody else without privilege: the rule that refused, and what to do', async () => {
+    const thread = await run('trace', '-p', '2');
+    expect(thread.code).toBe(1);
+    expect(thread.stderr).toContain('kernel thread');
+    await using target = start('sleep', '50');
+    await using unprivileged = start('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'trace', '-p', String(target.pid));
+    const outcome = await unprivileged.ended;
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toContain("nsview's is 65534, and nsview lacks CAP_SYS_PTRACE; run it as root: sudo nsview -p");
+  });
+});
