@@ -73,7 +73,13 @@ function namespaceDetails(world: World, process: Process, look: Look): Details {
     if (children !== undefined && children !== null && children !== own)
       lines.push(
         cutLine(
-          [plain('       '), dim('└ children '), namespacePiece(children), ...inodePiece(children, look), dim('  not the process itself')],
+          [
+            plain('       '),
+            dim('└ children '),
+            namespacePiece(children),
+            ...inodePiece(children, look),
+            dim(look.width < 50 ? ' to come' : '  those to come, not itself'),
+          ],
           look.width,
         ),
       );
@@ -105,10 +111,13 @@ function namespaceLine(world: World, process: Process, type: NamespaceType, look
   const above = spaceAbove(world, process, link);
   const named: Piece[] = look.inodes
     ? [toned(`ns${space.index}`, space.name), dim(` ${space.inode}`.padEnd(Math.max(0, 21 - cells(space.name))))]
-    : [column(`ns${space.index}`, space.name, 10)];
+    : [column(`ns${space.index}`, space.name, look.width < 50 ? 8 : 10)];
   const [relation, tone] = relate(process, space, above);
   const rest = remarkOn(world, process, space, above, look.width);
-  return cutLine([label, ...named, plain(' '), column(tone, relation, rest.length > 0 ? 14 : relation.length), ...rest], look.width);
+  return cutLine(
+    [label, ...named, plain(' '), column(tone, relation, rest.length === 0 ? relation.length : look.width < 50 ? 10 : 14), ...rest],
+    look.width,
+  );
 }
 
 function relate(process: Process, space: Namespace, above: Namespace | null): [string, 'dim' | 'plain' | 'strong'] {
@@ -351,7 +360,7 @@ const STATES: {readonly [letter: string]: string} = {
 
 function identityDetails(world: World, process: Process, look: Look): Details {
   const lines: Line[] = [];
-  const say = (label: string, ...value: Line) => lines.push(cutLine([column('dim', label, 9), ...value], look.width));
+  const say = (label: string, ...value: Line) => lines.push(cutLine([column('dim', label, 11), ...value], look.width));
   const ids = (seen: Process['uids']): Line => {
     if (seen === null) return [dim('not known yet')];
     if (isRefusal(seen)) return refusalPieces(seen);
@@ -392,8 +401,8 @@ function identityDetails(world: World, process: Process, look: Look): Details {
   if (process.threadCount > 0) say('threads', plain(String(process.threadCount + 1)));
   if (process.refused !== null) {
     say('tracing', ...refusalPieces(process.refused));
-    lines.push(cutLine([plain('         '), plain(printable(process.refused.rule))], look.width));
-    lines.push(cutLine([plain('         '), plain(printable(process.refused.remedy))], look.width));
+    lines.push(cutLine([plain('           '), plain(printable(process.refused.rule))], look.width));
+    lines.push(cutLine([plain('           '), plain(printable(process.refused.remedy))], look.width));
   }
   say('program', ...text(process.exe));
   const {argv} = process;

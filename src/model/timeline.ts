@@ -2,10 +2,10 @@
 
 import type {Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
-import {dim, type Line, type Piece, plain, strong, toned} from './line.ts';
+import {dim, type Line, lineCells, type Piece, plain, strong, toned} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
-import {printable} from './printable.ts';
+import {cells, printable} from './printable.ts';
 
 /** From one namespace to another; null where it is not known. */
 export type Move = {
@@ -126,17 +126,10 @@ function movePieces(moves: readonly Move[]): Line {
 }
 
 function moveVerb(moves: readonly Move[]): Line {
-  const words = (some: readonly Move[]) => [...new Set(some.map(move => move.link.replace('_for_children', ' for children')))].join(', ');
-  // A clone moves both pid and pid_for_children; one word is enough.
-  const own = moves.filter(
-    move => !(move.link.endsWith('_for_children') && moves.some(other => `${other.link}_for_children` === move.link)),
-  );
-  const fresh = own.filter(move => move.isNew);
-  const joined = own.filter(move => !move.isNew);
-  const parts: Piece[] = [];
-  if (fresh.length > 0) parts.push(strong(`new ${words(fresh)}`));
-  if (joined.length > 0) parts.push(plain(parts.length > 0 ? '; ' : ''), strong(`enters ${words(joined)}`));
-  return parts;
+  const fresh = moves.filter(move => move.isNew).length;
+  const things = moves.length === 1 ? 'namespace' : 'namespaces';
+  if (fresh === moves.length) return [strong(`new ${things}`)];
+  return fresh === 0 ? [strong(`enters ${things}`)] : [strong(`new and other ${things}`)];
 }
 
 /** Where a clone moved both pid and pid_for_children to the same place, the second goes without saying. */
@@ -223,11 +216,12 @@ export function eventLine(
   const who = event.process === null ? '' : `${printable(event.comm) || '?'} ${event.pid}`;
   const tid =
     (event.what.kind === 'moves' || event.what.kind === 'clone') && event.what.tid !== event.pid ? ` thread ${event.what.tid}` : '';
-  const did = said.did.reduce((sum, piece) => sum + piece.text.length, 0);
+  const did = lineCells(said.did);
+  const name = `${who}${tid}`;
   return [
     dim(clockText(realTime(header, event.at), offset)),
     plain('  '),
-    plain(`${who}${tid}`.padEnd(widths.who)),
+    plain(name + ' '.repeat(Math.max(0, widths.who - cells(name)))),
     plain('  '),
     ...said.did,
     plain(said.changed.length > 0 ? ' '.repeat(Math.max(2, widths.did + 2 - did)) : ''),

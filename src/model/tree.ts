@@ -176,7 +176,7 @@ function joined(left: Piece[], differs: Piece[], remarks: Piece[], width: number
   const rightSize = size(right);
   const room = Math.max(0, Math.min(stop, width - rightSize - 2) - used - 1);
   const whole = rightSize === 0 ? width - used - 2 : room;
-  const shown = args !== '' && whole >= 6 ? [...left, dim(` ${fitCells(args, whole)}`)] : left;
+  const shown = args !== '' && whole >= 8 ? [...left, dim(` · ${fitCells(args, whole - 2)}`)] : left;
   const at = size(shown);
   if (rightSize === 0) return spread(shown, [], width);
   // Right of the common column; further left where what is to be said is long.

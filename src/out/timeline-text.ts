@@ -4,7 +4,7 @@ import {lineText} from '../model/line.ts';
 import {eventLine, type TimelineEvent} from '../model/timeline.ts';
 import type {World} from '../model/world.ts';
 
-const WIDTHS = {who: 20, did: 36};
+const WIDTHS = {who: 18, did: 26};
 
 /** `offset` is minutes east of UTC. Nothing in the line can steer a terminal. */
 export function timelineLine(event: TimelineEvent, world: World, offset: number): string {

@@ -123,9 +123,12 @@ function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs:
     titleCells += text.length;
   }
   const details = detailsOf(world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
-  const room = Math.max(0, height - details.heading.length);
+  // Where not everything fits, the empty row below the heading is the first to go.
+  const isTight = details.count + details.heading.length > height;
+  const heading = isTight ? details.heading.filter(line => line.length > 0) : details.heading;
+  const room = Math.max(0, height - heading.length);
   const top = Math.max(0, Math.min(view.detailsTop, details.count - room));
-  const rows = details.heading.map(line => paintRow(line, width, theme, 'no'));
+  const rows = heading.map(line => paintRow(line, width, theme, 'no'));
   for (let i = top; i < Math.min(details.count, top + room); i++) rows.push(paintRow(details.line(i), width, theme, 'no'));
   return {body: {title, titleCells, rows, foot: place(top, room, details.count)}, tabs};
 }
@@ -153,7 +156,7 @@ function timelineBody(state: State, rect: Rect, theme: Theme): Body {
   const events = eventsOf(state);
   const top = eventTop(state);
   const chosen = view.event === null ? (focused ? events.length - 1 : -1) : eventIndex(events, view.event);
-  const widths = {who: width < 100 ? 16 : 20, did: width < 100 ? 24 : 36};
+  const widths = {who: width < 100 ? 16 : 18, did: width < 100 ? 16 : 26};
   const rows = events.slice(top, top + height).map((event, i) => {
     const line = eventLine(event, world.header, state.utcOffset, widths);
     return paintRow(cutLine(line, width - 2), width, theme, top + i !== chosen ? 'no' : focused ? 'focused' : 'elsewhere');

@@ -3,7 +3,7 @@
 import type {Line, Tone} from '../model/line.ts';
 
 export type Theme = {
-  /** A line as text with SGR; `chosen` draws all of it as the selected row. */
+  /** A line as text with SGR; `chosen` draws it as the selected row, in the pane that has the keys or in another. */
   readonly paint: (line: Line, chosen?: 'focused' | 'elsewhere') => string;
   readonly border: (text: string, focused: boolean) => string;
   readonly title: (text: string, look: 'focused' | 'active' | 'other') => string;
@@ -60,11 +60,14 @@ export function createTheme(colours: boolean): Theme {
   const reversed = look('7', '27');
   const accent = colours ? look('36', '39') : look('1', '22');
   return {
+    // The first piece of a chosen row is its mark.
     paint: (line, chosen) => {
       // Reversed colours differ from terminal to terminal; one plain bar does not.
       if (chosen === 'focused') return wrap(line.map(piece => piece.text).join(''), reversed);
-      const text = line.map(piece => wrap(piece.text, get(piece.tone))).join('');
-      return chosen === 'elsewhere' ? wrap(text, look('4', '24')) : text;
+      const [mark, ...rest] = line;
+      const paint = (pieces: Line, base: Look) =>
+        pieces.map(piece => wrap(piece.text, piece.tone === 'plain' ? base : get(piece.tone))).join('');
+      return chosen === 'elsewhere' ? wrap(mark?.text ?? '', accent) + paint(rest, get('strong')) : paint(line, NOTHING);
     },
     border: (text, focused) => wrap(text, focused ? accent : look('2', '22')),
     title: (text, how) =>
