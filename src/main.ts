@@ -219,6 +219,24 @@ async function trace(command: TraceCommand): Promise<number> {
 
 /* ---- The screen ---- */
 
+/** The exit status after a screen closed. */
+function statusOf(ending: import('./ui/screen.tsx').Ending): number {
+  switch (ending.kind) {
+    case 'quit':
+    case 'closed':
+      return 0;
+    case 'signal':
+      return 128 + constants.signals[ending.signal];
+    case 'failed':
+      complain(`the screen failed: ${ending.error instanceof Error ? (ending.error.stack ?? ending.error.message) : String(ending.error)}`);
+      return 1;
+    default: {
+      const never: never = ending;
+      return never;
+    }
+  }
+}
+
 type ScreenTarget =
   | {readonly kind: 'watch'}
   | {readonly kind: 'attach'; readonly pid: number}
@@ -259,7 +277,6 @@ async function screen(target: ScreenTarget): Promise<number> {
     complain(`cannot start its helper: ${session.during}: ${session.errno}`);
     return 1;
   }
-  let status = 0;
 
   let pty: import('./probe/pty.ts').Pty | undefined;
   if (target.kind === 'launch') {
@@ -335,11 +352,6 @@ async function screen(target: ScreenTarget): Promise<number> {
       }
     },
   });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      status = 128 + constants.signals[signal];
-      shown.close();
-    });
   let crash: unknown;
   process.on('uncaughtException', error => {
     crash ??= error;
@@ -365,7 +377,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     }
   }
 
-  await shown.done;
+  const ending = await shown.done;
   details[Symbol.dispose]();
   watch?.[Symbol.dispose]();
   pty?.close();
@@ -374,7 +386,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     complain(`nsview failed, and what it followed runs on: ${crash instanceof Error ? (crash.stack ?? crash.message) : String(crash)}`);
     return 1;
   }
-  return failed ?? status;
+  return failed ?? statusOf(ending);
 }
 
 async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> {
@@ -410,15 +422,9 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
   const session = openSession({emit: () => {}});
   if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
   const shown = runScreen({store, stdin: keyboard(), perform: () => {}});
-  let status = 0;
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      status = 128 + constants.signals[signal];
-      shown.close();
-    });
-  await shown.done;
+  const ending = await shown.done;
   if (!isRefusal(session)) await session.stop();
-  return status;
+  return statusOf(ending);
 }
 
 async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<number> {

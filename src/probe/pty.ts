@@ -6,6 +6,8 @@ import type {TerminalPort} from '../model/terminal-port.ts';
 import {errnoName} from './errno.ts';
 import type {Native} from './native.ts';
 
+type PollEvents = {readable: boolean; writable: boolean; disconnect: boolean};
+
 /** At most this many reads of 64 KB a wake-up, so that a flood does not starve the rest of the program. */
 const READS_A_WAKEUP = 4;
 const CHUNK = 65536;
@@ -64,12 +66,14 @@ export function openPty(native: Native, title: string, rows: number, columns: nu
     }
   };
 
-  const wake = (events: {readable: boolean; writable: boolean; disconnect: boolean}) => {
+  // koffi's types leave out the first argument, libuv's status (koffi 3.3.4, src/uv.cc, OnPoll); test/probe/pty.test.ts would tell.
+  const wake = ((status: number, events: PollEvents) => {
+    if (status < 0) return end();
     if (events.writable) writeSome();
     // A hang-up is reported at once, though the last output may still be unread.
     if (events.readable || events.disconnect) readSome();
     watch();
-  };
+  }) as unknown as (events: PollEvents) => void;
 
   // Must stay referenced: the handle is dropped with its last reference.
   const handle = koffi.node.poll(master, {readable: true, writable: false, disconnect: true}, wake);
