@@ -260,6 +260,8 @@ function leaveMode(state: State): Step {
   return only(state);
 }
 
+const programEnded = (state: State): string | null => (state.view.programEnded ? 'the program has ended' : null);
+
 function toggleTerminal(state: State): Step {
   return only(focusOn(state, state.view.focus === 'terminal' ? state.view.formerFocus : 'terminal'));
 }
@@ -415,6 +417,7 @@ export const COMMANDS: readonly Command[] = [
     group: 'Processes',
     footer: {word: 'terminal', rank: 1},
     exists: state => state.view.hasTerminal,
+    disabled: programEnded,
     run: toggleTerminal,
   },
   {

@@ -115,14 +115,14 @@ function namespaceLine(world: World, process: Process, type: NamespaceType, look
   const [relation, tone] = relate(process, space, above);
   const rest = remarkOn(world, process, space, above, look.width);
   return cutLine(
-    [label, ...named, plain(' '), column(tone, relation, rest.length === 0 ? relation.length : look.width < 50 ? 10 : 14), ...rest],
+    [label, ...named, plain(' '), column(tone, relation, rest.length === 0 ? relation.length : look.width < 50 ? 11 : 14), ...rest],
     look.width,
   );
 }
 
 function relate(process: Process, space: Namespace, above: Namespace | null): [string, 'dim' | 'plain' | 'strong'] {
-  if (space === above) return [space.index === 0 ? 'as host' : 'as its parent', 'dim'];
-  if (space.index === 0) return ['back at host', 'strong'];
+  if (space === above) return [space.index === 0 ? 'as host' : 'as parent', 'dim'];
+  if (space.index === 0) return ['host again', 'strong'];
   return process.opened.has(space) ? ['new here', 'strong'] : ['entered', 'strong'];
 }
 

@@ -223,7 +223,7 @@ export function frameOf(state: State, theme: Theme, terminal: {readonly title: s
   const base = {columns, rows, tabs: [], cursor: null};
   const layout = layoutOf(view.size, view.hasTerminal, view.zoom, view.focus);
   if (layout.kind === 'too-small') {
-    const text = `nsview needs ${LEAST_COLUMNS}×${LEAST_ROWS}; this is ${columns}×${rows}`;
+    const text = `too small: ${columns}×${rows} of ${LEAST_COLUMNS}×${LEAST_ROWS}`;
     return {...base, status: theme.paint(padLine([strong(text)], columns)), footer: '', panes: []};
   }
   const status = theme.paint(padLine(statusLine(state, columns), columns));
