@@ -303,14 +303,24 @@ static void begin_clone(struct tracer *tracer, struct task *caller, struct task 
         *ret_record = record;
 }
 
-/* The rest comes from the child, which does not run before its first stop is resumed. */
+/* The child's namespaces at birth. Must be read before it runs where it was given new ones; else they are its caller's. */
+static void note_birth_namespaces(struct task *child, const struct nsv_record *record)
+{
+        if (record->error == 0 && !(record->value & CLONE_NEW_ANY))
+                inherit_namespaces(record->ns, child->ns);
+        else if (read_namespaces(child->tid, child->ns) < 0)
+                inherit_namespaces(record->ns, child->ns);
+}
+
+/* The rest does not change any more, and can be read while the child runs: it does not vanish before its end was waited for. */
 static void end_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *record)
 {
         struct stat_line stat = {0};
         read_stat(child->tid, &stat);
-        record->ppid = stat.ppid;
         record->start = stat.start;
         record->stage = stat.exit_signal > 0 ? (uint32_t)stat.exit_signal : 0;
+        /* If its maker ended meanwhile it has another parent by now; it was born with this one (clone(2), CLONE_PARENT). */
+        record->ppid = caller && record->error == 0 && !(record->value & (CLONE_PARENT | CLONE_THREAD)) ? record->pid : stat.ppid;
 
         bool thread = record->error == 0 && (record->value & CLONE_THREAD);
         if (record->error) {
@@ -325,11 +335,6 @@ static void end_clone(struct tracer *tracer, struct task *caller, struct task *c
         child->start = record->start;
         if (!caller)
                 record->pid = record->tid = thread ? child->tgid : stat.ppid;
-
-        if (record->error == 0 && !(record->value & CLONE_NEW_ANY))
-                inherit_namespaces(record->ns, child->ns);
-        else if (read_namespaces(child->tid, child->ns) < 0)
-                inherit_namespaces(record->ns, child->ns);
         memcpy(record->child_ns, child->ns, sizeof(record->child_ns));
 
         char nspid[512];
@@ -354,20 +359,20 @@ static void emit_exit(struct tracer *tracer, struct task *task)
         task_remove(tracer, task);
 }
 
-/* `caller` runs on before the child is read: it need not wait for that. */
+/* Nobody waits longer than for what must be read while he is stopped: the child first, since its maker may wait for it. */
 static void claim_child(struct tracer *tracer, struct task *caller, struct task *child)
 {
         struct nsv_record record;
         begin_clone(tracer, caller, child, &record);
+        note_birth_namespaces(child, &record);
+        child->known = true;
+        if (tracer_unhold(tracer, child) && !child->exited)
+                resume(child, 0);
         if (caller)
                 resume(caller, 0);
         end_clone(tracer, caller, child, &record);
-        child->known = true;
-        bool held = tracer_unhold(tracer, child);
         if (child->exited)
                 emit_exit(tracer, child);
-        else if (held)
-                resume(child, 0);
 }
 
 static void on_cloned(struct tracer *tracer, struct task *caller)
