@@ -44,7 +44,7 @@ export function statusLine(state: State, width: number): Line {
   const name = strong(' nsview ');
   const parts: string[] = [
     count(world.living, 'process', 'processes'),
-    `${count(ownNamespaces(state), 'namespace', 'namespaces')}${width >= 100 ? ' of its own' : ''}`,
+    `${count(ownNamespaces(state), 'namespace', 'namespaces')}${width < 100 ? '' : state.mode === 'machine' ? ' besides nsview’s' : ' of its own'}`,
   ];
   const left: Piece[] = [name, plain(' '), strong(observed(state)), ...parts.flatMap(part => [dim(' · '), plain(part)])];
   const flags: Piece[] = [];

@@ -350,6 +350,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
   const caller = known(world, fact.pid, at);
   const flags = isRefusal(fact.flags) ? [] : fact.flags;
   if (flags.includes('CLONE_THREAD')) {
+    if (caller.end !== null) return;
     caller.threadCount++;
     const maker = caller.threads.get(fact.tid);
     const links = {...maker?.links, ...moveTargets(fact.changed)};

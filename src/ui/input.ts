@@ -153,7 +153,8 @@ function escapeLength(bytes: Uint8Array): number {
     return 0;
   }
   // A string of the terminal's: DCS, OSC, APC, PM, until ST or BEL; as a key only Alt with that letter.
-  return 1 + characterLength(bytes, 1);
+  const length = characterLength(bytes, 1);
+  return length === 0 ? 0 : 1 + length;
 }
 
 /** Bytes of the UTF-8 character at `at`; 0 while it is not whole, 1 for what is none. */

@@ -1,0 +1,239 @@
+// Knows what the screen looks like: tapes and keys on the left, files that a person can read on the right.
+// UPDATE_FRAMES=1 writes them anew; look at the difference before it is committed.
+
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {describe, expect, test} from 'vitest';
+import type {Fact} from '../../src/model/fact.ts';
+import type {Mode} from '../../src/model/state.ts';
+import {fakeTerminal, play, readTape, type Tape} from './play.ts';
+
+const SIZES = [
+  [80, 24],
+  [120, 40],
+  [200, 60],
+] as const;
+
+function compare(name: string, text: string): void {
+  const file = new URL(`./${name}.txt`, import.meta.url);
+  if (process.env.UPDATE_FRAMES === '1') {
+    writeFileSync(file, text);
+    return;
+  }
+  expect(existsSync(file), `${name}.txt is not there: UPDATE_FRAMES=1 writes it`).toBe(true);
+  expect(text).toBe(readFileSync(file, 'utf8'));
+}
+
+async function frame(name: string, tape: Tape, mode: Mode, [columns, rows]: readonly [number, number], keys: string): Promise<void> {
+  const terminal = mode === 'launch' ? fakeTerminal('bash') : null;
+  const screen = await play({tape, mode, columns, rows, ...(terminal === null ? {} : {terminal: terminal.port})});
+  terminal?.print('\x1b[32m#\x1b[0m unshare -Urpf --mount-proc sh\r\n# echo 日本語\r\n日本語\r\n# ');
+  await screen.settled();
+  if (keys !== '') await screen.press(keys);
+  compare(`${name}-${columns}x${rows}`, screen.text());
+  await screen.close();
+}
+
+/** A machine with so many processes, three levels deep, some of them isolated. */
+function machine(count: number): Tape {
+  const {header, facts} = readTape('refusals');
+  const first = facts.find(fact => fact.kind === 'process' && fact.pid === 300);
+  if (first?.kind !== 'process') throw new Error('the tape has no pid 300');
+  const made: Fact[] = [];
+  for (let i = 0; i < count; i++) {
+    const pid = 1000 + i;
+    const ppid = i < 10 ? 1 : 1000 + Math.floor(i / 10);
+    const isolated = i % 7 === 3;
+    made.push({
+      ...first,
+      pid,
+      ppid,
+      start: String(pid),
+      comm: `worker-${i}`,
+      argv: [`worker-${i}`, '--number', String(i)],
+      nspid: [pid],
+      namespaces: isolated ? {...first.namespaces, mnt: String(4026540000 + i), net: String(4026550000 + i)} : first.namespaces,
+    });
+  }
+  return {header, facts: [...facts.slice(0, 3), ...made, ...facts.slice(3, 4)]};
+}
+
+/** A shell whose loop ran so many short programs. */
+function loop(times: number): Tape {
+  const {header, facts} = readTape('daemon');
+  const made: Fact[] = [];
+  const start = Number(header.at) + 1e9;
+  for (let i = 0; i < times; i++) {
+    const child = 5000 + i;
+    const at = (step: number) => String(start + i * 1e6 + step * 1e5);
+    made.push(
+      {kind: 'clone', at: at(1), pid: 700, tid: 700, child, start: String(child), ppid: 700, flags: [], exitSignal: 'SIGCHLD', changed: {}},
+      {kind: 'exec', at: at(2), pid: child, path: '/bin/true', argv: ['true'], comm: 'true'},
+      {kind: 'exit', at: at(3), pid: child, code: 0},
+    );
+  }
+  return {header, facts: [...facts.slice(0, 2), ...made]};
+}
+
+describe('frames', () => {
+  const session = readTape('shell-session');
+  for (const size of SIZES) {
+    test(`a session in a shell, its terminal below, ${size.join('×')}`, () => frame('launch', session, 'launch', size, ''));
+    test(`a process in namespaces of its own, ${size.join('×')}`, () => frame('namespaces', session, 'attach', size, 'jjj'));
+    test(`its mounts, ${size.join('×')}`, () => frame('mounts', session, 'attach', size, 'jjj2'));
+    test(`a machine of 300 processes, at its end, ${size.join('×')}`, () => frame('machine', machine(300), 'machine', size, 'G'));
+  }
+  const SMALL = [80, 24] as const;
+  const MIDDLE = [120, 40] as const;
+  test('its cgroup', () => frame('cgroup', session, 'attach', MIDDLE, 'jjj3'));
+  test('its identity', () => frame('identity', session, 'attach', MIDDLE, 'jjj4'));
+  test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
+  test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));
+  test('the timeline in full size, an event selected', () => frame('timeline', session, 'attach', SMALL, 'f\t\tzkkk'));
+  test('keys', () => frame('keys', session, 'launch', MIDDLE, '\x1d?'));
+  test('a search while it is typed', () => frame('search', session, 'attach', SMALL, '/slee'));
+  test('the question before leaving', () => frame('question', session, 'launch', SMALL, '\x1dq'));
+  test('a folded tree', () => frame('folded', session, 'attach', SMALL, 'jj\r'));
+  test('a daemon stays under its maker', () => frame('daemon', readTape('daemon'), 'attach', SMALL, 'jj4'));
+  test('a CLONE_PARENT child stands under its maker', () => frame('clone-parent', readTape('clone-parent'), 'attach', SMALL, 'jj4'));
+  test('a thread with a network of its own, and a stop', () => frame('thread-net', readTape('thread-net'), 'attach', SMALL, ''));
+  test('what was refused', () => frame('refusals', readTape('refusals'), 'machine', SMALL, 'jj4'));
+  test('hostile names', () => frame('hostile', readTape('hostile-names'), 'attach', MIDDLE, 'j2'));
+  test('2000 short lives', () => frame('loop', loop(2000), 'attach', SMALL, 'f'));
+  test('a tape at its beginning', () => frame('replay', session, 'replay', SMALL, ' {'));
+  test('a tape, four events on', () => frame('replay-step', session, 'replay', SMALL, ' {]]]]]]]'));
+  test('one column where there is no room for two', () => frame('narrow', session, 'attach', [60, 20], 'jj1'));
+  test('too small', () => frame('too-small', session, 'attach', [30, 8], ''));
+});
+
+describe('the screen', () => {
+  const tape = readTape('shell-session');
+  const open = (more: Partial<Parameters<typeof play>[0]> = {}) => play({tape, mode: 'attach', columns: 100, rows: 30, ...more});
+
+  test('leaves the terminal as it was', async () => {
+    const screen = await open();
+    expect(screen.modes()).toEqual({mouse: 'drag', alternate: true, paste: true, raw: true});
+    await screen.press('q');
+    expect(await screen.done).toEqual({kind: 'quit'});
+    await screen.settled();
+    expect(screen.modes()).toEqual({mouse: 'none', alternate: false, paste: false, raw: false});
+  });
+
+  test('NO_COLOR leaves no colour, and the selection is still seen', async () => {
+    const screen = await open({colours: false});
+    for (let y = 0; y < 30; y++) for (let x = 0; x < 100; x++) expect(screen.cell(x, y).coloured, `${x},${y}`).toBe(false);
+    expect(screen.cell(1, 2)).toMatchObject({char: '▌', inverse: true});
+    await screen.press('\t');
+    expect(screen.cell(1, 2)).toMatchObject({char: '▌', inverse: false});
+    await screen.close();
+  });
+
+  test('sends nothing to the terminal that a stranger made up', async () => {
+    const screen = await open({tape: readTape('hostile-names')});
+    for (const key of ['j', '1', '2', '3', '4', 'f', '\t', '?', 'q', '/', 'o', '\r', 'z']) await screen.press(key);
+    const bytes = screen.bytes();
+    expect(bytes).toContain('\\x1b]0;owned\\x07');
+    expect(bytes).not.toMatch(/owned\x07|\x1b\[2J|\x1b\]|\x1b\[5m|[\u0080-\u009f\u202e\u200b]/);
+    await screen.close();
+  });
+
+  test('a row stays under the cursor while others come above it', async () => {
+    const tape = loop(0);
+    const screen = await open({tape, rows: 40});
+    const fork = (pid: number, child: number): Fact => ({
+      kind: 'clone',
+      at: String(Number(tape.header.at) + child * 1e6),
+      pid,
+      tid: pid,
+      child,
+      start: String(child),
+      ppid: pid,
+      flags: [],
+      exitSignal: 'SIGCHLD',
+      changed: {},
+    });
+    screen.store.dispatch({kind: 'facts', facts: Array.from({length: 60}, (_, i) => fork(700, 900 + i))});
+    await screen.settled();
+    await screen.press('G');
+    await screen.press('kkk');
+    const before = screen
+      .text()
+      .split('\n')
+      .findIndex(line => line.includes('▌'));
+    expect(screen.text().split('\n')[before]).toContain('serve 956');
+    screen.store.dispatch({kind: 'facts', facts: Array.from({length: 5}, (_, i) => fork(910, 2000 + i))});
+    await screen.settled();
+    const after = screen
+      .text()
+      .split('\n')
+      .findIndex(line => line.includes('▌'));
+    expect(screen.text().split('\n')[after]).toContain('serve 956');
+    expect(after).toBe(before);
+    await screen.close();
+  });
+
+  test('the terminal has the keys unaltered, until Ctrl-] takes them back', async () => {
+    const terminal = fakeTerminal('bash');
+    const screen = await open({mode: 'launch', terminal: terminal.port});
+    await screen.press('q\x1b[A\x03é\x1bx\t');
+    expect(terminal.state.input).toBe(Buffer.from('q\x1b[A\x03é\x1bx\t').toString('latin1'));
+    terminal.state.input = '';
+    await screen.press('\x1dj');
+    expect(terminal.state.input).toBe('');
+    await screen.press('\x1da');
+    expect(terminal.state.input).toBe('a');
+    await screen.close();
+  });
+
+  test('the terminal is told its size, and again when the screen changes', async () => {
+    const terminal = fakeTerminal('bash');
+    const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
+    expect(terminal.state.size).toEqual({columns: 78, rows: 8});
+    await screen.resize(120, 40);
+    expect(terminal.state.size).toEqual({columns: 118, rows: 14});
+    expect(screen.text()).toMatch(/^ nsview {2}bash 4121/);
+    await screen.close();
+  });
+
+  test('the cursor of the program is where the program has it', async () => {
+    const terminal = fakeTerminal('bash');
+    const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
+    terminal.print('one\r\ntwo');
+    await screen.settled();
+    expect(screen.cursor()).toEqual({x: 1 + 3, y: 14 + 1});
+    await screen.close();
+  });
+
+  test('says what it shows, so that only that is read', async () => {
+    const screen = await open();
+    await screen.press('jjj');
+    expect(screen.intents.at(-2)).toEqual({kind: 'look', pid: 4135});
+    expect(screen.intents.at(-1)).toMatchObject({kind: 'show-details', pid: 4135, mounts: [{inode: '4026532211', pid: 4135}]});
+    await screen.press('3');
+    expect(screen.intents.at(-1)).toMatchObject({kind: 'show-details', mounts: [], cgroups: [{path: '/user.slice/session-3.scope'}]});
+    await screen.close();
+  });
+
+  test('a attaches in the machine, and says why not elsewhere', async () => {
+    const screen = await open({mode: 'machine', tape: readTape('refusals')});
+    await screen.press('ja');
+    expect(screen.intents.at(-1)).toEqual({kind: 'attach', pid: 300});
+    await screen.close();
+    const other = await open();
+    await other.press('a');
+    expect(other.text()).toContain('a: this tree is traced already.');
+    await other.close();
+  });
+
+  test('a click selects, a click on a tab shows it, the wheel scrolls what is under it', async () => {
+    const screen = await open({tape: machine(300), mode: 'machine'});
+    await screen.press('\x1b[<0;10;6M\x1b[<0;10;6m');
+    expect(screen.text().split('\n')[5]).toContain('▌');
+    await screen.press('\x1b[<0;67;2M');
+    expect(screen.store.get().view.tab).toBe('mounts');
+    const first = screen.text().split('\n')[2];
+    await screen.press('\x1b[<65;10;6M');
+    expect(screen.text().split('\n')[2]).not.toBe(first);
+    expect(screen.store.get().view.selected).toContain('1000@');
+    await screen.close();
+  });
+});

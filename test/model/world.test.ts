@@ -1,0 +1,273 @@
+import fc from 'fast-check';
+import {describe, expect, test} from 'vitest';
+import type {CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
+import {letters} from '../../src/model/names.ts';
+import {NAMESPACE_LINKS, typeOfLink} from '../../src/model/namespace.ts';
+import {treeOf} from '../../src/model/tree.ts';
+import {createWorld, observe, type Process, passTime, type World} from '../../src/model/world.ts';
+import {readTape} from '../frames/play.ts';
+
+const {header} = readTape('daemon');
+const host = header.host.namespaces;
+const START = Number(header.at);
+
+const process = (pid: number, ppid: number, more: Partial<ProcessFact> = {}): ProcessFact => ({
+  kind: 'process',
+  at: header.at,
+  because: 'attach',
+  pid,
+  start: `${pid}0`,
+  ppid,
+  state: 'S',
+  comm: `p${pid}`,
+  argv: [`p${pid}`],
+  exe: `/bin/p${pid}`,
+  nspid: [pid],
+  uids: [0, 0, 0, 0],
+  gids: [0, 0, 0, 0],
+  threads: [],
+  namespaces: host,
+  cgroup: [],
+  ...more,
+});
+
+const clone = (pid: number, child: number, more: Partial<CloneFact> = {}): CloneFact => ({
+  kind: 'clone',
+  at: String(START + child),
+  pid,
+  tid: pid,
+  child,
+  start: `${child}0`,
+  ppid: pid,
+  flags: [],
+  exitSignal: 'SIGCHLD',
+  changed: {},
+  ...more,
+});
+
+const exit = (pid: number, at = START + 1e6): Fact => ({kind: 'exit', at: String(at), pid, code: 0});
+
+function worldOf(...facts: readonly Fact[]): World {
+  const world = createWorld(header);
+  for (const fact of facts) observe(world, fact);
+  return world;
+}
+
+/** The tree as text: two spaces a level, the pid, and how it ended. */
+function shape(world: World): string[] {
+  return treeOf(world, new Set()).rows.map(row => {
+    const name =
+      row.kind === 'process'
+        ? `${row.process.pid}${row.process.end === null ? '' : ' ended'}`
+        : row.kind === 'thread'
+          ? `thread ${row.thread.tid}`
+          : `… ${row.process.forgotten}`;
+    return `${'  '.repeat(row.depth)}${name}`;
+  });
+}
+
+const known = (world: World, pid: number): Process => {
+  const found = world.byPid.get(pid);
+  if (found === undefined) throw new Error(`pid ${pid} is not known`);
+  return found;
+};
+
+describe('lineage', () => {
+  test('a daemon that forked twice stays under its makers', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), clone(11, 12), exit(11), {kind: 'change', at: header.at, pid: 12, ppid: 1});
+    expect(shape(world)).toEqual(['10', '  11 ended', '    12']);
+    expect(known(world, 12).ppid).toBe(1);
+  });
+
+  test('a CLONE_PARENT child stands under its maker and knows its parent', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), clone(11, 12, {flags: ['CLONE_PARENT'], ppid: 10}));
+    expect(shape(world)).toEqual(['10', '  11', '    12']);
+    expect(known(world, 12)).toMatchObject({ppid: 10, born: {by: {pid: 11}}});
+  });
+
+  test('a child that was read before its clone was told is one process', () => {
+    const world = worldOf(process(10, 1), process(11, 10), clone(10, 11));
+    expect(shape(world)).toEqual(['10', '  11']);
+    expect(world.living).toBe(2);
+  });
+
+  test('children may be read before their parents', () => {
+    expect(shape(worldOf(process(12, 11), process(11, 10), process(10, 1)))).toEqual(['10', '  11', '    12']);
+  });
+
+  test('a pid that is used again is another process', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), exit(11), clone(10, 11, {start: '999'}));
+    expect(shape(world)).toEqual(['10', '  11 ended', '  11']);
+  });
+
+  test('a process whose end went unseen is over when its pid is used again', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), clone(10, 11, {start: '999'}));
+    expect(shape(world)).toEqual(['10', '  11 ended', '  11']);
+    expect(world.living).toBe(2);
+  });
+
+  test('a fork is a copy: name, arguments, ids and namespaces are those of its maker', () => {
+    const world = worldOf(process(10, 1, {uids: [5, 5, 5, 5]}), clone(10, 11));
+    expect(known(world, 11)).toMatchObject({comm: 'p10', argv: ['p10'], uids: [5, 5, 5, 5], links: host});
+  });
+});
+
+describe('namespaces', () => {
+  const enter = (pid: number, links: Partial<{[link in keyof NamespaceLinks]: string}>, at = START): Fact => ({
+    kind: 'namespaces',
+    at: String(at),
+    pid,
+    tid: pid,
+    changed: Object.fromEntries(Object.entries(links).map(([link, to]) => [link, {from: null, to}])),
+  });
+  const names = (world: World, pid: number) =>
+    Object.fromEntries(Object.entries(known(world, pid).spaces).map(([link, space]) => [link, space?.name]));
+
+  test.each([
+    [0, 'a'],
+    [25, 'z'],
+    [26, 'aa'],
+    [701, 'zz'],
+    [702, 'aaa'],
+  ])('number %d is called %s', (index, name) => expect(letters(index)).toBe(name));
+
+  test('nsview’s own are a; others get letters in the order of first sight, for each type anew', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), enter(11, {mnt: '1', net: '2'}), clone(10, 12), enter(12, {mnt: '3'}));
+    expect(names(world, 10)).toMatchObject({mnt: 'mnt:a', net: 'net:a', user: 'user:a'});
+    expect(names(world, 11)).toMatchObject({mnt: 'mnt:b', net: 'net:b'});
+    expect(names(world, 12)).toMatchObject({mnt: 'mnt:c', net: 'net:a'});
+  });
+
+  test('a child inherits what its maker had entered', () => {
+    const world = worldOf(process(10, 1), enter(10, {mnt: '1'}), clone(10, 11));
+    expect(names(world, 11).mnt).toBe('mnt:b');
+    expect(world.namespaces.byInode.get('1')?.processes).toBe(2);
+  });
+
+  test('an inode number that is used again after the namespace’s end is another namespace', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), enter(11, {mnt: '1'}), exit(11), clone(10, 12), enter(12, {mnt: '1'}));
+    expect(names(world, 12).mnt).toBe('mnt:c');
+    expect(names(world, 11).mnt).toBe('mnt:b');
+  });
+
+  test('a network namespace that stood empty keeps its name: ip-netns(8) keeps such', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), enter(11, {net: '1'}), exit(11), clone(10, 12), enter(12, {net: '1'}));
+    expect(names(world, 12).net).toBe('net:b');
+  });
+
+  test('the end of the last process in a namespace is an event', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), enter(11, {mnt: '1'}));
+    const [event] = observe(world, exit(11));
+    expect(event).toMatchObject({isolation: true, what: {kind: 'end', emptied: [{name: 'mnt:b'}]}});
+  });
+
+  test('a thread elsewhere is a row of its own, until it ends', () => {
+    const facts: Fact[] = [
+      process(10, 1),
+      clone(10, 15, {flags: ['CLONE_VM', 'CLONE_THREAD']}),
+      {kind: 'namespaces', at: header.at, pid: 10, tid: 15, changed: {net: {from: null, to: '9'}}},
+    ];
+    expect(shape(worldOf(...facts))).toEqual(['10', '  thread 15']);
+    expect(shape(worldOf(...facts, {kind: 'thread-exit', at: header.at, pid: 10, tid: 15, code: 0}))).toEqual(['10']);
+  });
+
+  test('a thread that executes brings its namespaces along', () => {
+    const world = worldOf(
+      process(10, 1),
+      clone(10, 15, {flags: ['CLONE_VM', 'CLONE_THREAD']}),
+      {kind: 'namespaces', at: header.at, pid: 10, tid: 15, changed: {net: {from: null, to: '9'}}},
+      {kind: 'exec', at: header.at, pid: 10, path: '/bin/x', argv: ['x'], comm: 'x', formerTid: 15},
+    );
+    expect(names(world, 10).net).toBe('net:b');
+    expect(shape(world)).toEqual(['10']);
+  });
+});
+
+describe('ended processes', () => {
+  test('stay for a while, then only their number does', () => {
+    const world = worldOf(process(10, 1), clone(10, 11), exit(11, START));
+    expect(shape(world)).toEqual(['10', '  11 ended']);
+    passTime(world, START + 6e9);
+    expect(shape(world)).toEqual(['10', '  … 1']);
+  });
+
+  test('of 2000 under one parent a few are kept', () => {
+    const world = worldOf(process(10, 1));
+    for (let i = 0; i < 2000; i++) {
+      observe(world, clone(10, 100 + i));
+      observe(world, exit(100 + i));
+    }
+    expect(world.byId.size).toBe(9);
+    expect(known(world, 10).forgotten).toBe(1992);
+    expect(world.living).toBe(1);
+  });
+
+  test('the one that a person looks at stays', () => {
+    const world = worldOf(process(10, 1), clone(10, 11));
+    world.pinned = known(world, 11).id;
+    observe(world, exit(11, START));
+    passTime(world, START + 60e9);
+    expect(shape(world)).toEqual(['10', '  11 ended']);
+  });
+});
+
+// --- any facts in any order ---
+
+const pid = fc.integer({min: 1, max: 6});
+const inode = fc.constantFrom('100', '101', '102', String(host.mnt));
+const at = fc.integer({min: 0, max: 60}).map(seconds => String(START + seconds * 1e9));
+const changed = fc.dictionary(
+  fc.constantFrom(...NAMESPACE_LINKS),
+  fc.record({from: fc.constant(null), to: fc.oneof(inode, fc.constant({errno: 'EACCES', during: 'readlink'}))}),
+);
+const links = fc.record(Object.fromEntries(NAMESPACE_LINKS.map(link => [link, inode]))) as fc.Arbitrary<NamespaceLinks>;
+const anyFact: fc.Arbitrary<Fact> = fc.oneof(
+  fc.record({pid, ppid: pid, at, start: fc.constantFrom('1', '2'), namespaces: links}).map(given => process(given.pid, given.ppid, given)),
+  fc
+    .record({
+      pid,
+      child: pid,
+      ppid: pid,
+      at,
+      start: fc.constantFrom('1', '2'),
+      changed,
+      flags: fc.subarray(['CLONE_THREAD', 'CLONE_PARENT', 'CLONE_NEWNS']),
+    })
+    .map(given => clone(given.pid, given.child, given)),
+  fc.record({pid, tid: pid, at, changed}).map((given): Fact => ({kind: 'namespaces', ...given})),
+  fc.record({pid, at}).map(({pid, at}): Fact => ({kind: 'exit', at, pid, signal: 'SIGKILL'})),
+  fc.record({pid, at}).map((given): Fact => ({kind: 'gone', ...given})),
+  fc.record({pid, tid: pid, at}).map((given): Fact => ({kind: 'thread-exit', code: 0, ...given})),
+  fc.record({pid, at, formerTid: pid}).map((given): Fact => ({kind: 'exec', path: '/x', argv: ['x'], comm: 'x', ...given})),
+  fc
+    .record({pid, ppid: pid, at})
+    .map((given): Fact => ({kind: 'change', threads: [{tid: 9, comm: 't', namespaces: {net: '77'}}], ...given})),
+  fc.record({pid, at}).map((given): Fact => ({kind: 'stop', signal: 'SIGSTOP', ...given})),
+  fc.record({pid, at}).map((given): Fact => ({kind: 'refused', errno: 'EPERM', during: 'ptrace', rule: 'r', remedy: 'm', ...given})),
+  fc.record({scope: pid, at}).map((given): Fact => ({kind: 'tracer', mode: 'ptrace', sees: [], processes: 1, threads: 1, ...given})),
+);
+
+describe('any facts in any order', () => {
+  test('never throw, and what is counted is what is there', () => {
+    fc.assert(
+      fc.property(fc.array(anyFact, {maxLength: 60}), facts => {
+        const world = worldOf(...facts);
+        passTime(world, world.now + 30e9);
+        const everyone = [...world.byId.values()];
+        expect(treeOf(world, new Set()).rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
+        expect(world.living).toBe(everyone.filter(one => one.end === null).length);
+        for (const namespace of world.namespaces.byInode.values()) {
+          let members = 0;
+          let holders = 0;
+          for (const one of everyone) {
+            if (one.end !== null) continue;
+            for (const link of NAMESPACE_LINKS) if (one.spaces[link] === namespace) link === typeOfLink(link) ? members++ : holders++;
+            for (const thread of one.threads.values()) for (const link of NAMESPACE_LINKS) if (thread.spaces[link] === namespace) holders++;
+          }
+          expect([namespace.processes, namespace.others], namespace.name).toEqual([members, holders]);
+        }
+      }),
+      {numRuns: 400},
+    );
+  });
+});
