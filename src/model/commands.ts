@@ -243,9 +243,8 @@ const detachDisabled = (state: State): string | null => {
   return state.mode === 'replay' ? 'a tape is not traced' : 'nothing is traced';
 };
 
-/** The launched program lives, and would lose its terminal with nsview. */
-export const wouldHangUp = (state: State): boolean =>
-  state.mode === 'launch' && !state.view.programEnded && state.world.target !== null && state.world.target.end === null;
+/** What was launched lives, at least in part, and would lose its terminal with nsview. */
+export const wouldHangUp = (state: State): boolean => state.mode === 'launch' && !state.view.programEnded && state.world.living > 0;
 
 function quit(state: State): Step {
   if (wouldHangUp(state)) return withView(state, {asking: 'quit', help: null});

@@ -1,7 +1,7 @@
 // Knows what the four tabs say of the selected process: rows, of which only the visible ones are ever built.
 
 import {type CgroupPath, isRefusal, type Mount, type Refusal, type Seen} from './fact.ts';
-import {column, cutLine, dim, type Line, type Piece, plain, spread, strong, toned} from './line.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, spread, strong, toned, wrapWords} from './line.ts';
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {cells, printable} from './printable.ts';
@@ -275,7 +275,7 @@ function mountWidths(rows: readonly MountRow[], width: number): MountWidths {
   }
   type = Math.min(type, width < 60 ? 8 : 12);
   propagation = Math.min(propagation, width < 60 ? 11 : 20);
-  const wanted = width < 60 ? width - type - propagation - 2 : Math.min(point, Math.floor(width * 0.42));
+  const wanted = width < 60 ? width - type - propagation - 2 : Math.min(point, Math.floor(width * 0.5));
   const widths = {point: Math.max(8, wanted), type, propagation, rest: Math.max(0, width - Math.max(8, wanted) - type - propagation - 3)};
   const result = widths.rest < 10 ? {...widths, point: Math.max(8, width - type - propagation - 2), rest: 0} : widths;
   const byWidth = widthCache.get(rows) ?? new Map<number, MountWidths>();
@@ -312,14 +312,22 @@ function cgroupDetails(world: World, process: Process, look: Look): Details {
   if (cgroup === null) return fixed(title, [[dim('Its cgroups are not known yet.')]]);
   if (isRefusal(cgroup)) return fixed(title, [cutLine(refusalPieces(cgroup), look.width)]);
   if (cgroup.length === 0) return fixed(title, [[dim('It is in no cgroup: no hierarchy is mounted.')]]);
+  // Most processes sit in the root of most hierarchies: what says something comes first.
+  const ordered = [...cgroup.filter(one => one.path !== '/'), ...cgroup.filter(one => one.path === '/')];
   const lines: Line[] = [];
   const names = Math.min(24, Math.max(...cgroup.map(one => hierarchyName(one).length)));
-  for (const one of cgroup) {
+  for (const one of ordered) {
     const same = process.maker !== null && isSameCgroup(process.maker.cgroup, one);
     const mark = process.maker === null || same ? [] : [dim('  '), strong('new here')];
-    lines.push(spread([column('plain', hierarchyName(one), names), plain('  '), strong(printable(one.path))], mark, look.width));
+    lines.push(
+      spread(
+        [column('plain', hierarchyName(one), names), plain('  '), one.path === '/' ? dim('/') : strong(printable(one.path))],
+        mark,
+        look.width,
+      ),
+    );
   }
-  for (const one of cgroup) {
+  for (const one of ordered) {
     const fact = world.cgroups.get(cgroupKey(one));
     if (fact === undefined) continue;
     lines.push([]);
@@ -401,8 +409,8 @@ function identityDetails(world: World, process: Process, look: Look): Details {
   if (process.threadCount > 0) say('threads', plain(String(process.threadCount + 1)));
   if (process.refused !== null) {
     say('tracing', ...refusalPieces(process.refused));
-    lines.push(cutLine([plain('           '), plain(printable(process.refused.rule))], look.width));
-    lines.push(cutLine([plain('           '), plain(printable(process.refused.remedy))], look.width));
+    const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;
+    for (const row of wrapWords(why, Math.max(8, look.width - 11))) say('', plain(row));
   }
   say('program', ...text(process.exe));
   const {argv} = process;

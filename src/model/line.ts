@@ -58,3 +58,18 @@ export const column = (tone: Tone, text: string, width: number): Piece => {
   const cut = fitCells(text, width);
   return {text: cut + spaces(width - cells(cut)), tone};
 };
+
+/** Words over as many rows as they need; a word that is wider than a row is cut. */
+export function wrapWords(text: string, width: number): string[] {
+  const rows: string[] = [];
+  let row = '';
+  for (const word of text.split(' ')) {
+    if (row !== '' && cells(row) + 1 + cells(word) > width) {
+      rows.push(row);
+      row = '';
+    }
+    row += (row === '' ? '' : ' ') + fitCells(word, width);
+  }
+  rows.push(row);
+  return rows;
+}

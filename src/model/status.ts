@@ -28,8 +28,8 @@ function observed(state: State): string {
 
 function tracing(state: State): Line {
   const {tracer} = state.world;
-  if (tracer === null) return [dim('starting …')];
-  if (tracer.mode === 'proc') return [plain('watching /proc')];
+  if (tracer === null && state.mode !== 'machine') return [dim('starting …')];
+  if (tracer === null || tracer.mode === 'proc') return [plain('watching /proc')];
   return [plain(`tracing: ${tracer.sees.map(printable).join(', ')}`)];
 }
 
@@ -48,7 +48,8 @@ export function statusLine(state: State, width: number): Line {
   ];
   const left: Piece[] = [name, plain(' '), strong(observed(state)), ...parts.flatMap(part => [dim(' · '), plain(part)])];
   const flags: Piece[] = [];
-  if (view.paused) flags.push(toned('warn', `PAUSED${state.heldCount > 0 ? `, ${state.heldCount} facts wait` : ''}`));
+  if (view.paused)
+    flags.push(toned('warn', `PAUSED${state.heldCount > 0 ? `, ${count(state.heldCount, 'fact waits', 'facts wait')}` : ''}`));
   if (replay !== null)
     flags.push(
       toned(
@@ -200,11 +201,15 @@ const sortedByGroup = (commands: readonly Command[]): readonly Command[] =>
 
 /** What is asked before nsview leaves while the program that it launched lives. */
 export function quitQuestion(state: State): readonly Line[] {
-  if (!wouldHangUp(state) || state.world.target === null) return [[plain('Leave nsview?')]];
+  if (!wouldHangUp(state)) return [[plain('Nothing runs any more. '), ...hint('q', 'leave')]];
+  const {target, living} = state.world;
+  const isAlone = target !== null && target.end === null;
   return [
-    [strong(nameOf(state.world.target)), plain(' is still running.')],
-    [plain('Its terminal closes with nsview.')],
+    isAlone
+      ? [strong(nameOf(target)), plain(' is still running.')]
+      : [plain(`${count(living, 'process is', 'processes are')} still running.`)],
+    [plain(`${isAlone || living === 1 ? 'Its' : 'Their'} terminal closes with nsview.`)],
     [],
-    [...hint('q', 'end it (SIGHUP)'), plain('     '), ...hint('Esc', 'stay')],
+    [...hint('q', isAlone || living === 1 ? 'end it (SIGHUP)' : 'end them (SIGHUP)'), plain('     '), ...hint('Esc', 'stay')],
   ];
 }

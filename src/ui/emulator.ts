@@ -22,11 +22,11 @@ export type Emulator = {
   resize(columns: number, rows: number): void;
   /** Keys, pastes and mouse reports for the program. */
   input(event: InputEvent, origin: {readonly x: number; readonly y: number}): void;
-  /** By so many rows; the newest output is below. */
-  scroll(by: number): void;
+  /** The wheel, by so many rows; the newest output is below. A program that fills the screen scrolls itself, if it has the keys. */
+  scroll(by: number, hasKeys: boolean): void;
   /** True when the program asked to be told of the mouse. */
   wantsMouse(): boolean;
-  /** What the program called its window. */
+  /** The program closed its terminal. */
   readonly ended: boolean;
   close(): void;
 };
@@ -225,7 +225,13 @@ export function createEmulator(port: TerminalPort, size: {columns: number; rows:
       terminal.scrollToBottom();
       port.write(bytesOf(event));
     },
-    scroll: by => {
+    scroll: (by, hasKeys) => {
+      // There is nothing above an alternate screen: its program gets arrows, as from xterm (ctlseqs, "alternate scroll mode").
+      if (terminal.buffer.active.type === 'alternate') {
+        const arrow = `\x1b${terminal.modes.applicationCursorKeysMode ? 'O' : '['}${by < 0 ? 'A' : 'B'}`;
+        if (hasKeys && !ended) port.write(Buffer.from(arrow.repeat(Math.abs(by))));
+        return;
+      }
       terminal.scrollLines(by);
       onChange();
     },

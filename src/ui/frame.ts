@@ -3,7 +3,7 @@
 import {helpTopMost, liveLook} from '../model/commands.ts';
 import {detailsOf, TABS, type Tab} from '../model/details.ts';
 import {inside, LEAST_COLUMNS, LEAST_ROWS, layoutOf, type PaneName, type Rect} from '../model/layout.ts';
-import {cutLine, dim, type Line, lineCells, padLine, plain, strong} from '../model/line.ts';
+import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapWords} from '../model/line.ts';
 import {cells, printable} from '../model/printable.ts';
 import {searchProcesses} from '../model/search.ts';
 import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';
@@ -14,7 +14,7 @@ import type {EmulatorFrame} from './emulator.ts';
 import type {Theme} from './theme.ts';
 
 export type PaneFrame = {
-  readonly name: PaneName | 'help' | 'question';
+  readonly name: PaneName | 'help' | 'question' | 'note';
   readonly rect: Rect;
   /** Border and title, whole lines. */
   readonly top: string;
@@ -63,19 +63,9 @@ function paintRow(line: Line, width: number, theme: Theme, chosen: 'focused' | '
   return theme.paint([plain(' '), ...padded, plain(' ')]);
 }
 
-/** Words over several rows, centred nowhere: an empty pane says what to do next. */
-function wrapWords(text: string, width: number): Line[] {
-  const lines: Line[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && cells(line) + 1 + cells(word) > width) {
-      lines.push([dim(line)]);
-      line = '';
-    }
-    line += (line === '' ? '' : ' ') + word;
-  }
-  return [...lines, [dim(line)]];
-}
+/** An empty pane says what to do next. */
+const hintRows = (text: string, width: number, theme: Theme): string[] =>
+  wrapWords(text, Math.max(8, width - 2)).map(row => paintRow([dim(row)], width, theme, 'no'));
 
 const place = (top: number, shown: number, count: number): string =>
   count > shown ? `${top + 1}–${Math.min(count, top + shown)} of ${count}` : '';
@@ -91,14 +81,11 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
     const line = treeLine(world, row, Math.max(0, width - 2), row.kind === 'process' && matches.has(row.id));
     return paintRow(line, width, theme, row.id !== view.selected ? 'no' : focused ? 'focused' : 'elsewhere');
   });
-  if (rows.length === 0)
-    for (const line of wrapWords(
-      state.mode === 'replay'
-        ? 'Nothing has happened yet on this tape. Space plays it, ] goes one event on.'
-        : 'Waiting for the first process …',
-      width - 2,
-    ))
-      painted.push(paintRow(line, width, theme, 'no'));
+  const empty =
+    state.mode === 'replay'
+      ? 'Nothing has happened yet on this tape. Space plays it, ] goes one event on.'
+      : 'Waiting for the first process …';
+  if (rows.length === 0) painted.push(...hintRows(empty, width, theme));
   return {...titled(' Isolation ', focused, theme), rows: painted, foot: place(top, height, rows.length)};
 }
 
@@ -161,7 +148,7 @@ function timelineBody(state: State, rect: Rect, theme: Theme): Body {
     const line = eventLine(event, world.header, state.utcOffset, widths);
     return paintRow(cutLine(line, width - 2), width, theme, top + i !== chosen ? 'no' : focused ? 'focused' : 'elsewhere');
   });
-  if (events.length === 0) for (const line of wrapWords(emptyTimeline(state), width - 2)) rows.push(paintRow(line, width, theme, 'no'));
+  if (events.length === 0) rows.push(...hintRows(emptyTimeline(state), width, theme));
   const name = titled(' Timeline ', focused, theme);
   const what = view.onlyIsolation ? '· isolation ' : '· every event ';
   return {
@@ -193,7 +180,7 @@ function terminalBody(state: State, rect: Rect, theme: Theme, title: string, emu
 
 /** A box over the middle of the screen. */
 function overlay(
-  name: 'help' | 'question',
+  name: 'help' | 'question' | 'note',
   state: State,
   lines: readonly Line[],
   title: string,
@@ -258,6 +245,12 @@ export function frameOf(state: State, theme: Theme, terminal: {readonly title: s
   if (view.asking === 'quit') {
     panes.push(overlay('question', state, quitQuestion(state), ' Leave nsview? ', '', theme, false));
     cursor = null;
+  }
+  // What the footer cannot say whole is said in a box.
+  if (view.note !== null && cells(printable(view.note.text)) + 2 > columns) {
+    const {text, bad} = view.note;
+    const lines = wrapWords(printable(text), Math.min(columns - 10, 76)).map((row): Line => [bad ? toned('bad', row) : plain(row)]);
+    panes.push(overlay('note', state, lines, bad ? ' That did not work ' : ' nsview ', 'any key', theme, false));
   }
   return {...base, status, footer, panes, tabs, cursor};
 }

@@ -179,11 +179,11 @@ export function runScreen(options: ScreenOptions): Screen {
       return;
     }
     const pane = paneAt(frame, event.x, event.y);
-    if (pane === undefined || pane.name === 'help' || pane.name === 'question') return;
+    if (pane === undefined || pane.name === 'help' || pane.name === 'question' || pane.name === 'note') return;
     const inner = inside(pane.rect);
     if (pane.name === 'terminal' && emulator !== null) {
       if (state.view.focus === 'terminal' && emulator.wantsMouse()) emulator.input(event, inner);
-      else if (isWheel) emulator.scroll(by);
+      else if (isWheel) emulator.scroll(by, state.view.focus === 'terminal');
       else if (event.action === 'press') store.dispatch({kind: 'state', state: focusOn(state, 'terminal')});
       return;
     }

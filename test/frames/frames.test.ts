@@ -101,6 +101,18 @@ describe('frames', () => {
   test('2000 short lives', () => frame('loop', loop(2000), 'attach', SMALL, 'f'));
   test('a tape at its beginning', () => frame('replay', session, 'replay', SMALL, ' {'));
   test('a tape, four events on', () => frame('replay-step', session, 'replay', SMALL, ' {]]]]]]]'));
+  test('why an attach failed, in a box where the footer is too short', async () => {
+    const screen = await play({tape: readTape('refusals'), mode: 'machine', columns: 80, rows: 24});
+    const text =
+      'cannot attach to bash 410: ptrace(PTRACE_SEIZE): EPERM. yama: kernel.yama.ptrace_scope is 1, so that only descendants may be traced. ' +
+      'Run nsview as root, or launch the program with nsview -- CMD.';
+    screen.store.dispatch({kind: 'note', text, bad: true});
+    await screen.settled();
+    compare('note-80x24', screen.text());
+    await screen.press('j');
+    expect(screen.text()).not.toContain('cannot attach');
+    await screen.close();
+  });
   test('one column where there is no room for two', () => frame('narrow', session, 'attach', [60, 20], 'jj1'));
   test('too small', () => frame('too-small', session, 'attach', [30, 8], ''));
 });
@@ -201,6 +213,51 @@ describe('the screen', () => {
     await screen.settled();
     expect(screen.cursor()).toEqual({x: 1 + 3, y: 14 + 1});
     await screen.close();
+  });
+
+  test('a moved selection costs the terminal little', async () => {
+    const screen = await open({columns: 200, rows: 60});
+    const before = screen.bytes().length;
+    await screen.press('f');
+    const whole = screen.bytes().length - before;
+    const start = screen.bytes().length;
+    await screen.press('j');
+    expect(screen.bytes().length - start).toBeLessThan(4000);
+    expect(whole).toBeLessThan(20_000);
+    await screen.close();
+  });
+
+  test('a program that ended leaves the keys to nsview, and no question is asked', async () => {
+    const terminal = fakeTerminal('bash');
+    const tape = loop(0);
+    const screen = await open({mode: 'launch', terminal: terminal.port, tape});
+    screen.store.dispatch({kind: 'facts', facts: [{kind: 'exit', at: tape.header.at, pid: 700, code: 3}]});
+    terminal.end();
+    await screen.settled();
+    expect(screen.text()).toContain('ended with exit status 3');
+    await screen.press('q');
+    expect(await screen.done).toEqual({kind: 'quit'});
+  });
+
+  test('paused, nothing moves; then all that happened is there', async () => {
+    const screen = await open();
+    await screen.press(' ');
+    screen.store.dispatch({kind: 'facts', facts: [{kind: 'exit', at: tape.header.at, pid: 4140, signal: 'SIGTERM'}]});
+    await screen.settled();
+    expect(screen.text()).toMatch(/PAUSED, 1 fact waits/);
+    expect(screen.text()).not.toContain('SIGTERM');
+    await screen.press(' ');
+    expect(screen.text()).toContain('killed by SIGTERM');
+    expect(screen.text()).not.toContain('PAUSED');
+    await screen.close();
+  });
+
+  test('SIGTERM closes it and gives the terminal back', async () => {
+    const screen = await open();
+    process.kill(process.pid, 'SIGTERM');
+    expect(await screen.done).toEqual({kind: 'signal', signal: 'SIGTERM'});
+    await screen.settled();
+    expect(screen.modes()).toEqual({mouse: 'none', alternate: false, paste: false, raw: false});
   });
 
   test('says what it shows, so that only that is read', async () => {

@@ -87,13 +87,22 @@ describe('the emulator', () => {
   test('scrolls back, and a key returns to the prompt', async () => {
     const {emulator, print, type} = open(10, 3);
     await print('1\r\n2\r\n3\r\n4\r\n5');
-    emulator.scroll(-2);
+    emulator.scroll(-2, true);
     expect(emulator.frame()).toMatchObject({
       below: 2,
       rows: [expect.stringContaining('1'), expect.stringContaining('2'), expect.stringContaining('3')],
     });
     type('x');
     expect(emulator.frame().below).toBe(0);
+  });
+
+  test('the wheel is arrows for a program that fills the screen, if it has the keys', async () => {
+    const {emulator, print, terminal} = open();
+    await print('\x1b[?1049h');
+    emulator.scroll(2, false);
+    expect(terminal.state.input).toBe('');
+    emulator.scroll(2, true);
+    expect(terminal.state.input).toBe('\x1b[B\x1b[B');
   });
 
   test('a flood is held back, and let go on', async () => {

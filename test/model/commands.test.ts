@@ -1,0 +1,42 @@
+import {describe, expect, test} from 'vitest';
+import {COMMANDS, commandsOf, helpCount, press} from '../../src/model/commands.ts';
+import {lineText} from '../../src/model/line.ts';
+import {createState, type Mode, reduce} from '../../src/model/state.ts';
+import {helpLines} from '../../src/model/status.ts';
+import {readTape} from '../frames/play.ts';
+
+const {header, facts} = readTape('shell-session');
+const stateOf = (mode: Mode) =>
+  reduce(createState({header, mode, ...(mode === 'replay' ? {tape: facts} : {})}), {kind: 'facts', facts: []});
+const MODES: readonly Mode[] = ['machine', 'attach', 'launch', 'replay'];
+
+describe('the commands table', () => {
+  test.each(MODES)('in %s no key means two things, and the help page has every command', mode => {
+    const state = stateOf(mode);
+    const keys = commandsOf(state).flatMap(command => command.keys);
+    expect(new Set(keys).size).toBe(keys.length);
+    const help = helpLines(state).map(lineText);
+    expect(help.length).toBe(helpCount(state));
+    for (const command of commandsOf(state)) expect(help.some(line => line.includes(command.does))).toBe(true);
+  });
+
+  test('every command has an id of its own', () => {
+    const ids = COMMANDS.map(command => command.id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test.each(MODES)('every key in %s may be pressed at any time, before there is any process too', mode => {
+    for (const filled of [false, true]) {
+      let state = filled ? reduce(reduce(stateOf(mode), {kind: 'facts', facts}), {kind: 'settle'}) : stateOf(mode);
+      for (const command of commandsOf(state))
+        for (const key of command.keys) state = reduce(press(state, key, key).state, {kind: 'settle'});
+      expect(helpLines(state).length).toBeGreaterThan(0);
+    }
+  });
+
+  test('a key that cannot be used says why', () => {
+    const {state, intents} = press(stateOf('replay'), 'a', 'a');
+    expect(intents).toEqual([]);
+    expect(state.view.note?.text).toBe('a: a tape cannot be attached to.');
+  });
+});
