@@ -69,8 +69,8 @@ function move(state: State, by: number): Step {
     const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
     return only(selectEvent(state, Math.max(0, at + by)));
   }
-  const {rows, index} = treeOf(world, view.folded);
-  const at = view.selected === null ? -1 : (index.get(view.selected) ?? view.selectedIndex);
+  const {rows, indexOf} = treeOf(world, view.folded);
+  const at = view.selected === null ? -1 : (indexOf(view.selected) ?? view.selectedIndex);
   const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
   return only(row === undefined ? state : select(state, row.id));
 }
@@ -192,7 +192,7 @@ function open(state: State): Step {
 }
 
 /** Selects a process wherever it is: what is folded above it opens. */
-export function reveal(state: State, id: string): State {
+function reveal(state: State, id: string): State {
   const process = state.world.byId.get(id);
   if (process === undefined) return state;
   const folded = new Set(state.view.folded);

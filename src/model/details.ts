@@ -30,8 +30,10 @@ const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({
   line: index => lines[index] ?? [],
 });
 
+const said = (text: string, width: number): Line[] => wrapWords(text, width).map(row => [dim(row)]);
+
 /** Refused in words: the errno as the kernel named it, and the call. */
-export const refusalPieces = (refusal: Refusal): Line => [toned('bad', printable(refusal.errno)), dim(` (${printable(refusal.during)})`)];
+const refusalPieces = (refusal: Refusal): Line => [toned('bad', printable(refusal.errno)), dim(` (${printable(refusal.during)})`)];
 
 export const nameOf = (process: Process): string => `${printable(process.comm) || '?'} ${process.pid}`;
 
@@ -234,7 +236,7 @@ function mountDetails(world: World, process: Process, look: Look): Details {
       : look.live
         ? `Reading the mounts of ${space.name} …`
         : `This tape holds no reading of ${space.name}: nobody looked while it was recorded.`;
-    return fixed(title(named), [[dim(text)]]);
+    return fixed(title(named), said(text, look.width));
   }
   if (isRefusal(fact.mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(fact.mounts)], look.width)]);
   const rows = mountTree(fact.mounts);
@@ -303,15 +305,15 @@ function mountLine(row: MountRow, widths: MountWidths): Line {
 
 // --- 3 Cgroup ---
 
-export const hierarchyName = (cgroup: CgroupPath): string =>
+const hierarchyName = (cgroup: CgroupPath): string =>
   cgroup.hierarchy === 0 ? 'v2' : printable(cgroup.controllers.join(',')) || `v1:${cgroup.hierarchy}`;
 
 function cgroupDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, process.spaces.cgroup ? [namespacePiece(process.spaces.cgroup)] : [], look.width);
   const {cgroup} = process;
-  if (cgroup === null) return fixed(title, [[dim('Its cgroups are not known yet.')]]);
+  if (cgroup === null) return fixed(title, said('Its cgroups are not known yet.', look.width));
   if (isRefusal(cgroup)) return fixed(title, [cutLine(refusalPieces(cgroup), look.width)]);
-  if (cgroup.length === 0) return fixed(title, [[dim('It is in no cgroup: no hierarchy is mounted.')]]);
+  if (cgroup.length === 0) return fixed(title, said('It is in no cgroup: no hierarchy is mounted.', look.width));
   // Most processes sit in the root of most hierarchies: what says something comes first.
   const ordered = [...cgroup.filter(one => one.path !== '/'), ...cgroup.filter(one => one.path === '/')];
   const lines: Line[] = [];
@@ -346,7 +348,7 @@ function cgroupDetails(world: World, process: Process, look: Look): Details {
     if (fact.members.length === 0) lines.push([dim('  no member')]);
   }
   if (lines.length === cgroup.length)
-    lines.push([], [dim(look.live ? 'Reading the members …' : 'This tape holds no reading of the members.')]);
+    lines.push([], ...said(look.live ? 'Reading the members …' : 'This tape holds no reading of the members.', look.width));
   return fixed(title, lines);
 }
 

@@ -17,7 +17,7 @@ export const lineCells = (line: Line): number => line.reduce((sum, piece) => sum
 export const lineText = (line: Line): string => line.map(piece => piece.text).join('');
 
 const SPACES = ' '.repeat(512);
-export const spaces = (count: number): string => (count <= 0 ? '' : count <= 512 ? SPACES.slice(0, count) : ' '.repeat(count));
+const spaces = (count: number): string => (count <= 0 ? '' : count <= 512 ? SPACES.slice(0, count) : ' '.repeat(count));
 
 /** At most so many cells; a cut line ends in `…`. */
 export function cutLine(line: Line, width: number): Line {

@@ -142,18 +142,16 @@ export function eventIndex(events: readonly TimelineEvent[], seq: number): numbe
   return low;
 }
 
-export type Frame = {readonly treeTop: number; readonly eventTop: number};
-
 const treeHeight = (state: State): number => Math.max(1, paneInside(state, 'tree')?.height ?? state.view.size.rows - 4);
 const timelineHeight = (state: State): number => Math.max(1, paneInside(state, 'timeline')?.height ?? 1);
 
 /** First visible row of the tree. */
 export function treeTop(state: State): number {
   const {view, world} = state;
-  const {rows, index} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view.folded);
   const anchor = view.treeAnchor;
   if (anchor === null) return 0;
-  const at = index.get(anchor.id);
+  const at = indexOf(anchor.id);
   return windowTop(at ?? view.selectedIndex, anchor.offset, rows.length, treeHeight(state));
 }
 
@@ -169,8 +167,8 @@ export function eventTop(state: State): number {
 export function selectedRow(state: State): TreeRow | null {
   const {view, world} = state;
   if (view.selected === null) return null;
-  const {rows, index} = treeOf(world, view.folded);
-  return rows[index.get(view.selected) ?? -1] ?? null;
+  const {rows, indexOf} = treeOf(world, view.folded);
+  return rows[indexOf(view.selected) ?? -1] ?? null;
 }
 
 /** The process of the selected row: of a thread its process. */
@@ -179,8 +177,8 @@ export const selectedProcess = (state: State): Process | null => selectedRow(sta
 /** Selects a row and keeps it on the screen. */
 export function select(state: State, id: string, center = false): State {
   const {view, world} = state;
-  const {rows, index} = treeOf(world, view.folded);
-  const at = index.get(id);
+  const {rows, indexOf} = treeOf(world, view.folded);
+  const at = indexOf(id);
   if (at === undefined) return state;
   const height = treeHeight(state);
   const current = treeTop(state);
@@ -212,11 +210,11 @@ export function scrollTree(state: State, by: number): State {
 /** The selection and its window after the world changed. */
 function settle(state: State): State {
   const {view, world} = state;
-  const {rows, index} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view.folded);
   if (rows.length === 0) return state;
-  const at = view.selected === null ? undefined : index.get(view.selected);
+  const at = view.selected === null ? undefined : indexOf(view.selected);
   if (at === undefined) {
-    const target = world.target === null ? undefined : index.get(world.target.id);
+    const target = world.target === null ? undefined : indexOf(world.target.id);
     const next = view.selected === null ? (target ?? 0) : Math.min(view.selectedIndex, rows.length - 1);
     const row = rows[next];
     // Of what was known nothing is left but the place where it stood.

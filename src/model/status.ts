@@ -96,8 +96,7 @@ const KEY_NAMES: {readonly [key: string]: string} = {
   f1: 'F1',
 };
 
-export const keyText = (key: string): string =>
-  KEY_NAMES[key] ?? key.replace(/^ctrl-(.)$/, (_, letter: string) => `Ctrl-${letter.toUpperCase()}`);
+const keyText = (key: string): string => KEY_NAMES[key] ?? key.replace(/^ctrl-(.)$/, (_, letter: string) => `Ctrl-${letter.toUpperCase()}`);
 
 const wordOf = (command: Command, state: State): string => {
   if (command.id === 'filter') return state.view.onlyIsolation ? 'all events' : 'isolation only';

@@ -99,7 +99,7 @@ function touchesIsolation(what: What): boolean {
 }
 
 /** What was done, and what it changed. */
-export type Said = {readonly did: Line; readonly changed: Line};
+type Said = {readonly did: Line; readonly changed: Line};
 
 /** Flags of clone(2) that say something about isolation or lineage; the rest is how libc makes processes and threads. */
 const TELLING = /^CLONE_(NEW|PARENT$|INTO_CGROUP|UNTRACED)/;
@@ -146,7 +146,7 @@ export function endText(end: {readonly code?: number; readonly signal?: string; 
   return 'gone';
 }
 
-export const argvText = (argv: Seen<readonly string[]>): string => (isRefusal(argv) ? argv.errno : argv.map(quoteArgument).join(' '));
+const argvText = (argv: Seen<readonly string[]>): string => (isRefusal(argv) ? argv.errno : argv.map(quoteArgument).join(' '));
 
 /** As a shell would need it, so that two arguments never look like one. */
 export function quoteArgument(argument: string): string {
@@ -154,7 +154,7 @@ export function quoteArgument(argument: string): string {
   return /^[\w@%+=:,./~^-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
 }
 
-export function sayEvent(what: What): Said {
+function sayEvent(what: What): Said {
   switch (what.kind) {
     case 'clone': {
       const call = plain(`${cloneCall(what.flags)} → `);
@@ -196,12 +196,12 @@ export function sayEvent(what: What): Said {
 }
 
 /** HH:MM:SS.mmm of a moment, `offset` minutes east of UTC. */
-export function clockText(milliseconds: number, offset: number): string {
+function clockText(milliseconds: number, offset: number): string {
   return new Date(milliseconds + offset * 60_000).toISOString().slice(11, 23);
 }
 
 /** CLOCK_REALTIME in milliseconds at a moment of CLOCK_MONOTONIC. */
-export function realTime(header: {readonly at: string; readonly realtime: string}, at: number): number {
+function realTime(header: {readonly at: string; readonly realtime: string}, at: number): number {
   return Number(BigInt(header.realtime) - BigInt(header.at)) / 1e6 + at / 1e6;
 }
 

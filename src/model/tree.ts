@@ -20,9 +20,24 @@ export type TreeRow =
   /** Ended children of `process` that are not kept one by one. */
   | {readonly kind: 'forgotten'; readonly id: string; readonly depth: number; readonly process: Process};
 
-export type Tree = {readonly rows: readonly TreeRow[]; readonly index: ReadonlyMap<string, number>};
+export type Tree = {
+  readonly rows: readonly TreeRow[];
+  /** Number of the row with that id. */
+  readonly indexOf: (id: string) => number | undefined;
+};
 
-const EMPTY: Tree = {rows: [], index: new Map()};
+/** Few rows are ever asked for in one tree: a table of all of them would cost more than it saves. */
+function finder(rows: readonly TreeRow[]): (id: string) => number | undefined {
+  const found = new Map<string, number | undefined>();
+  return id => {
+    if (found.has(id)) return found.get(id);
+    const at = rows.findIndex(row => row.id === id);
+    const index = at < 0 ? undefined : at;
+    found.set(id, index);
+    return index;
+  };
+}
+
 const cache = new WeakMap<World, {version: number; folded: ReadonlySet<string>; tree: Tree}>();
 
 /** Every row that is not folded away, from the top. Kept until the world or the folds change. */
@@ -30,32 +45,30 @@ export function treeOf(world: World, folded: ReadonlySet<string>): Tree {
   const kept = cache.get(world);
   if (kept !== undefined && kept.version === world.version && kept.folded === folded) return kept.tree;
   const rows: TreeRow[] = [];
-  const index = new Map<string, number>();
-  const push = (row: TreeRow) => {
-    index.set(row.id, rows.length);
-    rows.push(row);
-  };
   // A stack, not recursion: a chain of forks may be deeper than JavaScript's stack.
-  const waiting: {process: Process; depth: number}[] = [];
+  const waiting: Process[] = [];
+  const depths: number[] = [];
   const wait = (processes: readonly Process[], depth: number) => {
     for (let i = processes.length - 1; i >= 0; i--) {
       const process = processes[i];
-      if (process !== undefined) waiting.push({process, depth});
+      if (process === undefined) continue;
+      waiting.push(process);
+      depths.push(depth);
     }
   };
   wait(world.roots, 0);
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const {process, depth} = next;
+  for (let process = waiting.pop(); process !== undefined; process = waiting.pop()) {
+    const depth = depths.pop() ?? 0;
     const holds = process.children.length > 0 || process.threads.size > 0 || process.forgotten > 0;
     const isFolded = holds && folded.has(process.id);
-    push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
-    if (isFolded) continue;
+    rows.push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
+    if (!holds || isFolded) continue;
     for (const thread of process.threads.values())
-      push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
-    if (process.forgotten > 0) push({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process});
+      rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
+    if (process.forgotten > 0) rows.push({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process});
     wait(process.children, depth + 1);
   }
-  const tree = rows.length === 0 ? EMPTY : {rows, index};
+  const tree = {rows, indexOf: finder(rows)};
   cache.set(world, {version: world.version, folded, tree});
   return tree;
 }
@@ -67,7 +80,7 @@ export function spaceAbove(world: World, process: Process, link: NamespaceLink):
 }
 
 /** The namespaces in which it differs from what is above it. */
-export function differences(world: World, process: Process): Namespace[] {
+function differences(world: World, process: Process): Namespace[] {
   const found: Namespace[] = [];
   for (const link of NAMESPACE_LINKS) {
     if (link !== typeOfLink(link)) continue;

@@ -6,7 +6,7 @@ import type {PaneName} from './layout.ts';
 export type Size = {readonly columns: number; readonly rows: number};
 
 /** A row that stays where it is on the screen while others come and go around it. */
-export type Anchor<Id> = {readonly id: Id; readonly offset: number};
+type Anchor<Id> = {readonly id: Id; readonly offset: number};
 
 export type View = {
   readonly size: Size;

@@ -22,10 +22,10 @@ import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} fro
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
 
 /** Links as far as they are known. */
-export type Links = {[link in NamespaceLink]?: Seen<string>};
+type Links = {[link in NamespaceLink]?: Seen<string>};
 
 /** How a process ended. Neither code nor signal: it went unseen. */
-export type End = {readonly at: number; readonly code?: number; readonly signal?: string; readonly core?: true};
+type End = {readonly at: number; readonly code?: number; readonly signal?: string; readonly core?: true};
 
 /** A thread that is in other namespaces than its process: its links are the ones that differ. */
 export type Thread = {readonly tid: number; comm: string; links: Links; readonly spaces: {[link in NamespaceLink]?: Namespace | null}};
@@ -404,7 +404,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   if (caller !== undefined)
     for (const link of NAMESPACE_LINKS) if (caller.links[link] !== undefined) setLink(world, process, link, caller.links[link], false);
   process.threadCount = 0;
-  for (const tid of [...process.threads.keys()]) dropThread(process, tid);
+  for (const tid of process.threads.keys()) dropThread(process, tid);
   event(world, process, at, {
     kind: 'exec',
     former,
@@ -541,7 +541,7 @@ function setLink(world: World, process: Process, link: NamespaceLink, to: Seen<s
 function setThreads(world: World, process: Process, threads: readonly {tid: number; comm: string; namespaces?: Links}[]): void {
   process.threadCount = threads.length;
   const now = new Map(threads.map(thread => [thread.tid, thread]));
-  for (const tid of [...process.threads.keys()]) if (!now.has(tid)) dropThread(process, tid);
+  for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(process, tid);
   for (const thread of threads) putThread(world, process, thread.tid, thread.comm, {...thread.namespaces});
 }
 

@@ -25,7 +25,7 @@ export type PaneFrame = {
 };
 
 /** Cells of the screen that are a tab. */
-export type TabPlace = {readonly tab: Tab; readonly y: number; readonly from: number; readonly to: number};
+type TabPlace = {readonly tab: Tab; readonly y: number; readonly from: number; readonly to: number};
 
 export type ScreenFrame = {
   readonly columns: number;

@@ -228,19 +228,27 @@ export function runScreen(options: ScreenOptions): Screen {
   // Before Ink's own listener, so that it never lays out the old frame in the new size.
   stdout.on('resize', onResize);
 
-  frame = makeFrame();
-  const ink = render(<App frame={frame} />, {
-    stdin: silentStdin(),
-    stdout,
-    exitOnCtrlC: false,
-    patchConsole: false,
-    interactive: true,
-    alternateScreen: true,
-    incrementalRendering: true,
-    maxFps: 120,
-  });
-  stdout.write(enterModes);
-  stdin.setRawMode?.(true);
+  const openInk = () => {
+    frame = makeFrame();
+    const opened = render(<App frame={frame} />, {
+      stdin: silentStdin(),
+      stdout,
+      exitOnCtrlC: false,
+      patchConsole: false,
+      interactive: true,
+      alternateScreen: true,
+      incrementalRendering: true,
+      maxFps: 120,
+    });
+    stdout.write(enterModes);
+    stdin.setRawMode?.(true);
+    opened.waitUntilExit().then(
+      () => opened === ink && close({kind: 'closed'}),
+      (error: unknown) => close({kind: 'failed', error}),
+    );
+    return opened;
+  };
+  let ink = openInk();
   stdin.on('data', onData);
   stdin.resume();
   const unsubscribe = store.subscribe(schedule);
@@ -272,20 +280,25 @@ export function runScreen(options: ScreenOptions): Screen {
     ink.unmount();
     restore();
     emulator?.close();
+    process.off('SIGCONT', onContinue);
     process.off('exit', restore);
     process.off('uncaughtExceptionMonitor', restore);
     for (const signal of SIGNALS) process.off(signal, onSignal);
     finish(ending);
+  };
+  // Stopped and continued from outside: a shell had the terminal meanwhile, and changed its modes.
+  const onContinue = () => {
+    ink.unmount();
+    // Node believes that raw mode is still on.
+    stdin.setRawMode?.(false);
+    ink = openInk();
   };
   const onSignal = (signal: NodeJS.Signals) => close({kind: 'signal', signal});
   for (const signal of SIGNALS) process.on(signal, onSignal);
   process.on('exit', restore);
   // Before Node prints what went wrong.
   process.on('uncaughtExceptionMonitor', restore);
-  ink.waitUntilExit().then(
-    () => close({kind: 'closed'}),
-    (error: unknown) => close({kind: 'failed', error}),
-  );
+  process.on('SIGCONT', onContinue);
 
   return {done, close: () => close({kind: 'closed'})};
 }

@@ -261,7 +261,11 @@ describe('any facts in any order', () => {
           let holders = 0;
           for (const one of everyone) {
             if (one.end !== null) continue;
-            for (const link of NAMESPACE_LINKS) if (one.spaces[link] === namespace) link === typeOfLink(link) ? members++ : holders++;
+            for (const link of NAMESPACE_LINKS) {
+              if (one.spaces[link] !== namespace) continue;
+              if (link === typeOfLink(link)) members++;
+              else holders++;
+            }
             for (const thread of one.threads.values()) for (const link of NAMESPACE_LINKS) if (thread.spaces[link] === namespace) holders++;
           }
           expect([namespace.processes, namespace.others], namespace.name).toEqual([members, holders]);
