@@ -1,6 +1,6 @@
 // Bundles src/main.ts into dist/, split so that what a command does not need is not loaded.
 
-import {readFileSync, rmSync} from 'node:fs';
+import {existsSync, readFileSync, renameSync, rmSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -15,10 +15,12 @@ try {
   process.exit(0);
 }
 
-rmSync(join(root, 'dist'), {recursive: true, force: true});
+// Into a folder of its own and then renamed, so that nobody runs half of it.
+const dist = join(root, 'dist');
+const fresh = `${dist}.${process.pid}.tmp`;
 await esbuild.build({
   entryPoints: [join(root, 'src', 'main.ts')],
-  outdir: join(root, 'dist'),
+  outdir: fresh,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -33,3 +35,8 @@ await esbuild.build({
   legalComments: 'linked',
   logLevel: 'warning',
 });
+
+const old = `${dist}.old.${process.pid}.tmp`;
+if (existsSync(dist)) renameSync(dist, old);
+renameSync(fresh, dist);
+rmSync(old, {recursive: true, force: true});

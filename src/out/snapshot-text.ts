@@ -24,7 +24,7 @@ function nameOf(names: Namespaces, link: NamespaceLink, seen: Seen<string> | und
 }
 
 /** What a process has that its parent has not: `+mnt:b`, `children in pid:b`, refusals. */
-function remarks(names: Namespaces, process: ProcessSeen, parent: ProcessSeen | undefined): string[] {
+function remarks(names: Namespaces, process: ProcessSeen, parent: NamespaceLinks): string[] {
   const own = process.namespaces;
   const refused = NAMESPACE_LINKS.map(link => own[link]).filter(seen => isRefusal(seen));
   const [first] = refused;
@@ -40,7 +40,7 @@ function remarks(names: Namespaces, process: ProcessSeen, parent: ProcessSeen | 
   };
   for (const {link} of NAMESPACES) {
     if (isRefusal(own[link])) words.push(nameOf(names, link, own[link]));
-    else if (differs(link, parent?.namespaces, link)) words.push(`+${nameOf(names, link, own[link])}`);
+    else if (differs(link, parent, link)) words.push(`+${nameOf(names, link, own[link])}`);
   }
   for (const link of ['pid_for_children', 'time_for_children'] as const)
     if (differs(link, own, typeOfLink(link))) words.push(`children in ${nameOf(names, link, own[link])}`);
@@ -68,7 +68,8 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
     else children.set(process.ppid, [...(children.get(process.ppid) ?? []), process]);
   }
   const draw = (process: ProcessSeen, lead: string, below: string) => {
-    const parent = byPid.get(process.ppid);
+    // The top of a tree has only nsview itself to be compared with.
+    const parent = byPid.get(process.ppid)?.namespaces ?? snapshot.host.namespaces;
     const inner = isRefusal(process.nspid) ? [] : process.nspid.slice(1);
     const name = `${printable(process.comm)} ${process.pid}${inner.length > 0 ? ` (${inner.join(', ')} inside)` : ''}`;
     const state = process.state === 'Z' ? ['zombie'] : process.state === 'T' || process.state === 't' ? ['stopped'] : [];

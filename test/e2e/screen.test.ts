@@ -1,0 +1,186 @@
+import {readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {run, start, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+import {MIDDLE, nsviewScreen, SMALL, Screen, shellScreen} from '../support/screen.ts';
+
+leaveNothingBehind();
+
+const children = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+
+describe('nsview -- CMD', () => {
+  it('shows the program’s terminal, and what it isolates as it does it', async () => {
+    await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
+    await screen.until(/Isolation/);
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('unshare -Urpf --mount-proc sh\r');
+    await screen.until(/unshare \d+.*\+user \+mnt/);
+    await screen.until(/sh \d+ \(1\).*\+pid/);
+    await screen.until(/user:a → user:b/);
+    screen.send('exit\r');
+    await screen.until(/unshare \d+.*exited \d/);
+    screen.send('exit\r');
+    await screen.until(/ended with exit status/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(screen.alternate).toBe(false);
+  });
+
+  it('gives the program every key unaltered, its size, and its resizes', async () => {
+    await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('stty size; stty raw -echo; head -c 12 | od -An -tx1; stty sane\r');
+    await screen.until(/^│\d+ \d+ /m);
+    await new Promise(resolve => setTimeout(resolve, 300));
+    screen.send('\x1b[A\x03\x1a\x1b\x7f\tö\x01z');
+    await screen.until(/1b 5b 41 03 1a 1b 7f 09 c3 b6 01 7a/);
+    screen.resize({rows: 50, columns: 140});
+    await screen.until(text => (text.split('\n')[0] ?? '').length > 125, 'the new size');
+    screen.send('stty size\r');
+    await screen.until(/ 138 /);
+    screen.send('exit\r');
+    await screen.until(/ended with exit status/);
+    screen.send('q');
+    await screen.ended;
+  });
+
+  it('runs vim and less in its pane', async () => {
+    await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('seq 1 500 | less\r');
+    await screen.until(/^│12 /m);
+    screen.send('G');
+    await screen.until(/^│500 /m);
+    screen.send('q');
+    await screen.until(/bash-[\d.]+# +│/);
+    screen.send('vi -u NONE\r');
+    await screen.until(/^│~/m);
+    screen.send('ihello vim\x1b');
+    await screen.until(/hello vim/);
+    screen.send(':q!\r');
+    await screen.until(text => !text.includes('hello vim'), 'the screen before vim');
+    screen.send('exit\r');
+    await screen.until(/ended with exit status/);
+    screen.send('q');
+    await screen.ended;
+  });
+
+  it('of a command that is not there says so, exits 127, and leaves the terminal usable', async () => {
+    await using screen = shellScreen(SMALL);
+    screen.send('$NSVIEW -- nsview-no-such-program; echo "status $?"\r');
+    const text = await screen.until(/status \d+\s/);
+    expect(text).toContain('nsview: nsview-no-such-program: not found in PATH');
+    expect(text).toContain('status 127');
+    expect(screen.alternate).toBe(false);
+    screen.send('exit\r');
+  });
+});
+
+describe('nsview -p PID', () => {
+  it('shows the tree, births and ends as they happen, and lets it run on', async () => {
+    await using target = start('bash', '-c', 'while read line; do sleep 40 & done; kill $!; wait; exit 3');
+    await using screen = nsviewScreen(SMALL, '-p', String(target.pid));
+    await screen.until(new RegExp(`bash ${target.pid}`));
+    expect(screen.screen()).not.toContain('sleep');
+    target.child.stdin?.write('go\n');
+    await screen.until(/sleep \d+/);
+    const [sleeping = 0] = children(target.pid);
+    process.kill(sleeping, 'SIGTERM');
+    await screen.until(/sleep \d+.*(SIGTERM|killed)/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(/TracerPid:\t0/.test(readFileSync(`/proc/${target.pid}/status`, 'utf8'))).toBe(true);
+    target.release();
+    expect((await target.ended).code).toBe(3);
+  });
+
+  it('of a pid that is not there says so in one line and exits 1', async () => {
+    await using screen = nsviewScreen(SMALL, '-p', '4194303');
+    expect(await screen.ended).toBe(1);
+    expect(screen.screen()).toContain('no process has pid 4194303');
+  });
+});
+
+describe('nsview', () => {
+  it('watches the whole machine, and attaches to the selected process', async () => {
+    await using target = start('bash', '-c', 'exec -a nsview-e2e-target sleep 41');
+    await using screen = nsviewScreen(MIDDLE);
+    await screen.until(/Isolation/);
+    screen.send('/');
+    screen.send(`sleep ${target.pid}`);
+    screen.send('\r');
+    await screen.until(new RegExp(`▌.*sleep ${target.pid}`));
+    screen.send('a');
+    await screen.until(/tracing: clone/);
+    expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).not.toMatch(/TracerPid:\t0/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).toMatch(/TracerPid:\t0/);
+  });
+});
+
+describe('nsview replay', () => {
+  it('shows a recorded session, and steps through it', async () => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await run('trace', '--json', '-o', tape, '--', 'unshare', '-Urpf', '--mount-proc', 'true');
+    await using screen = nsviewScreen(SMALL, 'replay', tape);
+    await screen.until(/Isolation/);
+    await screen.until(/end \d+\/\d+/);
+    screen.send('G');
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(screen.alternate).toBe(false);
+  });
+});
+
+describe('however nsview ends, the terminal is left usable', () => {
+  const USABLE = /isig icanon(?:.|\n)* echo echoe/;
+  it.each([
+    ['q', async (screen: Screen) => screen.send('q')],
+    ['Ctrl-C', async (screen: Screen) => screen.send('\x03')],
+    ['SIGTERM', async (_: Screen, pid: number) => process.kill(pid, 'SIGTERM')],
+    ['SIGSEGV', async (_: Screen, pid: number) => process.kill(pid, 'SIGSEGV')],
+    ['SIGKILL', async (_: Screen, pid: number) => process.kill(pid, 'SIGKILL')],
+  ])('by %s', async (_name, end) => {
+    await using screen = shellScreen(SMALL);
+    await screen.until(/\$ /);
+    screen.send('ulimit -c 0; echo shell $$\r');
+    const shell = Number(/shell (\d+)/.exec(await screen.until(/shell \d+/))?.[1]);
+    screen.send('$NSVIEW -p $$; echo "gone $?"\r');
+    await screen.until(/Isolation/);
+    expect(screen.alternate).toBe(true);
+    const [pid = 0] = children(shell);
+    await end(screen, pid);
+    await screen.until(/gone \d+/);
+    // The helper, which gives the terminal back after a crash, may be a moment later than the shell's prompt.
+    await screen.until(() => !screen.alternate && screen.mouse === 'none', 'the main screen without modes');
+    screen.send('clear; stty -a\r');
+    await screen.until(USABLE);
+    screen.send('exit\r');
+    await screen.ended;
+  });
+});
+
+describe('hostile names', () => {
+  it('never reach the terminal raw', async () => {
+    await using target = start(fixture('hostile-name'));
+    await target.says(/ready/);
+    await using screen = nsviewScreen(MIDDLE, '-p', String(target.pid));
+    await screen.until(/\\x1b\[41m/);
+    screen.send('2');
+    await screen.until(/owned/);
+    screen.send('q');
+    await screen.ended;
+    const text = screen.raw.toString('latin1');
+    expect(text).not.toContain('\x1b]0;owned');
+    expect(text).not.toContain('\x1b[2Jred');
+    expect(text).not.toContain('\x1b[2Jbad');
+    expect(text).not.toContain('\x9b31m');
+    expect(screen.raw.toString()).not.toContain('\u202e');
+    target.release();
+    await target.ended;
+  });
+});
