@@ -6,7 +6,7 @@ import {advance, createReplay, type Replay} from './replay.ts';
 import type {TimelineEvent} from './timeline.ts';
 import {type TreeRow, treeOf} from './tree.ts';
 import {createView, type View, windowAround, windowTop} from './view.ts';
-import {createWorld, observe, type Process, passTime, type World} from './world.ts';
+import {createWorld, narrowTo, observe, type Process, passTime, type World, widen} from './world.ts';
 
 /** How the world is observed. `attach` and `launch` trace; `machine` watches /proc. */
 export type Mode = 'machine' | 'attach' | 'launch' | 'replay';
@@ -72,7 +72,7 @@ export function reduce(state: State, message: Message): State {
     case 'resize':
       return {...state, view: {...state.view, size: {columns: message.columns, rows: message.rows}}};
     case 'mode':
-      return {...state, mode: message.mode};
+      return changeMode(state, message.mode);
     case 'note':
       return {...state, view: {...state.view, note: {text: message.text, bad: message.bad === true}}};
     case 'program-ended':
@@ -84,6 +84,14 @@ export function reduce(state: State, message: Message): State {
     default:
       return message satisfies never;
   }
+}
+
+/** Tracing tells of one tree, a watch of the whole machine. */
+function changeMode(state: State, mode: Mode): State {
+  const {world} = state;
+  if (mode === 'machine') widen(world);
+  else if (state.mode === 'machine' && world.target !== null) narrowTo(world, world.target);
+  return {...state, mode};
 }
 
 /** Keys that nobody takes any more go to nsview. */

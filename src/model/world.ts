@@ -86,6 +86,8 @@ export type World = {
   /** The process that was launched or attached to. */
   target: Process | null;
   living: number;
+  /** Until then, processes that are met were there before: a watch has just begun to look around. */
+  quietUntil: number;
   /** Never forgotten: what a person looks at. */
   pinned: string | null;
   /** Ended processes in the order of their end, and when they were last looked through. */
@@ -96,6 +98,8 @@ export type World = {
 /** Seconds of fact time for which an ended process stays in the tree; longer where it had a namespace of its own. */
 const STAYS = 5e9;
 const STAYS_ISOLATED = 20e9;
+/** Nanoseconds in which a watch of /proc has met every process of a large machine. */
+const LOOKING_AROUND = 3e9;
 /** How often ended processes are looked through. */
 const SWEEP = 250e6;
 /** At most so many ended leaves stand under one parent. */
@@ -116,6 +120,7 @@ export function createWorld(header: TapeHeader): World {
     tracer: null,
     target: null,
     living: 0,
+    quietUntil: Number(header.at) + LOOKING_AROUND,
     pinned: null,
     ended: [],
     swept: 0,
@@ -209,6 +214,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'tracer': {
       const first = world.tracer === null;
       world.tracer = fact;
+      if (fact.mode === 'proc') world.quietUntil = at + LOOKING_AROUND;
       const target = fact.scope === null ? undefined : world.byPid.get(fact.scope);
       if (target !== undefined) world.target = target;
       if (!first || fact.because !== undefined) event(world, target ?? null, at, {kind: 'tracer', fact});
@@ -297,6 +303,32 @@ function putUnder(world: World, process: Process, maker: Process): void {
   maker.children.push(process);
 }
 
+/** Leaves only a process and what descends from it: nothing tells of the others any more. */
+export function narrowTo(world: World, target: Process): void {
+  const kept = new Set<Process>([target]);
+  for (const process of kept) for (const child of process.children) kept.add(child);
+  for (const process of world.byId.values()) {
+    if (kept.has(process)) continue;
+    if (process.end === null) {
+      world.living--;
+      letGo(process);
+    }
+    drop(world, process);
+  }
+  if (target.maker !== null) remove(target.maker.children, target);
+  target.maker = null;
+  world.roots.splice(0, world.roots.length, target);
+  world.ended.splice(0, world.ended.length, ...world.ended.filter(process => kept.has(process)));
+  world.version++;
+}
+
+/** From now on the whole machine is told of again. */
+export function widen(world: World): void {
+  world.target = null;
+  world.quietUntil = world.now + LOOKING_AROUND;
+  world.version++;
+}
+
 /** The same process as was known by that pid, or one that is new. */
 function incarnation(world: World, pid: number, start: string, at: number): Process {
   const process = world.byPid.get(pid);
@@ -329,7 +361,7 @@ function observeProcess(world: World, fact: ProcessFact, at: number): void {
   if (fact.because === 'launch' && world.target === null) world.target = process;
   if (world.tracer?.scope === fact.pid) world.target = process;
   adopt(world, process);
-  if ((fact.because === 'watch' || fact.because === 'born') && !wasKnown && world.tracer !== null && at > Number(world.tracer.at))
+  if ((fact.because === 'watch' || fact.because === 'born') && !wasKnown && at > world.quietUntil)
     event(world, process, at, {kind: 'appeared', moves: movesAgainst(world, process)});
 }
 
@@ -439,21 +471,30 @@ function endProcess(world: World, process: Process, end: End): void {
   process.end = end;
   process.stopped = null;
   world.living--;
+  const emptied = letGo(process);
+  event(world, process, end.at, {kind: 'end', end, emptied});
+  world.ended.push(process);
+  if (process.maker !== null) crowd(world, process.maker);
+}
+
+/** It holds no namespace any more; returns those that nothing else holds. */
+function letGo(process: Process): readonly Namespace[] {
   const emptied: Namespace[] = [];
   for (const link of NAMESPACE_LINKS) release(process.spaces[link], link, emptied);
   for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) release(thread.spaces[link], 'thread', emptied);
   process.threads.clear();
-  event(world, process, end.at, {kind: 'end', end, emptied});
-  world.ended.push(process);
-  if (process.maker !== null) crowd(world, process.maker);
+  return emptied;
 }
 
 // --- namespaces ---
 
 function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges, at: number): void {
   if (process.end !== null) return;
+  const thread = tid === process.pid ? undefined : process.threads.get(tid);
+  // Told before, by a reading of /proc or by a clone: no news.
+  if (NAMESPACE_LINKS.every(link => changed[link] === undefined || changed[link].to === (thread?.links[link] ?? process.links[link])))
+    return;
   if (tid !== process.pid) {
-    const thread = process.threads.get(tid);
     const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
     const opened = putThread(world, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
     const moves: Move[] = [];
@@ -628,6 +669,10 @@ function forget(world: World, process: Process): void {
     remove(process.maker.children, process);
     process.maker.forgotten += 1 + process.forgotten;
   } else remove(world.roots, process);
+  drop(world, process);
+}
+
+function drop(world: World, process: Process): void {
   world.byId.delete(process.id);
   if (world.byPid.get(process.pid) === process) world.byPid.delete(process.pid);
 }

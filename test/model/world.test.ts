@@ -4,7 +4,7 @@ import type {CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model
 import {letters} from '../../src/model/names.ts';
 import {NAMESPACE_LINKS, typeOfLink} from '../../src/model/namespace.ts';
 import {treeOf} from '../../src/model/tree.ts';
-import {createWorld, observe, type Process, passTime, type World} from '../../src/model/world.ts';
+import {createWorld, narrowTo, observe, type Process, passTime, type World, widen} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 
 const {header} = readTape('daemon');
@@ -208,6 +208,39 @@ describe('ended processes', () => {
     observe(world, exit(11, START));
     passTime(world, START + 60e9);
     expect(shape(world)).toEqual(['10', '  11 ended']);
+  });
+});
+
+describe('what is observed', () => {
+  const met = (pid: number, ppid: number, seconds: number): Fact =>
+    process(pid, ppid, {because: 'watch', at: String(START + seconds * 1e9)});
+
+  test('a process that a watch meets later has appeared; those that it met at first were there', () => {
+    const world = createWorld(header);
+    expect(observe(world, met(1, 0, 0.5))).toEqual([]);
+    expect(observe(world, met(2, 1, 10))).toMatchObject([{what: {kind: 'appeared'}}]);
+  });
+
+  test('attaching leaves one tree, detaching brings the machine back under the same processes', () => {
+    const tracer: Fact = {kind: 'tracer', at: header.at, mode: 'ptrace', scope: 3, sees: [], processes: 1, threads: 1};
+    const facts = [met(1, 0, 0), met(2, 1, 0), met(3, 1, 0), met(4, 3, 0)];
+    const world = worldOf(...facts, exit(2), tracer);
+    const target = known(world, 3);
+    narrowTo(world, target);
+    expect(shape(world)).toEqual(['3', '  4']);
+    expect(world.living).toBe(2);
+    expect(world.namespaces.byInode.get(String(host.mnt))?.processes).toBe(2);
+    widen(world);
+    for (const fact of [met(1, 0, 9), met(3, 1, 9), met(4, 3, 9)]) expect(observe(world, {...fact, at: header.at})).toEqual([]);
+    expect(shape(world)).toEqual(['1', '  3', '    4']);
+    expect(known(world, 3)).toBe(target);
+  });
+
+  test('a move that was told before is no event', () => {
+    const world = worldOf(process(10, 1));
+    expect(
+      observe(world, {kind: 'namespaces', at: header.at, pid: 10, tid: 10, changed: {mnt: {from: null, to: String(host.mnt)}}}),
+    ).toEqual([]);
   });
 });
 
