@@ -16,7 +16,11 @@ const median = numbers => [...numbers].sort((a, b) => a - b)[numbers.length >> 1
 const tools = [
   {name: 'bare', needs: 'bash', command: script => ['bash', '-c', script]},
   {name: 'nsview trace', needs: 'bash', command: script => [nsview, 'trace', '--json', '-o', '/dev/null', '--', 'bash', '-c', script]},
-  {name: 'strace -f --seccomp-bpf', needs: 'strace', command: script => ['strace', '-f', '--seccomp-bpf', '-e', 'trace=unshare', '-o', '/dev/null', 'bash', '-c', script]},
+  {
+    name: 'strace -f --seccomp-bpf',
+    needs: 'strace',
+    command: script => ['strace', '-f', '--seccomp-bpf', '-e', 'trace=unshare', '-o', '/dev/null', 'bash', '-c', script],
+  },
   {name: 'strace -f', needs: 'strace', command: script => ['strace', '-f', '-o', '/dev/null', 'bash', '-c', script]},
 ];
 

@@ -17,7 +17,14 @@ const FLAGS = [
   '-D_GNU_SOURCE',
   ...(sanitize ? ['-O1', '-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : ['-O2']),
   '-g',
-  ...['-Wall', '-Wextra', '-Werror', '-Wshadow', '-Wstrict-prototypes', '-Wmissing-prototypes', '-Wvla', '-Wundef'],
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-Wshadow',
+  '-Wstrict-prototypes',
+  '-Wmissing-prototypes',
+  '-Wvla',
+  '-Wundef',
   '-fvisibility=hidden',
 ];
 

@@ -59,6 +59,9 @@ function complain(message: string): void {
   write(STDERR, `${message.startsWith('nsview: ') ? '' : 'nsview: '}${printable(message)}\n`);
 }
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : JSON.stringify(error));
+const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error));
+
 /** What the launcher kept of what Node changes at its start, and the environment without it. */
 function inheritance(): {readonly environment: string[]; readonly softNofile: bigint; readonly ignoredSignals: bigint} {
   const {NSVIEW_SOFT_NOFILE, NSVIEW_SIGIGN, ...rest} = process.env;
@@ -128,7 +131,7 @@ async function trace(command: TraceCommand): Promise<number> {
     try {
       fd = openSync(command.output, 'w', 0o644);
     } catch (error) {
-      complain(`cannot write ${command.output}: ${error instanceof Error ? error.message : error}`);
+      complain(`cannot write ${command.output}: ${messageOf(error)}`);
       return 1;
     }
   }
@@ -228,7 +231,7 @@ function statusOf(ending: import('./ui/screen.tsx').Ending): number {
     case 'signal':
       return 128 + constants.signals[ending.signal];
     case 'failed':
-      complain(`the screen failed: ${ending.error instanceof Error ? (ending.error.stack ?? ending.error.message) : String(ending.error)}`);
+      complain(`the screen failed: ${stackOf(ending.error)}`);
       return 1;
     default: {
       const never: never = ending;
@@ -383,7 +386,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   pty?.close();
   if (!isRefusal(session)) await session.stop();
   if (crash !== undefined) {
-    complain(`nsview failed, and what it followed runs on: ${crash instanceof Error ? (crash.stack ?? crash.message) : String(crash)}`);
+    complain(`nsview failed, and what it followed runs on: ${stackOf(crash)}`);
     return 1;
   }
   return failed ?? statusOf(ending);
@@ -492,6 +495,6 @@ keepStdioBlocking();
 try {
   process.exit(await run(parseCommandLine(process.argv.slice(2))));
 } catch (error) {
-  complain(error instanceof Error ? (error.name === 'NativeError' ? error.message : (error.stack ?? error.message)) : String(error));
+  complain(error instanceof Error && error.name === 'NativeError' ? error.message : stackOf(error));
   process.exit(1);
 }

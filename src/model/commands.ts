@@ -553,7 +553,7 @@ function pressInSearch(state: State, key: string, text: string, pattern: string)
     case 'ctrl-c':
       return withView(state, {search: null});
     case 'backspace':
-      return pattern === '' ? withView(state, {search: null}) : only(typeSearch(state, [...pattern].slice(0, -1).join('')));
+      return pattern === '' ? withView(state, {search: null}) : only(typeSearch(state, Array.from(pattern).slice(0, -1).join('')));
     case 'ctrl-u':
       return only(typeSearch(state, ''));
     case 'down':

@@ -25,7 +25,7 @@ export type NamespaceChanges = {readonly [link in NamespaceLink]?: {readonly fro
 export type CgroupPath = {readonly hierarchy: number; readonly controllers: readonly string[]; readonly path: string};
 
 /** The state letter of /proc/PID/stat: R S D T t Z X I. */
-export type StateLetter = string;
+type StateLetter = string;
 
 /** A thread other than the leader. `namespaces` holds only the links that differ from its process's. */
 export type ThreadSeen = {

@@ -91,7 +91,7 @@ function changeMode(state: State, mode: Mode): State {
   const {world} = state;
   if (mode === 'machine') widen(world);
   else if (state.mode === 'machine' && world.target !== null) narrowTo(world, world.target);
-  return {...state, mode};
+  return {...state, mode, view: {...state.view, note: null}};
 }
 
 /** Keys that nobody takes any more go to nsview. */

@@ -24,7 +24,7 @@ export function decodeFlatKeyed(text: string): {[name: string]: number} {
 }
 
 /** The mount that shows a hierarchy: cgroup2, or the v1 mount with that controller or that name. */
-export function hierarchyMount(cgroup: CgroupPath, mounts: readonly Mount[]): Mount | undefined {
+function hierarchyMount(cgroup: CgroupPath, mounts: readonly Mount[]): Mount | undefined {
   if (cgroup.controllers.length === 0) return mounts.find(mount => mount.fsType === 'cgroup2');
   return mounts.find(mount => mount.fsType === 'cgroup' && cgroup.controllers.every(controller => mount.superOptions.includes(controller)));
 }

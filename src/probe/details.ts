@@ -6,7 +6,7 @@ import {readCgroups} from './cgroup.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readMountNamespace} from './snapshot.ts';
 
-export type Shown = {
+type Shown = {
   readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
   readonly cgroups: readonly CgroupPath[];
 };

@@ -147,7 +147,7 @@ function terminal(): Finding {
   const what = 'terminal';
   const {TERM, COLORTERM, NO_COLOR, LC_ALL, LC_CTYPE, LANG} = process.env;
   if (!process.stdout.isTTY) return {what, verdict: 'limited', means: 'stdout is no terminal: text instead of the screen'};
-  const {columns = 0, rows = 0} = process.stdout;
+  const {columns, rows} = process.stdout;
   const size = `${columns}×${rows}`;
   if (TERM === undefined || TERM === 'dumb')
     return {what, verdict: 'missing', means: `TERM is ${TERM ?? 'not set'}`, remedy: 'use a terminal that can address its cursor'};

@@ -16,7 +16,7 @@ export function decodeClockTicks(auxv: Buffer): number {
 }
 
 /** Which cgroups are mounted where nsview sees them: v1 hierarchies, the unified one, or both. */
-export function cgroupFlavour(mounts: readonly Mount[]): Host['cgroups'] {
+function cgroupFlavour(mounts: readonly Mount[]): Host['cgroups'] {
   const one = mounts.some(mount => mount.fsType === 'cgroup');
   const two = mounts.some(mount => mount.fsType === 'cgroup2');
   return one ? (two ? 'hybrid' : 'v1') : two ? 'v2' : 'none';

@@ -37,7 +37,9 @@ export type Native = {
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
-export class NativeError extends Error {}
+export class NativeError extends Error {
+  override readonly name = 'NativeError';
+}
 
 /** The folder of the compiled parts: `build` beside package.json, whether this runs from dist/ or from src/probe/. */
 function buildFolder(): string {

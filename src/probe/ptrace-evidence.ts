@@ -13,7 +13,7 @@ const PF_KTHREAD = 0x00200000;
 const mask = (hexadecimal: string): bigint => (/^[0-9a-f]+$/.test(hexadecimal) ? BigInt(`0x${hexadecimal}`) : 0n);
 
 /** Kernel threads cannot be traced; neither /proc/PID/exe nor argv tells them from a zombie or a refusal, but their flags do. */
-export function isKernelThread(flags: number): boolean {
+function isKernelThread(flags: number): boolean {
   return (flags & PF_KTHREAD) !== 0;
 }
 
@@ -23,7 +23,7 @@ export function readYamaScope(): number | null {
   return isRefusal(text) ? null : Number(text);
 }
 
-export function readPtraceEvidence(pid: number): PtraceEvidence {
+function readPtraceEvidence(pid: number): PtraceEvidence {
   const stat = readStat(pid);
   const status = readStatus(pid);
   const own = readStatus(process.pid);

@@ -31,7 +31,7 @@ function readProcesses(): ProcessSeen[] {
 }
 
 /** `root` and all that descends from it, by parent. */
-export function treeOf(processes: readonly ProcessSeen[], root: number): ProcessSeen[] {
+function treeOf(processes: readonly ProcessSeen[], root: number): ProcessSeen[] {
   const children = new Map<number, ProcessSeen[]>();
   for (const process of processes) {
     const siblings = children.get(process.ppid);
@@ -49,7 +49,7 @@ export function treeOf(processes: readonly ProcessSeen[], root: number): Process
 }
 
 /** Every namespace that a process or thread is in, or that its children will be born in. */
-export function namespacesOf(processes: readonly ProcessSeen[]): SnapshotNamespace[] {
+function namespacesOf(processes: readonly ProcessSeen[]): SnapshotNamespace[] {
   type Building = {type: string; inode: string; processes: number[]; threads: {pid: number; tid: number}[]; forChildrenOf: number[]};
   const byInode = new Map<string, Building>();
   const at = (link: NamespaceLink, inode: string): Building => {

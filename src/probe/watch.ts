@@ -135,7 +135,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       const pids = readNumbers('/proc');
       queue = isRefusal(pids) ? [] : pids;
       const there = new Set(queue);
-      for (const pid of [...known.keys()]) if (!there.has(pid)) forget(pid);
+      for (const pid of Array.from(known.keys())) if (!there.has(pid)) forget(pid);
     }
     // Ascending, so that parents mostly come before their children; taken from the end.
     queue.reverse();

@@ -227,6 +227,9 @@ export function runScreen(options: ScreenOptions): Screen {
   };
   // Before Ink's own listener, so that it never lays out the old frame in the new size.
   stdout.on('resize', onResize);
+  // EIO: the terminal is gone, and its SIGHUP may come later than the next frame.
+  const onGone = () => close({kind: 'signal', signal: 'SIGHUP'});
+  stdout.on('error', onGone);
 
   const openInk = () => {
     frame = makeFrame();

@@ -3,7 +3,7 @@ import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
-import {MIDDLE, nsviewScreen, SMALL, Screen, shellScreen} from '../support/screen.ts';
+import {MIDDLE, nsviewScreen, type Screen, SMALL, shellScreen} from '../support/screen.ts';
 
 leaveNothingBehind();
 

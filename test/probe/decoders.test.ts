@@ -22,7 +22,8 @@ describe('stat', () => {
 
 describe('status', () => {
   it('gives ids, inner pids and capabilities', () => {
-    const text = 'Name:\tx\\nUid:\t9\nTgid:\t12\nTracerPid:\t7\nUid:\t1000\t1001\t1002\t1003\nGid:\t1\t2\t3\t4\nNSpid:\t12\t1\nCapEff:\t000001ffffffffff\n';
+    const text =
+      'Name:\tx\\nUid:\t9\nTgid:\t12\nTracerPid:\t7\nUid:\t1000\t1001\t1002\t1003\nGid:\t1\t2\t3\t4\nNSpid:\t12\t1\nCapEff:\t000001ffffffffff\n';
     expect(decodeStatus(text)).toEqual({
       tgid: 12,
       tracerPid: 7,
@@ -67,7 +68,9 @@ describe('cgroup', () => {
 describe('mountinfo', () => {
   it('reads every field, octal escapes, and all propagation', () => {
     expect(
-      decodeMountinfo('36 35 98:0 /mnt1 /mnt\\0402\\134x rw,noatime shared:1 master:2 propagate_from:3 unbindable - ext3 /dev/a\\040b rw,errors=continue\nnonsense\n'),
+      decodeMountinfo(
+        '36 35 98:0 /mnt1 /mnt\\0402\\134x rw,noatime shared:1 master:2 propagate_from:3 unbindable - ext3 /dev/a\\040b rw,errors=continue\nnonsense\n',
+      ),
     ).toEqual([
       {
         id: 36,
@@ -89,7 +92,10 @@ describe('mountinfo', () => {
 });
 
 describe('any bytes', () => {
-  const text = fc.oneof(fc.string({unit: 'binary', maxLength: 300}), fc.uint8Array({maxLength: 300}).map(bytes => Buffer.from(bytes).toString()));
+  const text = fc.oneof(
+    fc.string({unit: 'binary', maxLength: 300}),
+    fc.uint8Array({maxLength: 300}).map(bytes => Buffer.from(bytes).toString()),
+  );
   it.each<[string, (text: string) => unknown]>([
     ['stat', decodeStat],
     ['status', decodeStatus],

@@ -55,8 +55,7 @@ describe('a snapshot', () => {
         expect(ours.get(String(ns))?.type).toBe(type);
       }
       const theirs = new Set(peopled.map(namespace => String(namespace.ns)));
-      for (const namespace of after.namespaces)
-        if (namespace.processes.length > 0) expect(theirs).toContain(namespace.inode);
+      for (const namespace of after.namespaces) if (namespace.processes.length > 0) expect(theirs).toContain(namespace.inode);
       return;
     }
   });
@@ -85,7 +84,7 @@ describe('a snapshot', () => {
       }
       const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trimEnd().split('\n');
       // Encoded again, it must be the kernel's line to the letter.
-      const escape = (text: string) => text.replaceAll(/[ \t\n\\#]/g, char => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+      const mangle = (text: string) => text.replaceAll(/[ \t\n\\#]/g, char => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
       expect(
         mounts.map(mount => {
           const {shared, master, propagateFrom, unbindable} = mount.propagation;
@@ -95,8 +94,8 @@ describe('a snapshot', () => {
             propagateFrom === undefined ? '' : ` propagate_from:${propagateFrom}`,
             unbindable ? ' unbindable' : '',
           ].join('');
-          const options = mount.superOptions.map(escape).join(',');
-          return `${mount.id} ${mount.parent} ${mount.device} ${escape(mount.root)} ${escape(mount.point)} ${mount.options.join(',')}${tags} - ${escape(mount.fsType)} ${escape(mount.source)} ${options}`;
+          const options = mount.superOptions.map(mangle).join(',');
+          return `${mount.id} ${mount.parent} ${mount.device} ${mangle(mount.root)} ${mangle(mount.point)} ${mount.options.join(',')}${tags} - ${mangle(mount.fsType)} ${mangle(mount.source)} ${options}`;
         }),
       ).toEqual(lines);
     }

@@ -6,7 +6,8 @@ import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
 
-const status = (pid: number, key: string): string => new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+const status = (pid: number, key: string): string =>
+  new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
 const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
 
 /** Until `pid` is traced, or no longer. */
@@ -55,8 +56,8 @@ describe('attached', () => {
     const {processes} = JSON.parse(await tree());
     expect(processes.length).toBeGreaterThanOrEqual(4);
     for (const process of processes)
+      // Threads of the storm may have ended meanwhile.
       for (const {tid} of process.threads)
-        // Threads of the storm may have ended meanwhile.
         try {
           const text = readFileSync(`/proc/${process.pid}/task/${tid}/status`, 'utf8');
           expect(text).not.toMatch(/^TracerPid:\t0$/m);
@@ -70,24 +71,27 @@ describe('attached', () => {
     await target.ended;
   });
 
-  it.each(['nsview', 'helper', 'both'])('kill -9 of %s in the middle of work: the target runs on, and can be attached to again', async whom => {
-    await using target = start('bash', '-c', `echo ready; ${BUSY}`);
-    await target.says(/ready/);
-    for (let round = 0; round < 5; round++) {
-      await using tracer = await attached(target.pid);
-      const helper = tracerOf(target.pid);
-      await new Promise(resolve => setTimeout(resolve, 20 + round * 13));
-      if (whom !== 'nsview') process.kill(helper, 'SIGKILL');
-      if (whom !== 'helper') tracer.child.kill('SIGKILL');
-      await tracer.ended;
-      await until(() => tracerOf(target.pid) === 0, 'let go');
-      await until(() => !/^[Tt]/.test(status(target.pid, 'State')), 'running on');
-    }
-    target.child.stdin?.write('now\n');
-    const outcome = await target.ended;
-    expect(outcome.code).toBe(42);
-    expect(Number(/made (\d+)/.exec(outcome.stdout)?.[1])).toBeGreaterThan(50);
-  });
+  it.each(['nsview', 'helper', 'both'])(
+    'kill -9 of %s in the middle of work: the target runs on, and can be attached to again',
+    async whom => {
+      await using target = start('bash', '-c', `echo ready; ${BUSY}`);
+      await target.says(/ready/);
+      for (let round = 0; round < 5; round++) {
+        await using tracer = await attached(target.pid);
+        const helper = tracerOf(target.pid);
+        await new Promise(resolve => setTimeout(resolve, 20 + round * 13));
+        if (whom !== 'nsview') process.kill(helper, 'SIGKILL');
+        if (whom !== 'helper') tracer.child.kill('SIGKILL');
+        await tracer.ended;
+        await until(() => tracerOf(target.pid) === 0, 'let go');
+        await until(() => !/^[Tt]/.test(status(target.pid, 'State')), 'running on');
+      }
+      target.child.stdin?.write('now\n');
+      const outcome = await target.ended;
+      expect(outcome.code).toBe(42);
+      expect(Number(/made (\d+)/.exec(outcome.stdout)?.[1])).toBeGreaterThan(50);
+    },
+  );
 
   it('to a stopped process, it stays stopped, and goes on when its user says so', async () => {
     await using target = start('bash', '-c', 'kill -STOP $$; exit 12');
@@ -145,7 +149,16 @@ describe('wrong targets', () => {
     expect(thread.code).toBe(1);
     expect(thread.stderr).toContain('kernel thread');
     await using target = start('sleep', '50');
-    await using unprivileged = start('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'trace', '-p', String(target.pid));
+    await using unprivileged = start(
+      'setpriv',
+      '--reuid=65534',
+      '--regid=65534',
+      '--clear-groups',
+      NSVIEW,
+      'trace',
+      '-p',
+      String(target.pid),
+    );
     const outcome = await unprivileged.ended;
     expect(outcome.code).toBe(1);
     expect(outcome.stderr).toContain("nsview's is 65534, and nsview lacks CAP_SYS_PTRACE; run it as root: sudo nsview -p");
