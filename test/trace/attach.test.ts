@@ -55,8 +55,8 @@ describe('attached', () => {
     }, 'all of it is traced');
     const {processes} = JSON.parse(await tree());
     expect(processes.length).toBeGreaterThanOrEqual(4);
+    // Threads of the storm may have ended meanwhile.
     for (const process of processes)
-      // Threads of the storm may have ended meanwhile.
       for (const {tid} of process.threads)
         try {
           const text = readFileSync(`/proc/${process.pid}/task/${tid}/status`, 'utf8');
