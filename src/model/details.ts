@@ -5,9 +5,10 @@ import {column, cutLine, dim, type Line, type Piece, plain, spread, strong, tone
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {cells, printable} from './printable.ts';
+import type {Process} from './process.ts';
 import {cloneCall, endText, namespacePiece, quoteArgument} from './timeline.ts';
 import {innerPids, spaceAbove} from './tree.ts';
-import {cgroupKey, type Process, type World} from './world.ts';
+import {cgroupKey, type World} from './world.ts';
 
 /** Lines by number; `line` is asked for the visible ones only. The heading stays while the rest scrolls. */
 export type Details = {readonly heading: readonly Line[]; readonly count: number; readonly line: (index: number) => Line};

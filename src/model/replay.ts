@@ -1,7 +1,8 @@
 // Knows a tape being played: how far it is, how fast it goes, and how to be at any other place of it.
 
 import type {Fact, TapeHeader} from './fact.ts';
-import {createWorld, observe, passTime, type World} from './world.ts';
+import {passTime} from './forget.ts';
+import {createWorld, observe, type World} from './world.ts';
 
 export type Replay = {
   readonly header: TapeHeader;

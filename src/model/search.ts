@@ -3,8 +3,9 @@
 import fuzzysort from 'fuzzysort';
 import {isRefusal} from './fact.ts';
 import {printable} from './printable.ts';
+import type {Process} from './process.ts';
 import {treeOf} from './tree.ts';
-import type {Process, World} from './world.ts';
+import type {World} from './world.ts';
 
 const NO_FOLDS: ReadonlySet<string> = new Set();
 /** Letters of the pattern may be scattered, but not anywhere. */

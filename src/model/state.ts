@@ -1,12 +1,14 @@
 // Knows the whole state of a running nsview, and how each message changes it.
 
 import type {Fact, TapeHeader} from './fact.ts';
+import {passTime} from './forget.ts';
 import {inside, layoutOf, type Rect} from './layout.ts';
+import type {Process} from './process.ts';
 import {advance, createReplay, type Replay} from './replay.ts';
 import type {TimelineEvent} from './timeline.ts';
 import {type TreeRow, treeOf} from './tree.ts';
 import {createView, type View, windowAround, windowTop} from './view.ts';
-import {createWorld, narrowTo, observe, type Process, passTime, type World, widen} from './world.ts';
+import {createWorld, narrowTo, observe, type World, widen} from './world.ts';
 
 /** How the world is observed. `attach` and `launch` trace; `machine` watches /proc. */
 export type Mode = 'machine' | 'attach' | 'launch' | 'replay';

@@ -5,8 +5,9 @@ import {dim, type Line, type Piece, plain, spread, strong, toned} from './line.t
 import type {Namespace} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, typeOfLink} from './namespace.ts';
 import {cells, fitCells, printable} from './printable.ts';
+import type {Process, Thread} from './process.ts';
 import {endText, quoteArgument} from './timeline.ts';
-import {namespaceOf, type Process, type Thread, type World} from './world.ts';
+import {namespaceOf, type World} from './world.ts';
 
 export type TreeRow =
   | {

@@ -2,108 +2,39 @@
 
 import type {
   CgroupFact,
-  CgroupPath,
   ChangeFact,
   CloneFact,
   ExecFact,
   Fact,
-  Ids,
   MountsFact,
   NamespaceChanges,
   ProcessFact,
-  RefusedFact,
   Seen,
   TapeHeader,
   TracerFact,
 } from './fact.ts';
 import {isRefusal} from './fact.ts';
-import {createNamespaces, type Namespace, type Namespaces, nameNamespace} from './names.ts';
-import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} from './namespace.ts';
+import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
+import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads} from './membership.ts';
+import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
+import {NAMESPACE_LINKS, type NamespaceType} from './namespace.ts';
+import {createProcess, type End, type Process} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
 
-/** Links as far as they are known. */
-type Links = {[link in NamespaceLink]?: Seen<string>};
-
-/** How a process ended. Neither code nor signal: it went unseen. */
-type End = {readonly at: number; readonly code?: number; readonly signal?: string; readonly core?: true};
-
-/** A thread that is in other namespaces than its process: its links are the ones that differ. */
-export type Thread = {readonly tid: number; comm: string; links: Links; readonly spaces: {[link in NamespaceLink]?: Namespace | null}};
-
-/**
- * One process: pid and start time. A child stands under its maker for good, whoever its parent is by now. Values that are null have not
- * been told by any fact.
- */
-export type Process = {
-  readonly id: string;
-  readonly pid: number;
-  start: string;
-  ppid: number;
-  /** Where it stands in the tree. */
-  maker: Process | null;
-  readonly children: Process[];
-  comm: string;
-  argv: Seen<readonly string[]> | null;
-  exe: Seen<string> | null;
-  nspid: Seen<readonly number[]> | null;
-  uids: Seen<Ids> | null;
-  gids: Seen<Ids> | null;
-  cgroup: Seen<readonly CgroupPath[]> | null;
-  state: string;
-  links: Links;
-  /** Where the links lead; kept, since an inode number is used again after a namespace's end. */
-  readonly spaces: {[link in NamespaceLink]?: Namespace | null};
-  /** Every thread but the leader, where a fact counted them. */
-  threadCount: number;
-  readonly threads: Map<number, Thread>;
-  /** The clone that made it, where it was seen. */
-  born: {readonly at: number; readonly flags: Seen<readonly string[]>; readonly by: Process; readonly exitSignal: string | null} | null;
-  /** Namespaces that were seen first in it. */
-  readonly opened: Set<Namespace>;
-  end: End | null;
-  stopped: string | null;
-  refused: RefusedFact | null;
-  /** Exited leaves that are not kept one by one any more. */
-  forgotten: number;
-};
-
-export type World = {
+export type World = Remembered & {
   readonly header: TapeHeader;
-  /** Grows with every fact. */
-  version: number;
-  /** CLOCK_MONOTONIC of the last fact or tick, in nanoseconds. */
-  now: number;
-  /** The newest process of each pid. */
-  readonly byPid: Map<number, Process>;
-  readonly byId: Map<string, Process>;
-  /** Processes without a known maker, in order of arrival. */
-  readonly roots: Process[];
   readonly namespaces: Namespaces;
   readonly timeline: Timeline;
   readonly mounts: Map<string, MountsFact>;
   readonly cgroups: Map<string, CgroupFact>;
   tracer: TracerFact | null;
-  /** The process that was launched or attached to. */
-  target: Process | null;
   living: number;
   /** Until then, processes that are met were there before: a watch has just begun to look around. */
   quietUntil: number;
-  /** Never forgotten: what a person looks at. */
-  pinned: string | null;
-  /** Ended processes in the order of their end, and when they were last looked through. */
-  readonly ended: Process[];
-  swept: number;
 };
 
-/** Seconds of fact time for which an ended process stays in the tree; longer where it had a namespace of its own. */
-const STAYS = 5e9;
-const STAYS_ISOLATED = 20e9;
 /** Nanoseconds in which a watch of /proc has met every process of a large machine. */
 const LOOKING_AROUND = 3e9;
-/** How often ended processes are looked through. */
-const SWEEP = 250e6;
-/** At most so many ended leaves stand under one parent. */
-const ENDED_SHOWN = 8;
 
 export function createWorld(header: TapeHeader): World {
   return {
@@ -129,11 +60,7 @@ export function createWorld(header: TapeHeader): World {
 
 export const cgroupKey = (cgroup: {readonly hierarchy: number; readonly path: string}): string => `${cgroup.hierarchy}:${cgroup.path}`;
 
-/** The namespace that a link leads to, where it is known and was not refused. */
-export function namespaceOf(world: World, seen: Seen<string> | null | undefined): Namespace | null {
-  if (seen === null || seen === undefined || isRefusal(seen)) return null;
-  return world.namespaces.byInode.get(seen) ?? null;
-}
+export const namespaceOf = (world: World, seen: Seen<string> | null | undefined): Namespace | null => namespaceAt(world.namespaces, seen);
 
 /** Folds one fact into the world, in place. Returns what it means for the timeline. */
 export function observe(world: World, fact: Fact): readonly TimelineEvent[] {
@@ -256,42 +183,12 @@ function addProcess(world: World, pid: number, start: string, at: number): Proce
   let id = `${pid}@${start}`;
   // The same tick after a whole turn of the pids, or facts that contradict each other.
   while (world.byId.has(id)) id += "'";
-  const process: Process = {
-    id,
-    pid,
-    start,
-    ppid: 0,
-    maker: null,
-    children: [],
-    comm: '',
-    argv: null,
-    exe: null,
-    nspid: null,
-    uids: null,
-    gids: null,
-    cgroup: null,
-    state: '',
-    links: {},
-    spaces: {},
-    threadCount: 0,
-    threads: new Map(),
-    born: null,
-    opened: new Set(),
-    end: null,
-    stopped: null,
-    refused: null,
-    forgotten: 0,
-  };
+  const process = createProcess(id, pid, start);
   world.byPid.set(pid, process);
   world.byId.set(id, process);
   world.roots.push(process);
   world.living++;
   return process;
-}
-
-function remove<T>(list: T[], item: T): void {
-  const index = list.lastIndexOf(item);
-  if (index >= 0) list.splice(index, 1);
 }
 
 /** Puts a process under its maker, once; never under what descends from it. */
@@ -355,14 +252,14 @@ function observeProcess(world: World, fact: ProcessFact, at: number): void {
   if (fact.state === 'T') process.stopped ??= 'a signal';
   else process.stopped = null;
   if (process.end === null) {
-    for (const link of NAMESPACE_LINKS) setLink(world, process, link, fact.namespaces[link], false);
-    setThreads(world, process, fact.threads);
+    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, process, link, fact.namespaces[link], false);
+    setThreads(world.namespaces, process, fact.threads);
   }
   if (fact.because === 'launch' && world.target === null) world.target = process;
   if (world.tracer?.scope === fact.pid) world.target = process;
   adopt(world, process);
   if ((fact.because === 'watch' || fact.because === 'born') && !wasKnown && at > world.quietUntil)
-    event(world, process, at, {kind: 'appeared', moves: movesAgainst(world, process)});
+    event(world, process, at, {kind: 'appeared', moves: movesAgainst(world.namespaces, world.header.host.namespaces, process)});
 }
 
 /** Finds the place of a process that no clone told of: under its parent; and takes the orphans that waited for it. */
@@ -386,7 +283,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     caller.threadCount++;
     const maker = caller.threads.get(fact.tid);
     const links = {...maker?.links, ...moveTargets(fact.changed)};
-    if (Object.keys(links).length > 0) putThread(world, caller, fact.child, caller.comm, links);
+    if (Object.keys(links).length > 0) putThread(world.namespaces, caller, fact.child, caller.comm, links);
     return;
   }
   const wasThere = world.byPid.get(fact.child)?.start === fact.start;
@@ -406,10 +303,10 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.state = 'R';
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
     // clone(2): a child is born into the namespaces that are set aside for children.
-    for (const link of NAMESPACE_LINKS) setLink(world, child, link, links[link], false);
+    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, child, link, links[link], false);
   }
   const created = new Set(flags);
-  const moves = move(world, child, fact.changed, type => created.has(FLAG_OF[type]));
+  const moves = move(world.namespaces, child, fact.changed, type => created.has(FLAG_OF[type]));
   event(world, caller, at, {kind: 'clone', child: child.pid, childId: child.id, flags: fact.flags, tid: fact.tid, ppid: fact.ppid, moves});
 }
 
@@ -434,7 +331,8 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces along.
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
   if (caller !== undefined)
-    for (const link of NAMESPACE_LINKS) if (caller.links[link] !== undefined) setLink(world, process, link, caller.links[link], false);
+    for (const link of NAMESPACE_LINKS)
+      if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], false);
   process.threadCount = 0;
   for (const tid of process.threads.keys()) dropThread(process, tid);
   event(world, process, at, {
@@ -464,7 +362,7 @@ function observeChange(world: World, fact: ChangeFact): void {
   if (fact.uids !== undefined) process.uids = fact.uids;
   if (fact.gids !== undefined) process.gids = fact.gids;
   if (fact.cgroup !== undefined) process.cgroup = fact.cgroup;
-  if (fact.threads !== undefined) setThreads(world, process, fact.threads);
+  if (fact.threads !== undefined) setThreads(world.namespaces, process, fact.threads);
 }
 
 function endProcess(world: World, process: Process, end: End): void {
@@ -477,15 +375,6 @@ function endProcess(world: World, process: Process, end: End): void {
   if (process.maker !== null) crowd(world, process.maker);
 }
 
-/** It holds no namespace any more; returns those that nothing else holds. */
-function letGo(process: Process): readonly Namespace[] {
-  const emptied: Namespace[] = [];
-  for (const link of NAMESPACE_LINKS) release(process.spaces[link], link, emptied);
-  for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) release(thread.spaces[link], 'thread', emptied);
-  process.threads.clear();
-  return emptied;
-}
-
 // --- namespaces ---
 
 function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges, at: number): void {
@@ -496,7 +385,7 @@ function observeMoves(world: World, process: Process, tid: number, changed: Name
     return;
   if (tid !== process.pid) {
     const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
-    const opened = putThread(world, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
+    const opened = putThread(world.namespaces, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
     const moves: Move[] = [];
     for (const [i, link] of NAMESPACE_LINKS.entries()) {
       const change = changed[link];
@@ -507,172 +396,6 @@ function observeMoves(world: World, process: Process, tid: number, changed: Name
     event(world, process, at, {kind: 'moves', tid, moves});
     return;
   }
-  const moves = move(world, process, changed, () => false);
+  const moves = move(world.namespaces, process, changed, () => false);
   event(world, process, at, {kind: 'moves', tid, moves});
-}
-
-/** Moves a process, and says from where to where. */
-function move(world: World, process: Process, changed: NamespaceChanges, certainlyNew: (type: NamespaceType) => boolean): Move[] {
-  const moves: Move[] = [];
-  for (const link of NAMESPACE_LINKS) {
-    const change = changed[link];
-    if (change === undefined) continue;
-    // The process may have been read from /proc before its clone was told: then it is there already.
-    const was = process.spaces[link];
-    const arrived = process.links[link] === change.to;
-    const from = arrived ? namespaceOf(world, change.from) : (was ?? namespaceOf(world, change.from));
-    const isNew = arrived
-      ? was !== null && was !== undefined && process.opened.has(was)
-      : setLink(world, process, link, change.to, certainlyNew(typeOfLink(link)));
-    moves.push({link, from, to: process.spaces[link] ?? null, isNew, refusal: isRefusal(change.to) ? change.to : null});
-  }
-  return moves;
-}
-
-function movesAgainst(world: World, process: Process): Move[] {
-  const moves: Move[] = [];
-  for (const link of NAMESPACE_LINKS) {
-    if (link !== typeOfLink(link)) continue;
-    const to = process.spaces[link] ?? null;
-    const from = process.maker === null ? namespaceOf(world, world.header.host.namespaces[link]) : (process.maker.spaces[link] ?? null);
-    if (to !== null && from !== null && to !== from) moves.push({link, from, to, isNew: process.opened.has(to), refusal: null});
-  }
-  return moves;
-}
-
-function moveTargets(changed: NamespaceChanges): Links {
-  const links: Links = {};
-  for (const link of NAMESPACE_LINKS) {
-    const change = changed[link];
-    if (change !== undefined) links[link] = change.to;
-  }
-  return links;
-}
-
-/** Counts a link's target; `process` links count members, the others merely hold the namespace. */
-function hold(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', by: 1 | -1): void {
-  if (namespace === null || namespace === undefined) return;
-  if (link !== 'thread' && link === namespace.type) namespace.processes += by;
-  else namespace.others += by;
-}
-
-function release(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', emptied: Namespace[]): void {
-  if (namespace === null || namespace === undefined) return;
-  hold(namespace, link, -1);
-  if (namespace.processes + namespace.others === 0 && namespace.index > 0) emptied.push(namespace);
-}
-
-/** True where the namespace was never seen before. */
-function setLink(world: World, process: Process, link: NamespaceLink, to: Seen<string> | undefined, certainlyNew: boolean): boolean {
-  const was = process.links[link];
-  if (to === undefined || (was === to && !certainlyNew)) return false;
-  // The name first: a namespace that only this process still holds is not to be taken for a dead one.
-  const named = isRefusal(to) ? null : nameNamespace(world.namespaces, typeOfLink(link), to, certainlyNew);
-  const isNew = named?.isNew ?? false;
-  if (named?.isNew) process.opened.add(named.namespace);
-  if (process.end === null) {
-    hold(process.spaces[link], link, -1);
-    hold(named?.namespace, link, 1);
-  }
-  process.links[link] = to;
-  process.spaces[link] = named?.namespace ?? null;
-  return isNew;
-}
-
-function setThreads(world: World, process: Process, threads: readonly {tid: number; comm: string; namespaces?: Links}[]): void {
-  process.threadCount = threads.length;
-  const now = new Map(threads.map(thread => [thread.tid, thread]));
-  for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(process, tid);
-  for (const thread of threads) putThread(world, process, thread.tid, thread.comm, {...thread.namespaces});
-}
-
-/** Keeps a thread while it is in other namespaces than its process, and only then. */
-function putThread(world: World, process: Process, tid: number, comm: string, links: Links): Set<Namespace> {
-  const opened = new Set<Namespace>();
-  const thread: Thread = {tid, comm, links: {}, spaces: {}};
-  for (const link of NAMESPACE_LINKS) {
-    const to = links[link];
-    if (to === undefined || to === process.links[link]) continue;
-    const named = isRefusal(to) ? null : nameNamespace(world.namespaces, typeOfLink(link), to);
-    thread.links[link] = to;
-    thread.spaces[link] = named?.namespace ?? null;
-    hold(named?.namespace, 'thread', 1);
-    if (named?.isNew) opened.add(named.namespace);
-  }
-  dropThread(process, tid);
-  if (Object.keys(thread.links).length > 0) process.threads.set(tid, thread);
-  return opened;
-}
-
-function dropThread(process: Process, tid: number): void {
-  const thread = process.threads.get(tid);
-  if (thread === undefined) return;
-  for (const link of NAMESPACE_LINKS) hold(thread.spaces[link], 'thread', -1);
-  process.threads.delete(tid);
-}
-
-// --- forgetting ---
-
-/** Lets time pass without a fact, so that ended processes leave the screen. True where anything changed. */
-export function passTime(world: World, now: number): boolean {
-  if (now > world.now) world.now = now;
-  const version = world.version;
-  forgetEnded(world);
-  return world.version !== version;
-}
-
-function isForgettable(world: World, process: Process): boolean {
-  return process.children.length === 0 && process.id !== world.pinned && process !== world.target && process.maker !== null;
-}
-
-/** Ended leaves are dropped after their time; their number stays. */
-function forgetEnded(world: World): void {
-  if (world.now - world.swept < SWEEP) return;
-  world.swept = world.now;
-  let kept = 0;
-  for (let i = 0; i < world.ended.length; i++) {
-    const process = world.ended[i];
-    if (process === undefined || process.end === null) continue;
-    const age = world.now - process.end.at;
-    // Ordered by their end: what follows is younger still.
-    if (age < STAYS) {
-      for (; i < world.ended.length; i++) {
-        const rest = world.ended[i];
-        if (rest !== undefined) world.ended[kept++] = rest;
-      }
-      break;
-    }
-    if (age < (process.opened.size > 0 ? STAYS_ISOLATED : STAYS) || !isForgettable(world, process)) world.ended[kept++] = process;
-    else forget(world, process);
-  }
-  world.ended.length = kept;
-}
-
-/** Under one parent only so many ended leaves stay: the oldest goes first, one that had namespaces of its own last. */
-function crowd(world: World, parent: Process): void {
-  let count = 0;
-  let oldest: Process | null = null;
-  for (let i = parent.children.length - 1; i >= 0; i--) {
-    const child = parent.children[i];
-    if (child === undefined || child.end === null || !isForgettable(world, child)) continue;
-    count++;
-    if (oldest === null || child.opened.size === 0 || oldest.opened.size > 0) oldest = child;
-  }
-  if (count <= ENDED_SHOWN || oldest === null) return;
-  remove(world.ended, oldest);
-  forget(world, oldest);
-}
-
-function forget(world: World, process: Process): void {
-  world.version++;
-  if (process.maker !== null) {
-    remove(process.maker.children, process);
-    process.maker.forgotten += 1 + process.forgotten;
-  } else remove(world.roots, process);
-  drop(world, process);
-}
-
-function drop(world: World, process: Process): void {
-  world.byId.delete(process.id);
-  if (world.byPid.get(process.pid) === process) world.byPid.delete(process.pid);
 }

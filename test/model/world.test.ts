@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import {describe, expect, test} from 'vitest';
 import type {CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
+import {passTime} from '../../src/model/forget.ts';
 import {letters} from '../../src/model/names.ts';
 import {NAMESPACE_LINKS, typeOfLink} from '../../src/model/namespace.ts';
+import type {Process} from '../../src/model/process.ts';
 import {treeOf} from '../../src/model/tree.ts';
-import {createWorld, narrowTo, observe, type Process, passTime, type World, widen} from '../../src/model/world.ts';
+import {createWorld, narrowTo, observe, type World, widen} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 
 const {header} = readTape('daemon');

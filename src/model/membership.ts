@@ -1,0 +1,137 @@
+// Knows who is in which namespace: links that move, threads that leave their process, and what holds a namespace alive.
+
+import {isRefusal, type NamespaceChanges, type NamespaceLinks, type Seen} from './fact.ts';
+import {type Namespace, type Namespaces, nameNamespace} from './names.ts';
+import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} from './namespace.ts';
+import type {Links, Process, Thread} from './process.ts';
+import type {Move} from './timeline.ts';
+
+/** The namespace that a link leads to, where it is known and was not refused. */
+export function namespaceAt(namespaces: Namespaces, seen: Seen<string> | null | undefined): Namespace | null {
+  if (seen === null || seen === undefined || isRefusal(seen)) return null;
+  return namespaces.byInode.get(seen) ?? null;
+}
+
+/** Counts a link's target; `process` links count members, the others merely hold the namespace. */
+function hold(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', by: 1 | -1): void {
+  if (namespace === null || namespace === undefined) return;
+  if (link !== 'thread' && link === namespace.type) namespace.processes += by;
+  else namespace.others += by;
+}
+
+function release(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', emptied: Namespace[]): void {
+  if (namespace === null || namespace === undefined) return;
+  hold(namespace, link, -1);
+  if (namespace.processes + namespace.others === 0 && namespace.index > 0) emptied.push(namespace);
+}
+
+/** True where the namespace was never seen before. */
+export function setLink(
+  namespaces: Namespaces,
+  process: Process,
+  link: NamespaceLink,
+  to: Seen<string> | undefined,
+  certainlyNew: boolean,
+): boolean {
+  const was = process.links[link];
+  if (to === undefined || (was === to && !certainlyNew)) return false;
+  // The name first: a namespace that only this process still holds is not to be taken for a dead one.
+  const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to, certainlyNew);
+  const isNew = named?.isNew ?? false;
+  if (named?.isNew) process.opened.add(named.namespace);
+  if (process.end === null) {
+    hold(process.spaces[link], link, -1);
+    hold(named?.namespace, link, 1);
+  }
+  process.links[link] = to;
+  process.spaces[link] = named?.namespace ?? null;
+  return isNew;
+}
+
+export function setThreads(
+  namespaces: Namespaces,
+  process: Process,
+  threads: readonly {tid: number; comm: string; namespaces?: Links}[],
+): void {
+  process.threadCount = threads.length;
+  const now = new Map(threads.map(thread => [thread.tid, thread]));
+  for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(process, tid);
+  for (const thread of threads) putThread(namespaces, process, thread.tid, thread.comm, {...thread.namespaces});
+}
+
+/** Keeps a thread while it is in other namespaces than its process, and only then. */
+export function putThread(namespaces: Namespaces, process: Process, tid: number, comm: string, links: Links): Set<Namespace> {
+  const opened = new Set<Namespace>();
+  const thread: Thread = {tid, comm, links: {}, spaces: {}};
+  for (const link of NAMESPACE_LINKS) {
+    const to = links[link];
+    if (to === undefined || to === process.links[link]) continue;
+    const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to);
+    thread.links[link] = to;
+    thread.spaces[link] = named?.namespace ?? null;
+    hold(named?.namespace, 'thread', 1);
+    if (named?.isNew) opened.add(named.namespace);
+  }
+  dropThread(process, tid);
+  if (Object.keys(thread.links).length > 0) process.threads.set(tid, thread);
+  return opened;
+}
+
+export function dropThread(process: Process, tid: number): void {
+  const thread = process.threads.get(tid);
+  if (thread === undefined) return;
+  for (const link of NAMESPACE_LINKS) hold(thread.spaces[link], 'thread', -1);
+  process.threads.delete(tid);
+}
+
+/** Moves a process, and says from where to where. */
+export function move(
+  namespaces: Namespaces,
+  process: Process,
+  changed: NamespaceChanges,
+  certainlyNew: (type: NamespaceType) => boolean,
+): Move[] {
+  const moves: Move[] = [];
+  for (const link of NAMESPACE_LINKS) {
+    const change = changed[link];
+    if (change === undefined) continue;
+    // The process may have been read from /proc before its clone was told: then it is there already.
+    const was = process.spaces[link];
+    const arrived = process.links[link] === change.to;
+    const from = arrived ? namespaceAt(namespaces, change.from) : (was ?? namespaceAt(namespaces, change.from));
+    const isNew = arrived
+      ? was !== null && was !== undefined && process.opened.has(was)
+      : setLink(namespaces, process, link, change.to, certainlyNew(typeOfLink(link)));
+    moves.push({link, from, to: process.spaces[link] ?? null, isNew, refusal: isRefusal(change.to) ? change.to : null});
+  }
+  return moves;
+}
+
+export function movesAgainst(namespaces: Namespaces, host: NamespaceLinks, process: Process): Move[] {
+  const moves: Move[] = [];
+  for (const link of NAMESPACE_LINKS) {
+    if (link !== typeOfLink(link)) continue;
+    const to = process.spaces[link] ?? null;
+    const from = process.maker === null ? namespaceAt(namespaces, host[link]) : (process.maker.spaces[link] ?? null);
+    if (to !== null && from !== null && to !== from) moves.push({link, from, to, isNew: process.opened.has(to), refusal: null});
+  }
+  return moves;
+}
+
+export function moveTargets(changed: NamespaceChanges): Links {
+  const links: Links = {};
+  for (const link of NAMESPACE_LINKS) {
+    const change = changed[link];
+    if (change !== undefined) links[link] = change.to;
+  }
+  return links;
+}
+
+/** It holds no namespace any more; returns those that nothing else holds. */
+export function letGo(process: Process): readonly Namespace[] {
+  const emptied: Namespace[] = [];
+  for (const link of NAMESPACE_LINKS) release(process.spaces[link], link, emptied);
+  for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) release(thread.spaces[link], 'thread', emptied);
+  process.threads.clear();
+  return emptied;
+}

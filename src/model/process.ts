@@ -1,0 +1,81 @@
+// Knows what is kept of a process: who made it, what it is, and which namespaces it and its threads are in.
+
+import type {CgroupPath, Ids, RefusedFact, Seen} from './fact.ts';
+import type {Namespace} from './names.ts';
+import type {NamespaceLink} from './namespace.ts';
+
+/** Links as far as they are known. */
+export type Links = {[link in NamespaceLink]?: Seen<string>};
+
+/** How a process ended. Neither code nor signal: it went unseen. */
+export type End = {readonly at: number; readonly code?: number; readonly signal?: string; readonly core?: true};
+
+/** A thread that is in other namespaces than its process: its links are the ones that differ. */
+export type Thread = {readonly tid: number; comm: string; links: Links; readonly spaces: {[link in NamespaceLink]?: Namespace | null}};
+
+/**
+ * One process: pid and start time. A child stands under its maker for good, whoever its parent is by now. Values that are null have not
+ * been told by any fact.
+ */
+export type Process = {
+  readonly id: string;
+  readonly pid: number;
+  start: string;
+  ppid: number;
+  /** Where it stands in the tree. */
+  maker: Process | null;
+  readonly children: Process[];
+  comm: string;
+  argv: Seen<readonly string[]> | null;
+  exe: Seen<string> | null;
+  nspid: Seen<readonly number[]> | null;
+  uids: Seen<Ids> | null;
+  gids: Seen<Ids> | null;
+  cgroup: Seen<readonly CgroupPath[]> | null;
+  state: string;
+  links: Links;
+  /** Where the links lead; kept, since an inode number is used again after a namespace's end. */
+  readonly spaces: {[link in NamespaceLink]?: Namespace | null};
+  /** Every thread but the leader, where a fact counted them. */
+  threadCount: number;
+  readonly threads: Map<number, Thread>;
+  /** The clone that made it, where it was seen. */
+  born: {readonly at: number; readonly flags: Seen<readonly string[]>; readonly by: Process; readonly exitSignal: string | null} | null;
+  /** Namespaces that were seen first in it. */
+  readonly opened: Set<Namespace>;
+  end: End | null;
+  stopped: string | null;
+  refused: RefusedFact | null;
+  /** Exited leaves that are not kept one by one any more. */
+  forgotten: number;
+};
+
+/** A process of which nothing is known but its pid. */
+export function createProcess(id: string, pid: number, start: string): Process {
+  return {
+    id,
+    pid,
+    start,
+    ppid: 0,
+    maker: null,
+    children: [],
+    comm: '',
+    argv: null,
+    exe: null,
+    nspid: null,
+    uids: null,
+    gids: null,
+    cgroup: null,
+    state: '',
+    links: {},
+    spaces: {},
+    threadCount: 0,
+    threads: new Map(),
+    born: null,
+    opened: new Set(),
+    end: null,
+    stopped: null,
+    refused: null,
+    forgotten: 0,
+  };
+}
