@@ -1,9 +1,10 @@
 // Knows how the state becomes a frame: for every pane its place, its title and its visible rows, painted.
 
-import {helpTopMost, liveLook} from '../model/commands.ts';
+import {helpTopMost} from '../model/commands.ts';
 import {detailsOf, TABS, type Tab} from '../model/details.ts';
 import {inside, LEAST_COLUMNS, LEAST_ROWS, layoutOf, type PaneName, type Rect} from '../model/layout.ts';
 import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapWords} from '../model/line.ts';
+import {liveLook} from '../model/moves.ts';
 import {cells, printable} from '../model/printable.ts';
 import {searchProcesses} from '../model/search.ts';
 import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';

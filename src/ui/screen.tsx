@@ -2,10 +2,11 @@
 
 import {PassThrough} from 'node:stream';
 import {render} from 'ink';
-import {click, focusOn, press, type Step, showTab, typeSearch, wheel} from '../model/commands.ts';
+import {press, typeSearch} from '../model/commands.ts';
 import {wantedDetails} from '../model/details.ts';
 import type {Intent} from '../model/intent.ts';
 import {inside, layoutOf, type Rect} from '../model/layout.ts';
+import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
 import {type Message, type State, selectedProcess} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
 import type {Store} from '../store.ts';

@@ -1,0 +1,180 @@
+// Knows how a person moves about: selection, scrolling, folding, panes, the wheel and the click.
+
+import {detailsOf, TABS, type Tab} from './details.ts';
+import type {Intent} from './intent.ts';
+import {layoutOf, type PaneName} from './layout.ts';
+import {
+  eventIndex,
+  eventsOf,
+  eventTop,
+  paneInside,
+  type State,
+  scrollTree,
+  select,
+  selectEvent,
+  selectedProcess,
+  selectedRow,
+  treeTop,
+} from './state.ts';
+import {treeOf} from './tree.ts';
+import type {View} from './view.ts';
+
+/** The state afterwards, and what main has to do. `quit` ends the screen. */
+export type Step = {readonly state: State; readonly intents: readonly Intent[]; readonly quit?: true};
+
+export const only = (state: State): Step => ({state, intents: []});
+export const withView = (state: State, view: Partial<View>): Step => only({...state, view: {...state.view, ...view}});
+export const note = (state: State, text: string): Step => withView(state, {note: {text, bad: false}});
+
+export const pageOf = (state: State): number => Math.max(1, (paneInside(state, state.view.focus)?.height ?? 10) - 1);
+
+export const liveLook = (state: State, width: number) => ({width, inodes: state.view.inodes, live: state.mode !== 'replay'});
+
+function scrollDetails(state: State, by: number): State {
+  const rect = paneInside(state, 'details');
+  if (rect === null) return state;
+  const details = detailsOf(state.world, selectedProcess(state), state.view.tab, liveLook(state, rect.width - 2));
+  const most = Math.max(0, details.count - (rect.height - details.heading.filter(line => line.length > 0).length));
+  return {...state, view: {...state.view, detailsTop: Math.max(0, Math.min(most, Math.min(state.view.detailsTop, most) + by))}};
+}
+
+/** Moves in the focused pane by so many rows; infinities go to the ends. */
+export function move(state: State, by: number): Step {
+  const {view, world} = state;
+  if (view.focus === 'details') return only(scrollDetails(state, by));
+  if (view.focus === 'timeline') {
+    const events = eventsOf(state);
+    const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
+    return only(selectEvent(state, Math.max(0, at + by)));
+  }
+  const {rows, indexOf} = treeOf(world, view.folded);
+  const at = view.selected === null ? -1 : (indexOf(view.selected) ?? view.selectedIndex);
+  const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
+  return only(row === undefined ? state : select(state, row.id));
+}
+
+/** The wheel: scrolls the pane under the pointer, and leaves the selection where it is. */
+export function wheel(state: State, pane: PaneName, by: number): State {
+  if (pane === 'tree') return scrollTree(state, by);
+  if (pane === 'details') return scrollDetails(state, by);
+  if (pane === 'timeline') {
+    const events = eventsOf(state);
+    const rect = paneInside(state, 'timeline');
+    if (rect === null) return state;
+    const top = Math.max(0, Math.min(eventTop(state) + by, events.length - rect.height));
+    const first = events[top];
+    const isEnd = top >= events.length - rect.height;
+    if (first === undefined || (isEnd && by > 0)) return {...state, view: {...state.view, event: null, eventAnchor: null}};
+    return {...state, view: {...state.view, event: state.view.event ?? first.seq, eventAnchor: {id: first.seq, offset: 0}}};
+  }
+  return state;
+}
+
+/** A click inside a pane, in cells from the inner top left corner. */
+export function click(state: State, pane: PaneName, row: number): Step {
+  const focused: State = focusOn(state, pane);
+  if (pane === 'tree') {
+    const chosen = treeOf(state.world, state.view.folded).rows[treeTop(state) + row];
+    if (chosen === undefined) return only(focused);
+    // A click on what is selected already opens it, as Enter does.
+    return chosen.id === state.view.selected && state.view.focus === 'tree' ? toggleFold(focused) : only(select(focused, chosen.id));
+  }
+  if (pane === 'timeline') {
+    const at = eventTop(state) + row;
+    return only(at < eventsOf(state).length ? selectEvent(focused, at) : focused);
+  }
+  return only(focused);
+}
+
+/** Puts the keys into a pane; a full-size pane gives its place to the one that gets them. */
+export function focusOn(state: State, pane: PaneName): State {
+  const {view} = state;
+  if (pane === view.focus) return state;
+  const formerFocus = pane === 'terminal' ? view.focus : view.formerFocus;
+  let zoom: PaneName | null = view.zoom === null ? null : pane;
+  if (pane === 'terminal') zoom = view.bigTerminal ? 'terminal' : null;
+  if (view.focus === 'terminal') zoom = null;
+  return {...state, view: {...view, focus: pane, formerFocus, zoom}};
+}
+
+export function showTab(state: State, tab: Tab): State {
+  const view = {...state.view, tab, detailsTop: state.view.tab === tab ? state.view.detailsTop : 0};
+  const shown = {...state, view};
+  // Where there is no room for both, the details take the place of the tree.
+  return paneInside(shown, 'details') === null ? focusOn(shown, 'details') : shown;
+}
+
+const PANES: readonly PaneName[] = ['tree', 'details', 'timeline'];
+
+export function nextPane(state: State, by: 1 | -1): Step {
+  const {size, hasTerminal} = state.view;
+  // Panes that no size of this screen shows together are still reached in turn.
+  const reachable = PANES.filter(pane => {
+    const layout = layoutOf(size, hasTerminal, null, pane);
+    return layout.kind === 'panes' && layout.panes[pane] !== undefined;
+  });
+  const at = reachable.indexOf(state.view.focus);
+  const pane = reachable[(at + by + reachable.length) % reachable.length];
+  return only(pane === undefined ? state : focusOn(state, pane));
+}
+
+function toggleFold(state: State, want?: 'open' | 'folded'): Step {
+  const row = selectedRow(state);
+  if (row === null || row.kind !== 'process' || row.folds === null) return only(state);
+  if (want !== undefined && row.folds === want) return only(state);
+  const folded = new Set(state.view.folded);
+  if (row.folds === 'open') folded.add(row.id);
+  else folded.delete(row.id);
+  return withView(state, {folded});
+}
+
+export function left(state: State): Step {
+  if (state.view.focus !== 'tree') return nextTab(state, -1);
+  const row = selectedRow(state);
+  if (row === null) return only(state);
+  if (row.kind === 'process' && row.folds === 'open') return toggleFold(state, 'folded');
+  const above = row.kind === 'process' ? row.process.maker : row.process;
+  return only(above === null ? state : select(state, above.id));
+}
+
+export function right(state: State): Step {
+  if (state.view.focus !== 'tree') return nextTab(state, 1);
+  const row = selectedRow(state);
+  if (row?.kind !== 'process' || row.folds === null) return only(state);
+  return row.folds === 'folded' ? toggleFold(state, 'open') : move(state, 1);
+}
+
+function nextTab(state: State, by: 1 | -1): Step {
+  if (state.view.focus !== 'details') return only(state);
+  const at = TABS.findIndex(tab => tab.tab === state.view.tab);
+  const next = TABS[(at + by + TABS.length) % TABS.length];
+  return only(next === undefined ? state : showTab(state, next.tab));
+}
+
+export function open(state: State): Step {
+  const {view, world} = state;
+  if (view.focus === 'timeline') {
+    const events = eventsOf(state);
+    const event = view.event === null ? events.at(-1) : events[eventIndex(events, view.event)];
+    if (event === undefined) return only(state);
+    const child = event.what.kind === 'clone' ? event.what.childId : null;
+    const id = [child, event.process].find(one => one !== null && world.byId.has(one));
+    if (id === undefined || id === null)
+      return note(state, `${event.comm === '' ? 'It' : `${event.comm} ${event.pid}`} has ended and is not kept any more.`);
+    return only(focusOn(reveal(state, id), 'tree'));
+  }
+  if (view.focus === 'details') return only(state);
+  const row = selectedRow(state);
+  if (row?.kind === 'process' && row.folds !== null) return toggleFold(state);
+  return only(focusOn(state, 'details'));
+}
+
+/** Selects a process wherever it is: what is folded above it opens. */
+export function reveal(state: State, id: string): State {
+  const process = state.world.byId.get(id);
+  if (process === undefined) return state;
+  const folded = new Set(state.view.folded);
+  for (let above = process.maker; above !== null; above = above.maker) folded.delete(above.id);
+  const opened = folded.size === state.view.folded.size ? state : {...state, view: {...state.view, folded}};
+  return select(opened, id, true);
+}
