@@ -161,7 +161,13 @@ function countDifferent(mounts: readonly Mount[], others: readonly Mount[]): num
 
 // --- 2 Mounts ---
 
-type MountRow = {readonly mount: Mount; readonly stem: string};
+/** `name` is the mount point below that of the mount above it: a deep tree would else begin each row with the same folders. */
+type MountRow = {readonly mount: Mount; readonly stem: string; readonly name: string};
+
+function mountName(mount: Mount, above: Mount | undefined): string {
+  if (above === undefined || above.point === '/' || !mount.point.startsWith(`${above.point}/`)) return mount.point;
+  return mount.point.slice(above.point.length + 1);
+}
 
 const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 
@@ -192,7 +198,7 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
       const {mount, before, mark} = next;
       if (placed.has(mount.id)) continue;
       placed.add(mount.id);
-      rows.push({mount, stem: before + mark});
+      rows.push({mount, stem: before + mark, name: mountName(mount, mark === '' ? undefined : byId.get(mount.parent))});
       wait(children.get(mount.id) ?? [], before + (mark === '' ? '' : mark === '└ ' ? '  ' : '│ '), false);
     }
   };
@@ -271,8 +277,8 @@ function mountWidths(rows: readonly MountRow[], width: number): MountWidths {
   let point = 11;
   let type = 4;
   let propagation = 11;
-  for (const {mount, stem} of rows) {
-    point = Math.max(point, cells(stem) + cells(printable(mount.point)));
+  for (const {mount, stem, name} of rows) {
+    point = Math.max(point, cells(stem) + cells(printable(name)));
     type = Math.max(type, mount.fsType.length);
     propagation = Math.max(propagation, propagationText(mount).length);
   }
@@ -289,7 +295,7 @@ function mountWidths(rows: readonly MountRow[], width: number): MountWidths {
 
 function mountLine(row: MountRow, widths: MountWidths): Line {
   const {mount, stem} = row;
-  const shown = printable(mount.point);
+  const shown = printable(row.name);
   const propagation = propagationText(mount);
   const bind = mount.root === '/' ? '' : ` of ${printable(mount.root)}`;
   return [

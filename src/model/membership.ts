@@ -38,7 +38,10 @@ export function setLink(
   // The name first: a namespace that only this process still holds is not to be taken for a dead one.
   const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to, certainlyNew);
   const isNew = named?.isNew ?? false;
-  if (named?.isNew) process.opened.add(named.namespace);
+  // unshare(CLONE_NEWPID) makes a namespace that its caller never is in: it opens with its first process (pid_namespaces(7)).
+  const isFirst = named !== null && link === named.namespace.type && !named.namespace.entered;
+  if (named !== null && (isNew || isFirst)) process.opened.add(named.namespace);
+  if (isFirst) named.namespace.entered = true;
   if (process.end === null) {
     hold(process.spaces[link], link, -1);
     hold(named?.namespace, link, 1);

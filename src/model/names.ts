@@ -17,6 +17,8 @@ export type Namespace = {
   readonly index: number;
   /** Such as `mnt:b`. */
   readonly name: string;
+  /** A process was in it, not only set aside for children. */
+  entered: boolean;
   /** Living processes that are in it. */
   processes: number;
   /** Links besides those: threads that left their process, and where children will be born. */
@@ -27,7 +29,7 @@ export type Namespace = {
 export type Namespaces = {readonly byInode: Map<string, Namespace>; readonly next: Map<NamespaceType, number>};
 
 function add(namespaces: Namespaces, type: NamespaceType, inode: string, index: number): Namespace {
-  const namespace: Namespace = {type, inode, index, name: `${type}:${letters(index)}`, processes: 0, others: 0};
+  const namespace: Namespace = {type, inode, index, name: `${type}:${letters(index)}`, entered: index === 0, processes: 0, others: 0};
   namespaces.byInode.set(inode, namespace);
   return namespace;
 }

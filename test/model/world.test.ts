@@ -141,6 +141,20 @@ describe('namespaces', () => {
     expect(names(world, 12)).toMatchObject({mnt: 'mnt:c', net: 'net:a'});
   });
 
+  test('a pid namespace is new in its first process, not in the one that made it', () => {
+    const changed = {pid: {from: null, to: '5'}};
+    const world = worldOf(
+      process(10, 1),
+      enter(10, {pid_for_children: '5'}),
+      clone(10, 11, {changed}),
+      clone(11, 12),
+      clone(10, 13, {changed}),
+    );
+    const opened = (pid: number) => [...known(world, pid).opened].map(namespace => namespace.name);
+    expect(opened(11)).toEqual(['pid:b']);
+    expect([...opened(12), ...opened(13)]).toEqual([]);
+  });
+
   test('a child inherits what its maker had entered', () => {
     const world = worldOf(process(10, 1), enter(10, {mnt: '1'}), clone(10, 11));
     expect(names(world, 11).mnt).toBe('mnt:b');
