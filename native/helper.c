@@ -241,5 +241,7 @@ int main(int argc, char **argv)
                         break;
         }
         guard_restore(&guard);
+        free(inbox.bytes);
+        free(tracer.outbox.bytes);
         return 0;
 }
