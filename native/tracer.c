@@ -422,9 +422,11 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 }
                 task->group_stopped = false;
         }
-        bool launched = tracer->launch.pid == task->tid;
-        if (launched)
+        if (tracer->launch.pid == task->tid)
                 tracer_launch_settled(tracer, true);
+        else
+                /* What the program before did to its namespaces comes before the program after. */
+                note_namespaces(tracer, task);
 
         struct nsv_record record = {
                 .kind = NSV_RECORD_EXEC, .pid = task->tgid, .tid = task->tid, .other = former, .start = task->start};
@@ -446,10 +448,6 @@ static void on_execed(struct tracer *tracer, struct task *task)
         };
         tracer_emit(tracer, &record, texts, 3);
         resume(task, 0);
-        /* Whatever the new program does to its namespaces from now on is true as well when it is read, and it cannot end before
-         * its exit stop is resumed: so it need not wait for this. */
-        if (!launched)
-                note_namespaces(tracer, task);
 }
 
 static void on_exited(struct tracer *tracer, struct task *task, int status)

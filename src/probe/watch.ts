@@ -75,6 +75,11 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     if (isRefusal(seen)) return forget(pid);
     known.set(pid, seen);
     if (births) facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
+    else if (!isEnding(seen.state)) {
+      // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
+      const {comm, argv, exe, nspid, uids, gids, threads, cgroup} = seen;
+      facts.push({kind: 'change', at: at(), pid, comm, argv, exe, nspid, uids, gids, threads, cgroup});
+    }
   };
 
   const compare = (before: ProcessSeen, rarely: boolean) => {
