@@ -54,9 +54,9 @@ function keepStdioBlocking(): void {
   }
 }
 
-/** One line on stderr, harmless to the terminal. */
+/** On stderr, harmless to the terminal. */
 function complain(message: string): void {
-  write(STDERR, `${message.startsWith('nsview: ') ? '' : 'nsview: '}${printable(message)}\n`);
+  write(STDERR, `${message.startsWith('nsview: ') ? '' : 'nsview: '}${message.split('\n').map(printable).join('\n')}\n`);
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : JSON.stringify(error));

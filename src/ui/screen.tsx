@@ -286,7 +286,7 @@ export function runScreen(options: ScreenOptions): Screen {
     emulator?.close();
     process.off('SIGCONT', onContinue);
     process.off('exit', restore);
-    process.off('uncaughtExceptionMonitor', restore);
+    process.off('uncaughtExceptionMonitor', onException);
     for (const signal of SIGNALS) process.off(signal, onSignal);
     finish(ending);
   };
@@ -297,11 +297,13 @@ export function runScreen(options: ScreenOptions): Screen {
     stdin.setRawMode?.(false);
     ink = openInk();
   };
+  // Whole, not only the modes: what Ink writes when it is unmounted belongs on the alternate screen.
+  const onException = (error: unknown) => close({kind: 'failed', error});
   const onSignal = (signal: NodeJS.Signals) => close({kind: 'signal', signal});
   for (const signal of SIGNALS) process.on(signal, onSignal);
   process.on('exit', restore);
   // Before Node prints what went wrong.
-  process.on('uncaughtExceptionMonitor', restore);
+  process.on('uncaughtExceptionMonitor', onException);
   process.on('SIGCONT', onContinue);
 
   return {done, close: () => close({kind: 'closed'})};

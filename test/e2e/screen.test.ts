@@ -138,6 +138,21 @@ describe('nsview replay', () => {
 
 describe('however nsview ends, the terminal is left usable', () => {
   const USABLE = /isig icanon(?:.|\n)* echo echoe/;
+  it('by an exception, which is told afterwards', async () => {
+    await using screen = shellScreen(SMALL);
+    await screen.until(/\$ /);
+    const thrown = `data:text/javascript,setTimeout(()=>{throw(new(Error)(4711))},1500)`;
+    screen.send(`NODE_OPTIONS='--import=${thrown}' $NSVIEW -p $$; echo "gone $?"\r`);
+    await screen.until(/Isolation/);
+    await screen.until(/gone 1/);
+    expect(screen.alternate).toBe(false);
+    expect(screen.screen()).toContain('what it followed runs on: Error: 4711');
+    screen.send('clear; stty -a\r');
+    await screen.until(USABLE);
+    screen.send('exit\r');
+    await screen.ended;
+  });
+
   it.each([
     ['q', async (screen: Screen) => screen.send('q')],
     ['Ctrl-C', async (screen: Screen) => screen.send('\x03')],
