@@ -137,8 +137,11 @@ async function trace(command: TraceCommand): Promise<number> {
   }
 
   let line: (fact: Fact) => string;
-  if (command.json) line = fact => `${JSON.stringify(fact)}\n`;
-  else {
+  let record: (facts: readonly Fact[]) => readonly Fact[] = () => [];
+  if (command.json) {
+    line = fact => `${JSON.stringify(fact)}\n`;
+    record = (await import('./probe/mount-recorder.ts')).createMountRecorder();
+  } else {
     const {createWorld, observe} = await import('./model/world.ts');
     const {timelineLine} = await import('./out/timeline-text.ts');
     const world = createWorld(header);
@@ -174,6 +177,7 @@ async function trace(command: TraceCommand): Promise<number> {
       }
       text += line(fact);
     }
+    for (const fact of record(facts)) text += line(fact);
     put(text);
   };
 

@@ -1,12 +1,13 @@
 // Knows what is followed: a tracer and the readings of /proc beside it, as one stream of facts, and which processes still live.
 
-import type {Fact, Seen, TracerFact} from '../model/fact.ts';
+import type {Fact, NamespaceChanges, NamespaceLinks, Seen, TracerFact} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import {NAMESPACE_LINKS} from '../model/namespace.ts';
 import {loadNative} from './native.ts';
 import {readProcess} from './process.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type LaunchPlan, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
-import {startWatch, type Watch} from './watch.ts';
+import {startWatch, type Told, type Watch} from './watch.ts';
 
 export type Session = {
   /** Follow `pid` and its descendants. May be asked again for others. */
@@ -30,6 +31,21 @@ export type SessionOptions = {
   readonly onLost?: () => void;
 };
 
+/** Milliseconds that a slice of readings takes at most, generously. */
+const READING = 15;
+/** Milliseconds after which the helper's events have arrived: it keeps them for 4 at most. */
+const EVENTS_ARRIVE = 15;
+
+/** The links after some of them moved. */
+function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
+  const moved = {...links};
+  for (const link of NAMESPACE_LINKS) {
+    const change = changed[link];
+    if (change !== undefined) Object.assign(moved, {[link]: change.to});
+  }
+  return moved;
+}
+
 const now = (): string => String(process.hrtime.bigint());
 
 /** Start the helper. A refusal where it cannot run; NativeError where it is not built. */
@@ -38,6 +54,39 @@ export function openSession(options: SessionOptions): Seen<Session> {
   let followed = false;
   let watch: Watch | undefined;
   let scope: number | null = null;
+
+  /** What the facts said of each living process: the readings of /proc beside the tracer tell only what differs from that. */
+  const told = new Map<number, Told>();
+
+  const keepTold = (fact: Fact) => {
+    switch (fact.kind) {
+      case 'process': {
+        const {kind: _kind, at: _at, because: _because, ...seen} = fact;
+        told.set(fact.pid, {seen, namespaces: fact.namespaces});
+        break;
+      }
+      case 'clone': {
+        const caller = told.get(fact.pid)?.namespaces;
+        if (live.has(fact.child) && caller !== undefined) told.set(fact.child, {namespaces: moveLinks(caller, fact.changed)});
+        break;
+      }
+      case 'namespaces': {
+        const before = told.get(fact.pid)?.namespaces;
+        if (fact.tid === fact.pid && before !== undefined) told.set(fact.pid, {namespaces: moveLinks(before, fact.changed)});
+        break;
+      }
+      case 'exec': {
+        const before = told.get(fact.pid)?.namespaces;
+        if (before !== undefined) told.set(fact.pid, {namespaces: before});
+        break;
+      }
+      case 'exit':
+        told.delete(fact.pid);
+        break;
+      default:
+        break;
+    }
+  };
 
   const keepCount = (fact: Fact) => {
     switch (fact.kind) {
@@ -62,8 +111,39 @@ export function openSession(options: SessionOptions): Seen<Session> {
     }
   };
 
+  /** When the tracer last told of a process what a reading of /proc could contradict, by performance.now(). */
+  const touched = new Map<number, number>();
+  let lastAt = 0n;
+  const pending = new Set<NodeJS.Timeout>();
+
+  /**
+   * A reading of /proc may be ahead of events that are still on their way: it waits for those, and where they tell of the same process,
+   * they are right and it is read again. Its time is never before that of what was told already.
+   */
+  const emitReadings = (facts: readonly Fact[]) => {
+    const readSince = performance.now() - READING;
+    const timer = setTimeout(() => {
+      pending.delete(timer);
+      const still = facts.filter(fact => {
+        if (!('pid' in fact) || (touched.get(fact.pid) ?? 0) < readSince) return true;
+        watch?.forget(fact.pid);
+        return false;
+      });
+      for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
+      if (still.length > 0) options.emit(still.map(fact => (BigInt(fact.at) < lastAt ? {...fact, at: String(lastAt)} : fact)));
+    }, EVENTS_ARRIVE);
+    pending.add(timer);
+  };
+
   const emit = (facts: readonly Fact[]) => {
-    for (const fact of facts) keepCount(fact);
+    for (const fact of facts) {
+      const at = BigInt(fact.at);
+      if (at > lastAt) lastAt = at;
+      if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'exit' || fact.kind === 'process')
+        touched.set(fact.pid, performance.now());
+      keepCount(fact);
+      keepTold(fact);
+    }
     options.emit(facts);
     if (followed && live.size === 0) options.onEmpty?.();
   };
@@ -83,7 +163,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const begun = (answer: TracerAnswer): TracerAnswer => {
     if (!answer.ok) return answer;
     scope ??= answer.pid;
-    watch ??= startWatch({refresh: () => live, emit: options.emit});
+    watch ??= startWatch({refresh: () => live, told: pid => told.get(pid) ?? {}, emit: emitReadings});
     return answer;
   };
 
@@ -94,6 +174,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     pids: () => live,
     look: pid => watch?.look(pid),
     stop: async () => {
+      for (const timer of pending) clearTimeout(timer);
       watch?.[Symbol.dispose]();
       watch = undefined;
       await tracer.stop();

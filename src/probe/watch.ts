@@ -10,12 +10,17 @@ export type WatchScope =
   /** Every process of the machine, or every descendant of `tree`: births, changes and ends. */
   | {readonly machine: true}
   | {readonly tree: number}
-  /** Processes that a tracer follows: changes between its events only. */
-  | {readonly refresh: () => Iterable<number>};
+  /** Processes that a tracer follows: changes between its events only, against what it has told of them. */
+  | {readonly refresh: () => Iterable<number>; readonly told: (pid: number) => Told};
+
+/** What the facts have said of a process so far: a whole reading, or at least its namespaces. */
+export type Told = {readonly seen?: ProcessSeen; readonly namespaces?: NamespaceLinks};
 
 export type Watch = Disposable & {
   /** Read this process before the others. */
   look(pid: number): void;
+  /** What was last emitted of it went unused: read and tell it again. */
+  forget(pid: number): void;
 };
 
 /** Milliseconds of reading in one go, so that a key press never waits longer. */
@@ -65,6 +70,17 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     facts.push({kind: 'gone', at: at(), pid});
   };
 
+  /** A thread that is elsewhere than before: in other namespaces than its process, or back in the same. */
+  const tellThreads = (pid: number, own: NamespaceLinks, before: readonly ThreadSeen[], now: readonly ThreadSeen[]) => {
+    const links = (thread: ThreadSeen | undefined): NamespaceLinks => ({...own, ...thread?.namespaces});
+    const was = new Map(before.map(thread => [thread.tid, thread]));
+    for (const thread of now) {
+      if (thread.namespaces === undefined && was.get(thread.tid)?.namespaces === undefined) continue;
+      const moved = linkChanges(links(was.get(thread.tid)), links(thread));
+      if (moved !== null) facts.push({kind: 'namespaces', at: at(), pid, tid: thread.tid, changed: moved});
+    }
+  };
+
   const meet = (pid: number) => {
     if ('tree' in options && !inTree.has(pid)) {
       const stat = readStat(pid);
@@ -74,12 +90,17 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     const seen = readProcess(pid);
     if (isRefusal(seen)) return forget(pid);
     known.set(pid, seen);
-    if (births) facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
-    else if (!isEnding(seen.state)) {
-      // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
-      const {comm, argv, exe, nspid, uids, gids, threads, cgroup} = seen;
-      facts.push({kind: 'change', at: at(), pid, comm, argv, exe, nspid, uids, gids, threads, cgroup});
+    if (!('refresh' in options)) {
+      facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
+      return;
     }
+    if (isEnding(seen.state)) return;
+    // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
+    const moved = linkChanges(options.told(pid).namespaces ?? {}, seen.namespaces);
+    if (moved !== null) facts.push({kind: 'namespaces', at: at(), pid, tid: pid, changed: moved});
+    tellThreads(pid, seen.namespaces, [], seen.threads);
+    const {comm, argv, exe, nspid, uids, gids, threads, cgroup} = seen;
+    facts.push({kind: 'change', at: at(), pid, comm, argv, exe, nspid, uids, gids, threads, cgroup});
   };
 
   const compare = (before: ProcessSeen, rarely: boolean) => {
@@ -116,6 +137,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       if (!same(before.threads, threads)) {
         const differing = (list: readonly ThreadSeen[]) => list.filter(thread => thread.namespaces !== undefined);
         // A tracer tells births and ends of threads; here their number matters, and namespaces of their own.
+        tellThreads(pid, next.namespaces, before.threads, threads);
         if (before.threads.length !== threads.length || !same(differing(before.threads), differing(threads))) change.threads = threads;
         next = {...next, threads};
       }
@@ -125,7 +147,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   };
 
   const visit = (pid: number) => {
-    const before = known.get(pid);
+    const before = known.get(pid) ?? ('refresh' in options ? options.told(pid).seen : undefined);
     if (before === undefined) meet(pid);
     else compare(before, (pid + passes) % RARELY === 0);
   };
@@ -188,6 +210,9 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       asked.push(pid);
       clearTimeout(timer);
       timer = setTimeout(slice, 0);
+    },
+    forget: pid => {
+      known.delete(pid);
     },
     [Symbol.dispose]: () => {
       stopped = true;

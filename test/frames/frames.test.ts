@@ -74,6 +74,14 @@ function loop(times: number): Tape {
   return {header, facts: [...facts.slice(0, 2), ...made]};
 }
 
+/** Made by `nsview trace --json` on the fixtures and on a shell script, on a real kernel. */
+describe('frames of recorded tapes', () => {
+  test.each(['session', 'daemon', 'clone-parent', 'thread-net', 'exec-from-thread', 'stops-itself', 'hostile'])('%s', async name => {
+    await frame(`recorded-${name}`, readTape(`recorded-${name}`), 'attach', [120, 40], 'f');
+  });
+  test('the mounts of a recorded session', () => frame('recorded-mounts', readTape('recorded-session'), 'attach', [120, 40], 'jj2'));
+});
+
 describe('frames', () => {
   const session = readTape('shell-session');
   for (const size of SIZES) {
