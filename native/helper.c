@@ -202,6 +202,7 @@ int main(int argc, char **argv)
         tracer_emit(&tracer, &hello, NULL, 0);
 
         uint64_t flush_at = 0;
+        bool more = false;
         for (;;) {
                 int timeout = tracer_release_held(&tracer);
                 bool pending = outbox_pending(&tracer.outbox), blocked = false;
@@ -225,7 +226,7 @@ int main(int argc, char **argv)
                         {.fd = stops, .events = POLLIN},
                         {.fd = record_fd, .events = blocked ? POLLOUT : 0},
                 };
-                if (poll(wait, 3, timeout) < 0 && errno != EINTR)
+                if (poll(wait, 3, more ? 0 : timeout) < 0 && errno != EINTR)
                         break;
                 if (wait[1].revents & POLLIN) {
                         /* SIGCHLD does not queue: there is one at most. */
@@ -234,7 +235,7 @@ int main(int argc, char **argv)
                         (void)n;
                 }
                 /* Even without a signal: a stop may have been reported between the last drain and the read above. */
-                tracer_drain(&tracer);
+                more = tracer_drain(&tracer);
                 if (wait[2].revents & (POLLERR | POLLNVAL))
                         break;
                 if (wait[0].revents && (receive(&inbox, command_fd) <= 0 || obey(&inbox, &tracer, &guard) < 0))

@@ -544,15 +544,16 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
         }
 }
 
-void tracer_drain(struct tracer *tracer)
+bool tracer_drain(struct tracer *tracer)
 {
-        for (;;) {
+        for (unsigned i = 0; i < DRAIN_AT_ONCE; i++) {
                 int status;
                 pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
                 if (tid < 0 && errno == EINTR)
                         continue;
                 if (tid <= 0)
-                        return;
+                        return false;
                 dispatch(tracer, tid, status);
         }
+        return true;
 }

@@ -55,8 +55,10 @@ struct task *task_add(struct tracer *tracer, pid_t tid, pid_t tgid);
 void task_remove(struct tracer *tracer, struct task *task);
 
 void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count);
-/* Handle every stop that waits. */
-void tracer_drain(struct tracer *tracer);
+/* Handle the stops that wait, but so many at once at the most: in a storm there is always one more, and the caller has others to
+ * hear. True if there may be more. */
+#define DRAIN_AT_ONCE 64
+bool tracer_drain(struct tracer *tracer);
 /* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
 int tracer_release_held(struct tracer *tracer);
 
