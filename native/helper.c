@@ -3,7 +3,7 @@
  * gives the terminal back and ends, upon which the kernel lets every tracee go (kernel/ptrace.c, exit_ptrace): the running are
  * not even woken, the stopped by job control stay stopped, a signal on its way is delivered. */
 /* Records wait for company: so long at the most, or until there are so many. */
-#define FLUSH_NS 4000000
+#define FLUSH_NS 8000000
 #define FLUSH_BYTES 65536
 
 #include <errno.h>

@@ -56,20 +56,15 @@ export type HelperRecord = {
   readonly childNs: InodeLinks;
 };
 
-export type InodeLinks = readonly bigint[];
+/** Ten 64-bit inodes as the record holds them: most are never looked at, since most tasks stay where they are. */
+export type InodeLinks = Buffer;
 
 /** The bytes were not records: the two sides are out of step, which only a bug can do. */
 export class RecordError extends Error {}
 
-function readLinks(bytes: Buffer, offset: number): bigint[] {
-  const links: bigint[] = [];
-  for (let i = 0; i < NAMESPACE_LINKS.length; i++) links.push(bytes.readBigInt64LE(offset + 8 * i));
-  return links;
-}
-
 /**
  * Every whole record in `bytes`, and how many bytes they took. The rest is the beginning of the next record.
- * Texts are copies, so the buffer may be reused.
+ * Texts and links are views of `bytes`, which must not be written to afterwards.
  */
 export function decodeRecords(bytes: Buffer): {readonly records: readonly HelperRecord[]; readonly used: number} {
   const records: HelperRecord[] = [];
@@ -85,7 +80,7 @@ export function decodeRecords(bytes: Buffer): {readonly records: readonly Helper
     for (let i = 0; i < textCount; i++) {
       const length = bytes.readUInt32LE(at + 56 + 4 * i);
       if (from + length > at + size) throw new RecordError('a text that is longer than its record');
-      texts.push(Buffer.from(bytes.subarray(from, from + length)));
+      texts.push(bytes.subarray(from, from + length));
       from += length;
     }
     records.push({
@@ -100,8 +95,8 @@ export function decodeRecords(bytes: Buffer): {readonly records: readonly Helper
       error: bytes.readInt32LE(at + 48),
       stage: bytes.readUInt32LE(at + 52),
       texts,
-      ns: readLinks(bytes, at + 72),
-      childNs: readLinks(bytes, at + 152),
+      ns: bytes.subarray(at + 72, at + 152),
+      childNs: bytes.subarray(at + 152, at + 232),
     });
     at += size;
   }
@@ -110,5 +105,5 @@ export function decodeRecords(bytes: Buffer): {readonly records: readonly Helper
 
 /** Every link with its inode, in the order of /proc/PID/ns. */
 export function* linkEntries(links: InodeLinks): Generator<readonly [NamespaceLink, bigint]> {
-  for (const [index, link] of NAMESPACE_LINKS.entries()) yield [link, links[index] ?? 0n];
+  for (const [index, link] of NAMESPACE_LINKS.entries()) yield [link, links.readBigInt64LE(8 * index)];
 }

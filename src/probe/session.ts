@@ -33,11 +33,12 @@ export type SessionOptions = {
 
 /** Milliseconds that a slice of readings takes at most, generously. */
 const READING = 15;
-/** Milliseconds after which the helper's events have arrived: it keeps them for 4 at most. */
-const EVENTS_ARRIVE = 15;
+/** Milliseconds after which the helper's events have arrived: it keeps them for 8 at most. */
+const EVENTS_ARRIVE = 25;
 
 /** The links after some of them moved. */
 function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
+  if (Object.keys(changed).length === 0) return links;
   const moved = {...links};
   for (const link of NAMESPACE_LINKS) {
     const change = changed[link];
@@ -45,6 +46,9 @@ function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceL
   }
   return moved;
 }
+
+/** Decimal numbers without leading zeros: the longer is the larger. */
+const isLater = (one: string, other: string): boolean => one.length > other.length || (one.length === other.length && one > other);
 
 const now = (): string => String(process.hrtime.bigint());
 
@@ -113,7 +117,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   /** When the tracer last told of a process what a reading of /proc could contradict, by performance.now(). */
   const touched = new Map<number, number>();
-  let lastAt = 0n;
+  let lastAt = '0';
   const pending = new Set<NodeJS.Timeout>();
 
   /**
@@ -130,15 +134,14 @@ export function openSession(options: SessionOptions): Seen<Session> {
         return false;
       });
       for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
-      if (still.length > 0) options.emit(still.map(fact => (BigInt(fact.at) < lastAt ? {...fact, at: String(lastAt)} : fact)));
+      if (still.length > 0) options.emit(still.map(fact => (isLater(lastAt, fact.at) ? {...fact, at: lastAt} : fact)));
     }, EVENTS_ARRIVE);
     pending.add(timer);
   };
 
   const emit = (facts: readonly Fact[]) => {
     for (const fact of facts) {
-      const at = BigInt(fact.at);
-      if (at > lastAt) lastAt = at;
+      if (isLater(fact.at, lastAt)) lastAt = fact.at;
       if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'exit' || fact.kind === 'process')
         touched.set(fact.pid, performance.now());
       keepCount(fact);

@@ -62,6 +62,7 @@ function seenInode(inode: bigint): Seen<string> {
 }
 
 function changes(before: InodeLinks, after: InodeLinks): NamespaceChanges {
+  if (before.equals(after)) return {};
   const changed: {[link in NamespaceLink]?: {from: Seen<string> | null; to: Seen<string>}} = {};
   const old = new Map(linkEntries(before));
   for (const [link, now] of linkEntries(after)) {
