@@ -278,7 +278,19 @@ async function screen(target: ScreenTarget): Promise<number> {
     watch?.[Symbol.dispose]();
     watch = startWatch(scope === null ? {machine: true, emit} : {tree: scope, emit});
   };
-  const open = () => openSession({emit, onLost: () => watchInstead(target.kind === 'attach' ? target.pid : null)});
+  let root: number | null = target.kind === 'attach' ? target.pid : null;
+  const open = (): ReturnType<typeof openSession> =>
+    openSession({
+      emit,
+      onLost: () => {
+        // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.
+        watchInstead(target.kind === 'launch' ? root : null);
+        if (target.kind !== 'launch') store.dispatch({kind: 'mode', mode: 'machine'});
+        session = open();
+        if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+        store.dispatch({kind: 'note', text: 'nsview-helper was killed; everything that it traced runs on, untraced', bad: true});
+      },
+    });
   let session = open();
   if (isRefusal(session)) {
     complain(`cannot start its helper: ${session.during}: ${session.errno}`);
@@ -377,7 +389,8 @@ async function screen(target: ScreenTarget): Promise<number> {
       ...rest,
     });
     pty.closeSlave();
-    if (!answer.ok) {
+    if (answer.ok) root = answer.pid;
+    else {
       shown.close();
       await shown.done;
       failed = launchFailure(target.argv, answer);

@@ -96,6 +96,22 @@ describe('nsview -p PID', () => {
     expect((await target.ended).code).toBe(3);
   });
 
+  it('whose helper was killed goes on from /proc, says so, and attaches again', async () => {
+    await using target = start('sleep', '45');
+    await using screen = nsviewScreen(MIDDLE, '-p', String(target.pid));
+    await screen.until(/tracing: clone/);
+    const helper = /TracerPid:\t(\d+)/.exec(readFileSync(`/proc/${target.pid}/status`, 'utf8'))?.[1];
+    process.kill(Number(helper), 'SIGKILL');
+    await screen.until(/watching \/proc/);
+    await screen.until(/nsview-helper was killed/);
+    await screen.until(new RegExp(`▌.*sleep ${target.pid}`));
+    screen.send('a');
+    await screen.until(/tracing: clone/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).toMatch(/TracerPid:\t0/);
+  });
+
   it('of a pid that is not there says so in one line and exits 1', async () => {
     await using screen = nsviewScreen(SMALL, '-p', '4194303');
     expect(await screen.ended).toBe(1);
