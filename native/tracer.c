@@ -134,6 +134,26 @@ struct call {
         uint64_t argument;
 };
 
+/* i386 and arm number these four alike (arch/x86/entry/syscalls/syscall_32.tbl, arch/arm/tools/syscall.tbl). */
+static int decode_narrow_call(uint32_t nr, uint32_t first, struct call *ret_call)
+{
+        switch (nr) {
+        case 2:
+                *ret_call = (struct call){CALL_FORK, 0};
+                return 0;
+        case 190:
+                *ret_call = (struct call){CALL_VFORK, 0};
+                return 0;
+        case 120:
+                *ret_call = (struct call){CALL_CLONE, first};
+                return 0;
+        case 435:
+                *ret_call = (struct call){CALL_CLONE3, first};
+                return 0;
+        }
+        return -ENOSYS;
+}
+
 #if defined(__x86_64__)
 static int decode_call(pid_t tid, struct call *ret_call)
 {
@@ -155,27 +175,12 @@ static int decode_call(pid_t tid, struct call *ret_call)
         if (r < 0)
                 return r;
         bool wide = io.iov_len == sizeof(regs.wide);
-        uint64_t nr = wide ? regs.wide.orig_rax : regs.narrow.orig_eax;
-
-        if (arch == AUDIT_ARCH_I386) {
-                uint64_t first = wide ? (uint32_t)regs.wide.rbx : regs.narrow.ebx;
-                switch ((uint32_t)nr) { /* arch/x86/entry/syscalls/syscall_32.tbl */
-                case 2:
-                        *ret_call = (struct call){CALL_FORK, 0};
-                        return 0;
-                case 190:
-                        *ret_call = (struct call){CALL_VFORK, 0};
-                        return 0;
-                case 120:
-                        *ret_call = (struct call){CALL_CLONE, first};
-                        return 0;
-                case 435:
-                        *ret_call = (struct call){CALL_CLONE3, first};
-                        return 0;
-                }
+        if (arch == AUDIT_ARCH_I386)
+                return wide ? decode_narrow_call((uint32_t)regs.wide.orig_rax, (uint32_t)regs.wide.rbx, ret_call)
+                            : decode_narrow_call(regs.narrow.orig_eax, regs.narrow.ebx, ret_call);
+        if (!wide)
                 return -ENOSYS;
-        }
-        switch ((uint32_t)nr & ~0x40000000u) { /* __X32_SYSCALL_BIT */
+        switch ((uint32_t)regs.wide.orig_rax & ~0x40000000u) { /* __X32_SYSCALL_BIT */
         case SYS_fork:
                 *ret_call = (struct call){CALL_FORK, 0};
                 return 0;
@@ -216,27 +221,14 @@ static int decode_call(pid_t tid, struct call *ret_call)
                 }
                 return -ENOSYS;
         }
-        switch (regs.narrow[7]) { /* arch/arm/tools/syscall.tbl */
-        case 2:
-                *ret_call = (struct call){CALL_FORK, 0};
-                return 0;
-        case 190:
-                *ret_call = (struct call){CALL_VFORK, 0};
-                return 0;
-        case 120:
-                *ret_call = (struct call){CALL_CLONE, regs.narrow[17]};
-                return 0;
-        case 435:
-                *ret_call = (struct call){CALL_CLONE3, regs.narrow[17]};
-                return 0;
-        }
-        return -ENOSYS;
+        return decode_narrow_call(regs.narrow[7], regs.narrow[17], ret_call);
 }
 #else
 #error "nsview knows the registers of x86_64 and aarch64 only"
 #endif
 
-/* The flags, without the exit signal that the old call keeps in their low byte: the child has the one that counts. Valid while `tid` is at its clone event. */
+/* The flags, without the exit signal that the old call keeps in their low byte: the child has the one that counts. Valid while
+ * `tid` is at its clone event. */
 static int read_clone_flags(pid_t tid, uint64_t *ret_flags)
 {
         struct call call;

@@ -29,6 +29,8 @@ const SLICE = 5;
 const SLICE_PAUSE = 30;
 /** Milliseconds between the starts of two passes, where they are short. */
 const PASS = 500;
+/** Milliseconds that the first pass may take in one go. */
+const FIRST = 300;
 /** Every so many passes the files that change rarely are read again. */
 const RARELY = 4;
 
@@ -169,9 +171,8 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   };
 
   let passStarted = 0;
-  const slice = () => {
-    if (stopped) return;
-    const until = performance.now() + SLICE;
+  const readFor = (milliseconds: number) => {
+    const until = performance.now() + milliseconds;
     for (const pid of asked.splice(0)) visit(pid);
     if (queue.length === 0) {
       passStarted = performance.now();
@@ -187,20 +188,12 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     const rest = queue.length > 0 ? SLICE_PAUSE : Math.max(SLICE_PAUSE, PASS - (performance.now() - passStarted));
     timer = setTimeout(slice, asked.length > 0 ? 0 : rest);
   };
-  // The first pass shows everything at once: a screen without processes would say that there are none.
+  const slice = () => {
+    if (!stopped) readFor(SLICE);
+  };
+  // The first pass shows as much as it can at once: a screen without processes would say that there are none.
   const first = () => {
-    if (stopped) return;
-    fillQueue();
-    passStarted = performance.now();
-    const until = performance.now() + (births ? 300 : SLICE);
-    while (queue.length > 0 && performance.now() < until) {
-      const pid = queue.pop();
-      if (pid !== undefined) visit(pid);
-    }
-    const told = facts;
-    facts = [];
-    if (told.length > 0) options.emit(told);
-    timer = setTimeout(slice, queue.length > 0 ? SLICE_PAUSE : PASS);
+    if (!stopped) readFor(births ? FIRST : SLICE);
   };
   timer = setTimeout(first, 0);
 

@@ -130,6 +130,15 @@ describe('hard cases, launched', () => {
     expect(ofKind(facts, 'namespaces').filter(fact => fact.tid === fact.pid)).toEqual([]);
   });
 
+  it('a 32-bit call of a 64-bit program is read by its own registers', async context => {
+    const {code, facts} = await traceProgram(fixture('clones-by-int80'));
+    if (code === 77) context.skip('kernel lacks 32-bit calls on this machine');
+    expect(code).toBe(0);
+    const [birth] = ofKind(facts, 'clone');
+    expect(birth?.flags).toEqual(['CLONE_NEWUTS']);
+    expect(Object.keys(birth?.changed ?? {})).toEqual(['uts']);
+  });
+
   it('a child in a new pid namespace is told with its inner pid, and namespaces with their inodes', async () => {
     const {facts, stdout} = await traceProgram(fixture('unshares-and-waits'), 'user', 'mnt', 'pid', 'net');
     const child = Number(/child (\d+)/.exec(stdout)?.[1]);
