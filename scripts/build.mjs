@@ -1,7 +1,7 @@
 // Bundles src/main.ts into dist/, split so that what a command does not need is not loaded.
 
-import {existsSync, readFileSync, renameSync, rmSync} from 'node:fs';
-import {dirname, join} from 'node:path';
+import {mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -15,12 +15,11 @@ try {
   process.exit(0);
 }
 
-// Into a folder of its own and then renamed, so that nobody runs half of it.
 const dist = join(root, 'dist');
-const fresh = `${dist}.${process.pid}.tmp`;
-await esbuild.build({
+const {outputFiles} = await esbuild.build({
   entryPoints: [join(root, 'src', 'main.ts')],
-  outdir: fresh,
+  outdir: dist,
+  write: false,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -36,7 +35,15 @@ await esbuild.build({
   logLevel: 'warning',
 });
 
-const old = `${dist}.old.${process.pid}.tmp`;
-if (existsSync(dist)) renameSync(dist, old);
-renameSync(fresh, dist);
-rmSync(old, {recursive: true, force: true});
+// Chunks are named for what is in them, and main.js comes last: nobody who runs it meanwhile sees half of it. File by file, since
+// overlayfs does not rename folders of a lower layer.
+mkdirSync(dist, {recursive: true});
+const isMain = path => basename(path) === 'main.js';
+for (const {path, contents} of outputFiles.toSorted((a, b) => Number(isMain(a.path)) - Number(isMain(b.path)))) {
+  const unfinished = `${path}.${process.pid}.tmp`;
+  writeFileSync(unfinished, contents);
+  renameSync(unfinished, path);
+}
+const wanted = new Set(outputFiles.map(({path}) => basename(path)));
+for (const name of readdirSync(dist))
+  if (!wanted.has(name) && !name.endsWith('.tmp')) rmSync(join(dist, name), {recursive: true, force: true});
