@@ -16,8 +16,8 @@ async function until(holds: () => boolean, what: string): Promise<void> {
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
-/** A shell that makes children all the time, and tells how many it made when its stdin says so. */
-const BUSY = 'n=0; while ! read -t 0.001 line; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
+/** A shell that makes children all the time, and tells how many when its stdin has a line; at the end of stdin it ends, too. */
+const BUSY = 'n=0; while read -t 0.001 line; [ $? -gt 128 ]; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
 
 async function attached(pid: number, ...args: string[]): Promise<Running> {
   const tracer = nsview('trace', ...args, '-p', String(pid));
