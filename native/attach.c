@@ -18,6 +18,7 @@
 struct pid_list {
         pid_t *pids;
         size_t count, room;
+        pid_t *slots; /* the same as a set, for the question whether it is in there: room * 2 of them, 0 is free */
 };
 
 struct attach {
@@ -25,28 +26,47 @@ struct attach {
         struct pid_list processes;
         unsigned seized_processes, seized_threads;
         bool progress; /* this pass found something new */
+        bool again;    /* births may have been lost */
 };
+
+/* The slot where it is, or would be. */
+static pid_t *list_slot(const struct pid_list *list, pid_t pid)
+{
+        size_t mask = list->room * 2 - 1, i = (uint32_t)pid * 2654435761u & mask;
+        while (list->slots[i] != 0 && list->slots[i] != pid)
+                i = (i + 1) & mask;
+        return &list->slots[i];
+}
 
 static bool list_has(const struct pid_list *list, pid_t pid)
 {
-        for (size_t i = list->count; i-- > 0;)
-                if (list->pids[i] == pid)
-                        return true;
-        return false;
+        return list->room > 0 && *list_slot(list, pid) == pid;
 }
 
 static int list_add(struct pid_list *list, pid_t pid)
 {
         if (list->count == list->room) {
-                size_t room = list->room ? list->room * 2 : 64;
-                pid_t *pids = realloc(list->pids, room * sizeof(*pids));
-                if (!pids)
+                struct pid_list larger = {.count = list->count, .room = list->room ? list->room * 2 : 64};
+                larger.slots = calloc(larger.room * 2, sizeof(*larger.slots));
+                larger.pids = larger.slots ? realloc(list->pids, larger.room * sizeof(*larger.pids)) : NULL;
+                if (!larger.pids) {
+                        free(larger.slots);
                         return -ENOMEM;
-                list->pids = pids;
-                list->room = room;
+                }
+                free(list->slots);
+                *list = larger;
+                for (size_t i = 0; i < list->count; i++)
+                        *list_slot(list, list->pids[i]) = list->pids[i];
         }
+        *list_slot(list, pid) = pid;
         list->pids[list->count++] = pid;
         return 0;
+}
+
+static void list_free(struct pid_list *list)
+{
+        free(list->pids);
+        free(list->slots);
 }
 
 /* The helper and the program that it serves are never part of a tree: to stop them would stop the one who waits. */
@@ -141,6 +161,70 @@ static int seize_process(struct attach *attach, pid_t tgid)
         return 0;
 }
 
+static void note_thread(struct tracer *tracer, pid_t tgid, pid_t tid, uint64_t start)
+{
+        if (tid == tgid || task_find(tracer, tid))
+                return;
+        uint64_t now = monotonic_ns();
+        struct task *task = task_add(tracer, tid, tgid);
+        if (!task)
+                return;
+        task->known = true;
+        task->start = start;
+        task->seen_at = now;
+        read_namespaces(tid, task->ns);
+        tracer_count_thread(tracer, tgid, 1);
+}
+
+static void note_threads(struct tracer *tracer, pid_t tgid, uint64_t start, unsigned *ret_count)
+{
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
+        DIR *dir = opendir(path);
+        if (!dir)
+                return;
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                pid_t tid = (pid_t)atoi(entry->d_name);
+                if (tid <= 0)
+                        continue;
+                note_thread(tracer, tgid, tid, start);
+                ++*ret_count;
+        }
+        closedir(dir);
+}
+
+/* By BPF: 0, or -errno. From follow_add() on its children and threads are followed by themselves, and its end is told. */
+static int follow_process(struct attach *attach, pid_t tgid)
+{
+        struct tracer *tracer = attach->tracer;
+        int r = follow_add(&tracer->follow, tgid);
+        /* Born of one that is followed: its birth is in the ring, or told. */
+        if (r < 0 || (r == 0 && (!attach->again || task_find(tracer, tgid))))
+                return r;
+        struct stat_line stat;
+        if (read_stat(tgid, &stat) < 0) {
+                follow_forget(&tracer->follow, tgid);
+                return 0;
+        }
+        /* A leader that has ended is a zombie as well, while other threads go on. */
+        if (stat.state == 'Z' && read_status_number(tgid, "Threads:") <= 1) {
+                follow_forget(&tracer->follow, tgid);
+                struct task zombie = {.tid = tgid, .tgid = tgid};
+                tracer_emit_process(tracer, &zombie, true);
+                return 0;
+        }
+        struct task *leader = task_find(tracer, tgid);
+        if (!leader)
+                leader = task_add(tracer, tgid, tgid);
+        if (!leader)
+                return -ENOMEM;
+        leader->known = true;
+        tracer_emit_process(tracer, leader, false);
+        note_threads(tracer, tgid, leader->start, &attach->seized_threads);
+        attach->seized_processes++;
+        return 0;
+}
+
 /* Visit a process that was not visited before: seize it, or tell why not, and remember it either way. */
 static void visit(struct attach *attach, pid_t pid)
 {
@@ -152,6 +236,12 @@ static void visit(struct attach *attach, pid_t pid)
                 return;
         }
         attach->progress = true;
+        if (tracer->follow.active) {
+                int r = follow_process(attach, pid);
+                if (r < 0)
+                        emit_refused(tracer, pid, pid, -r);
+                return;
+        }
         int r = seize_process(attach, pid);
         if (r < 0) {
                 struct stat_line stat;
@@ -211,6 +301,21 @@ static void find_orphans(struct attach *attach)
         closedir(dir);
 }
 
+/* Until a pass finds nothing new. */
+static void visit_tree(struct attach *attach)
+{
+        struct tracer *tracer = attach->tracer;
+        do {
+                attach->progress = false;
+                for (size_t i = 0; i < attach->processes.count; i++) {
+                        if (!tracer->follow.active && task_find(tracer, attach->processes.pids[i]))
+                                seize_process(attach, attach->processes.pids[i]);
+                        visit_children(attach, attach->processes.pids[i]);
+                }
+                find_orphans(attach);
+        } while (attach->progress && tracer->failure == 0);
+}
+
 static void reply(struct attach *attach, pid_t pid, uint32_t sequence, int error, uint32_t stage)
 {
         struct nsv_record record = {
@@ -242,22 +347,53 @@ void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence)
                 reply(&attach, pid, sequence, ENOMEM, NSV_STAGE_MEMORY);
                 return;
         }
-        int r = seize_process(&attach, pid);
+        bool bpf = tracer->follow.active;
+        int r = bpf ? follow_process(&attach, pid) : seize_process(&attach, pid);
         if (r < 0) {
-                reply(&attach, pid, sequence, -r, NSV_STAGE_SEIZE);
-                free(attach.processes.pids);
+                reply(&attach, pid, sequence, -r, bpf ? NSV_STAGE_BPF_MAP : NSV_STAGE_SEIZE);
+                list_free(&attach.processes);
                 return;
         }
-        tracer_drain(tracer);
-        do {
-                attach.progress = false;
-                for (size_t i = 0; i < attach.processes.count; i++) {
-                        if (task_find(tracer, attach.processes.pids[i]))
-                                seize_process(&attach, attach.processes.pids[i]);
-                        visit_children(&attach, attach.processes.pids[i]);
-                }
-                find_orphans(&attach);
-        } while (attach.progress && tracer->failure == 0);
+        if (!bpf)
+                tracer_drain(tracer);
+        visit_tree(&attach);
         reply(&attach, pid, sequence, 0, NSV_STAGE_NONE);
-        free(attach.processes.pids);
+        list_free(&attach.processes);
+}
+
+static void emit_gone(struct tracer *tracer, struct task *leader)
+{
+        struct nsv_record record = {.kind = NSV_RECORD_GONE, .pid = leader->tgid, .tid = leader->tid, .start = leader->start};
+        tracer_emit(tracer, &record, NULL, 0);
+        for (struct task *thread; leader->threads > 0 && (thread = tracer_any_thread(tracer, leader->tgid));) {
+                tracer_count_thread(tracer, leader->tgid, -1);
+                task_remove(tracer, thread);
+        }
+        follow_forget(&tracer->follow, leader->tgid);
+        task_remove(tracer, leader);
+}
+
+void tracer_look_again(struct tracer *tracer)
+{
+        struct attach attach = {.tracer = tracer, .again = true};
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (struct task *task = tracer->buckets[i], *next; task; task = next) {
+                        next = task->next;
+                        if (task->tid != task->tgid || tracer->launch.pid == task->tid)
+                                continue;
+                        struct stat_line stat;
+                        bool gone = read_stat(task->tgid, &stat) < 0 || (task->start != 0 && stat.start != task->start) ||
+                                    (stat.state == 'Z' && read_status_number(task->tgid, "Threads:") <= 1);
+                        if (!gone)
+                                list_add(&attach.processes, task->tgid);
+                        else if (task->threads == 0)
+                                emit_gone(tracer, task);
+                        else {
+                                /* Its threads may lie anywhere in the table, so that the walk begins anew. */
+                                emit_gone(tracer, task);
+                                next = tracer->buckets[i];
+                        }
+                }
+        visit_tree(&attach);
+        list_free(&attach.processes);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* nsview-helper COMMAND-FD RECORD-FD knows how to wait: for commands, for stops, and for the pipe. When its caller vanishes it
- * gives the terminal back and ends, upon which the kernel lets every tracee go (kernel/ptrace.c, exit_ptrace): the running are
- * not even woken, the stopped by job control stay stopped, a signal on its way is delivered. */
+/* nsview-helper COMMAND-FD RECORD-FD FOLLOW RING-SIZE knows how to wait: for commands, for stops, for the ring, and for the pipe. When
+ * its caller vanishes it gives the terminal back and ends, upon which the kernel takes the BPF programs away and lets every tracee go
+ * (kernel/ptrace.c, exit_ptrace): the running are not even woken, the stopped by job control stay stopped, a signal on its way is
+ * delivered. */
 /* Records wait for company: so long at the most, or until there are so many. */
 #define FLUSH_NS 8000000
 #define FLUSH_BYTES 65536
@@ -121,6 +122,27 @@ static int inbox_take_fd(struct inbox *inbox)
         return fd;
 }
 
+/* Choose how to follow, once, when there is something to follow. False where what was asked for is refused: answered. */
+static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
+{
+        struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING, .other = NSV_FOLLOW_PTRACE};
+        if (!tracer->prepared && tracer->how != NSV_FOLLOW_PTRACE) {
+                record.error = -follow_open(&tracer->follow, tracer->ring_size, &record.stage);
+                if (record.error == 0)
+                        record.other = NSV_FOLLOW_BPF;
+        }
+        if (record.error && tracer->how == NSV_FOLLOW_BPF) {
+                record.kind = NSV_RECORD_REPLY;
+                record.other = (int32_t)sequence;
+                tracer_emit(tracer, &record, NULL, 0);
+                return false;
+        }
+        if (!tracer->prepared)
+                tracer_emit(tracer, &record, NULL, 0);
+        tracer->prepared = true;
+        return true;
+}
+
 /* Carry out every whole command. -EBADMSG when the stream makes no sense: then there is no way back into step. */
 static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
 {
@@ -137,6 +159,13 @@ static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
                         break;
                 unsigned char *payload = inbox->bytes + done + sizeof(command);
                 int fd = command.has_fd ? inbox_take_fd(inbox) : -EBADF;
+                bool follows = command.kind == NSV_COMMAND_ATTACH || command.kind == NSV_COMMAND_LAUNCH;
+                if (follows && !tracer_prepare(tracer, command.sequence)) {
+                        if (fd >= 0)
+                                close(fd);
+                        done += command.size;
+                        continue;
+                }
                 switch (command.kind) {
                 case NSV_COMMAND_ATTACH:
                         tracer_attach(tracer, command.pid, command.sequence);
@@ -168,9 +197,27 @@ static void ignore_terminal_signals(void)
                 signal(signals[i], SIG_IGN);
 }
 
+/* Empty the ring when it is time. Milliseconds until the next turn, -1 for never. */
+static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
+{
+        int timeout = follow_check_stopping(tracer);
+        if (*drain_at == 0)
+                return timeout;
+        uint64_t now = monotonic_ns();
+        if (now >= *drain_at) {
+                follow_drain(tracer);
+                /* They have gathered in the ring: no need to gather again. */
+                tracer->outbox.urgent = true;
+                *drain_at = 0;
+                return timeout;
+        }
+        int left = (int)((*drain_at - now) / 1000000u) + 1;
+        return timeout >= 0 && timeout < left ? timeout : left;
+}
+
 int main(int argc, char **argv)
 {
-        if (argc != 3)
+        if (argc != 5)
                 return 2;
         int command_fd = atoi(argv[1]), record_fd = atoi(argv[2]);
         ignore_terminal_signals();
@@ -198,13 +245,15 @@ int main(int argc, char **argv)
         read_namespaces(tracer.self, tracer.ns);
         struct guard guard = {.fd = -EBADF};
         struct inbox inbox = {0};
+        tracer.how = (enum nsv_follow)atoi(argv[3]);
+        tracer.ring_size = strtoul(argv[4], NULL, 10);
         struct nsv_record hello = {.kind = NSV_RECORD_HELLO, .pid = tracer.self, .value = NSV_ABI};
         tracer_emit(&tracer, &hello, NULL, 0);
 
-        uint64_t flush_at = 0;
+        uint64_t flush_at = 0, drain_at = 0;
         bool more = false;
         for (;;) {
-                int timeout = tracer_release_held(&tracer);
+                int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : tracer_release_held(&tracer);
                 bool pending = outbox_pending(&tracer.outbox), blocked = false;
                 if (pending) {
                         /* Not one by one: each write would wake the reader, at the cost of those that are traced. */
@@ -225,23 +274,41 @@ int main(int argc, char **argv)
                         {.fd = command_fd, .events = POLLIN},
                         {.fd = stops, .events = POLLIN},
                         {.fd = record_fd, .events = blocked ? POLLOUT : 0},
+                        /* Once it has something, the rest may gather before it is emptied. */
+                        {.fd = tracer.follow.active && drain_at == 0 ? tracer.follow.ring.fd : -1, .events = POLLIN},
                 };
-                if (poll(wait, 3, more ? 0 : timeout) < 0 && errno != EINTR)
+                if (poll(wait, 4, more ? 0 : timeout) < 0 && errno != EINTR)
                         break;
+                if (wait[3].revents && drain_at == 0)
+                        drain_at = monotonic_ns() + (tracer.launch.pid ? 0 : FLUSH_NS);
                 if (wait[1].revents & POLLIN) {
                         /* SIGCHLD does not queue: there is one at most. */
                         struct signalfd_siginfo info;
                         ssize_t n = read(stops, &info, sizeof(info));
                         (void)n;
                 }
-                /* Even without a signal: a stop may have been reported between the last drain and the read above. */
-                more = tracer_drain(&tracer);
+                if (tracer.follow.active) {
+                        /* What happened before a child's end, and before a command, is told before. */
+                        if ((wait[0].revents | wait[1].revents) & POLLIN)
+                                drain_at = 1;
+                        if (wait[1].revents & POLLIN)
+                                follow_reap(&tracer);
+                        if (wait[0].revents & POLLIN)
+                                follow_drain(&tracer);
+                } else
+                        /* Even without a signal: a stop may have been reported between the last drain and the read above. */
+                        more = tracer_drain(&tracer);
                 if (wait[2].revents & (POLLERR | POLLNVAL))
                         break;
                 if (wait[0].revents && (receive(&inbox, command_fd) <= 0 || obey(&inbox, &tracer, &guard) < 0))
                         break;
         }
         guard_restore(&guard);
+        if (tracer.follow.active) {
+                follow_drain(&tracer);
+                follow_close(&tracer.follow);
+        }
+        outbox_flush(&tracer.outbox);
         free(inbox.bytes);
         free(tracer.outbox.bytes);
         return 0;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "child.h"
 #include "sys.h"
 #include "tracer.h"
@@ -162,15 +163,29 @@ void tracer_launch(struct tracer *tracer, const struct nsv_command *command, cha
                 child_run(&plan);
         }
 
-        int r = sys_ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS);
-        struct task *task = r == 0 ? task_add(tracer, pid, pid) : NULL;
+        bool bpf = tracer->follow.active;
+        int r = bpf ? follow_add(&tracer->follow, pid) : sys_ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS);
+        struct task *task = r >= 0 ? task_add(tracer, pid, pid) : NULL;
         if (!task) {
+                if (bpf)
+                        follow_forget(&tracer->follow, pid);
                 abandon_child(pid);
-                reply(tracer, command->sequence, 0, r < 0 ? -r : ENOMEM, r < 0 ? NSV_STAGE_SEIZE : NSV_STAGE_MEMORY);
+                reply(tracer, command->sequence, 0, r < 0 ? -r : ENOMEM,
+                      r >= 0 ? NSV_STAGE_MEMORY : bpf ? NSV_STAGE_BPF_MAP : NSV_STAGE_SEIZE);
                 return;
         }
         task->known = task->born_stopped = true;
         tracer->launch = (struct launch){.pid = pid, .sequence = command->sequence, .error_fd = TAKE_FD(error_read)};
+        if (bpf) {
+                /* When its execve is told it may be gone already. */
+                char cgroup[8192];
+                ssize_t n = read_task_file(pid, "cgroup", cgroup, sizeof(cgroup));
+                tracer->launch.cgroup = n >= 0 ? malloc((size_t)n + 1) : NULL;
+                if (tracer->launch.cgroup) {
+                        memcpy(tracer->launch.cgroup, cgroup, (size_t)n);
+                        tracer->launch.cgroup_size = (size_t)n;
+                }
+        }
         /* go_write closes on return, and the child goes on. */
 }
 
@@ -179,9 +194,9 @@ void tracer_launch_settled(struct tracer *tracer, bool executed)
         struct launch launch = tracer->launch;
         tracer->launch = (struct launch){.error_fd = -EBADF};
         _cleanup_close_ int error_fd = launch.error_fd;
+        free(launch.cgroup);
         struct task *task = task_find(tracer, launch.pid);
         if (executed && task) {
-                tracer_emit_process(tracer, task, false);
                 reply(tracer, launch.sequence, launch.pid, 0, NSV_STAGE_NONE);
                 return;
         }

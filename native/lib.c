@@ -42,10 +42,9 @@ NSV_API const char *nsv_link_name(int index)
 }
 
 /* Runs in the forked child of a program with threads: async-signal-safe calls only. */
-static _Noreturn void become_helper(const char *path, int command, int record, char *command_text, char *record_text)
+static _Noreturn void become_helper(const char *path, int command, int record, char *const *argv)
 {
-        static char name[] = "nsview-helper";
-        char *argv[] = {name, command_text, record_text, NULL}, *envp[] = {NULL};
+        char *envp[] = {NULL};
         /* Whatever the caller inherited and left open goes on to the program that is launched; all of Node's own is
          * close-on-exec, and so, by Node's doing, is the stdio that the program needs. */
         for (int fd = 0; fd <= 2; fd++)
@@ -64,7 +63,7 @@ static _Noreturn void become_helper(const char *path, int command, int record, c
         _exit(126);
 }
 
-NSV_API int nsv_start(const char *path, int32_t *ret)
+NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
 {
         int command[2], record[2];
         if (access(path, X_OK) < 0)
@@ -78,9 +77,16 @@ NSV_API int nsv_start(const char *path, int32_t *ret)
         if (fcntl(records, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 
-        char command_text[16], record_text[16];
+        char command_text[16], record_text[16], follow_text[16], ring_text[16] = "0";
         snprintf(command_text, sizeof(command_text), "%d", theirs);
         snprintf(record_text, sizeof(record_text), "%d", records_write);
+        snprintf(follow_text, sizeof(follow_text), "%d", follow);
+        /* For the test of what happens when there is no room: bytes. */
+        const char *ring = getenv("NSVIEW_RING");
+        if (ring)
+                snprintf(ring_text, sizeof(ring_text), "%lu", strtoul(ring, NULL, 10) & 0xffffffff);
+        static char name[] = "nsview-helper";
+        char *argv[] = {name, command_text, record_text, follow_text, ring_text, NULL};
 
         /* No handler of Node's may run in the child. */
         sigset_t all, before;
@@ -88,7 +94,7 @@ NSV_API int nsv_start(const char *path, int32_t *ret)
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pid_t pid = fork();
         if (pid == 0)
-                become_helper(path, theirs, records_write, command_text, record_text);
+                become_helper(path, theirs, records_write, argv);
         int error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NSV_ABI 1
+#define NSV_ABI 2
 
 #define NSV_API __attribute__((visibility("default")))
 
@@ -58,7 +58,9 @@ enum nsv_record_kind {
         /* Answer to a command. other: its sequence; error: 0 or errno; stage: enum nsv_stage; pid: attached or launched;
          * value: processes seized; tid: threads seized, leaders included. */
         NSV_RECORD_REPLY = 2,
-        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: 1 if it is a zombie. */
+        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: 1 if it is a zombie. Launched by BPF, when it
+         * may have ended by now, three texts more: exe; argv as /proc/PID/cmdline has it; the lines Uid, Gid and NSpid of /proc/PID/status,
+         * an empty line, and /proc/PID/cgroup. error, stage, value: as for EXEC. */
         NSV_RECORD_PROCESS = 3,
         /* pid, tid: who called. other: the child's tid. value: the flags of clone(2); error: errno if they could not be read.
          * stage: the signal that its parent gets at the child's end. ns: the caller's namespaces; child_ns: the child's. start, ppid: the child's.
@@ -77,6 +79,20 @@ enum nsv_record_kind {
         NSV_RECORD_CONTINUE = 10,
         /* A task could not be seized. error: errno; stage: enum nsv_stage. */
         NSV_RECORD_REFUSED = 11,
+        /* Events were lost: the kernel had no room for them. value: how many. What is there now is read again, and told after this. */
+        NSV_RECORD_LOST = 12,
+        /* A process is not there any more; its end was among what was lost. */
+        NSV_RECORD_GONE = 13,
+        /* Comes before the first attach or launch. other: enum nsv_follow, what is in force. error, stage: what refused BPF, where it was
+         * not ptrace that was asked for. */
+        NSV_RECORD_FOLLOWING = 14,
+};
+
+/* How the helper follows. */
+enum nsv_follow {
+        NSV_FOLLOW_AUTO = 0, /* BPF where it is allowed, else ptrace */
+        NSV_FOLLOW_PTRACE = 1,
+        NSV_FOLLOW_BPF = 2,
 };
 
 /* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
@@ -92,6 +108,11 @@ enum nsv_stage {
         NSV_STAGE_FIND = 8, /* no such process: /proc/PID is not there */
         NSV_STAGE_SELF = 9, /* the process is nsview's own */
         NSV_STAGE_MEMORY = 10,
+        NSV_STAGE_BPF_MAP = 11,
+        NSV_STAGE_BTF = 12, /* open(2) of /sys/kernel/btf/vmlinux; ENODATA: it lacks what is needed */
+        NSV_STAGE_BPF_LOAD = 13,
+        NSV_STAGE_BPF_RING = 14, /* mmap */
+        NSV_STAGE_BPF_ATTACH = 15,
 };
 
 struct nsv_record {
@@ -123,8 +144,8 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count);
 /* The name of link number `index`, or NULL past the end. */
 NSV_API const char *nsv_link_name(int index);
 
-/* Start the helper at `path`. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
-NSV_API int nsv_start(const char *path, int32_t *ret);
+/* Start the helper at `path`; `follow`: enum nsv_follow. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
+NSV_API int nsv_start(const char *path, int follow, int32_t *ret);
 /* Close the command socket, upon which the helper detaches from everything and ends, and wait for that.
  * The record pipe stays the caller's: what is left in it can still be read. Returns the helper's wait status. */
 NSV_API int nsv_stop(int socket, int pid);

@@ -78,6 +78,22 @@ void task_remove(struct tracer *tracer, struct task *task)
         }
 }
 
+struct task *tracer_any_thread(struct tracer *tracer, pid_t tgid)
+{
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (struct task *task = tracer->buckets[i]; task; task = task->next)
+                        if (task->tgid == tgid && task->tid != tgid)
+                                return task;
+        return NULL;
+}
+
+void tracer_count_thread(struct tracer *tracer, pid_t tgid, int by)
+{
+        struct task *leader = task_find(tracer, tgid);
+        if (leader && (by > 0 || leader->threads > 0))
+                leader->threads += (unsigned)by;
+}
+
 /* ---- Records ---- */
 
 void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count)
@@ -90,8 +106,12 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
 void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
 {
         struct stat_line stat = {0};
+        task->seen_at = monotonic_ns();
         if (read_stat(task->tgid, &stat) == 0)
                 task->start = stat.start;
+        /* Only who was not stopped before can stop now. Seized, it tells that itself. */
+        if (tracer->follow.active)
+                task->group_stopped = stat.state == 'T';
         if (read_namespaces(task->tid, task->ns) < 0)
                 memset(task->ns, 0, sizeof(task->ns));
 
@@ -414,9 +434,10 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 }
                 task->group_stopped = false;
         }
-        if (tracer->launch.pid == task->tid)
+        if (tracer->launch.pid == task->tid) {
+                tracer_emit_process(tracer, task, false);
                 tracer_launch_settled(tracer, true);
-        else
+        } else
                 /* What the program before did to its namespaces comes before the program after. */
                 note_namespaces(tracer, task);
 

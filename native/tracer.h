@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Knows every task that is seized, and what to do when one of them stops. */
+/* Knows every task that is followed, by ptrace or by BPF, and for ptrace what to do when one of them stops. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "follow.h"
 #include "nsview.h"
 #include "outbox.h"
 
@@ -14,6 +15,8 @@ struct task {
         pid_t tid, tgid;
         uint64_t start;  /* of the process */
         int64_t ns[NSV_LINK_COUNT]; /* as last read; 0 throughout: never */
+        uint64_t seen_at;           /* BPF: /proc was read then; what happened before is no news. CLOCK_MONOTONIC, ns */
+        unsigned threads;           /* BPF, of a leader: how many other tasks of its process are known */
         uint64_t held_since;        /* stopped at birth, and who made it is not known yet */
         bool known;                 /* its maker's event, or the attach, has named it */
         bool born_stopped;          /* its first stop has been seen */
@@ -28,11 +31,17 @@ struct task {
 struct launch {
         pid_t pid; /* 0: none */
         uint32_t sequence;
+        char *cgroup; /* BPF: /proc/PID/cgroup, read while it waited; NULL where it was refused */
+        size_t cgroup_size;
         int error_fd; /* the child writes {stage, errno} here if it fails; closed by a successful execve */
 };
 
 struct tracer {
         struct outbox outbox;
+        struct follow follow; /* active, or everything is done by ptrace */
+        enum nsv_follow how;  /* as asked for */
+        size_t ring_size;
+        bool prepared; /* how to follow has been chosen */
         struct task *buckets[TASK_BUCKETS];
         unsigned tasks, held;
         pid_t self, caller; /* never seized: the helper and the program that it serves */
@@ -53,6 +62,9 @@ struct task *task_find(struct tracer *tracer, pid_t tid);
 /* NULL without memory. The tid must not be known. */
 struct task *task_add(struct tracer *tracer, pid_t tid, pid_t tgid);
 void task_remove(struct tracer *tracer, struct task *task);
+/* A task of the process that is not its leader, or NULL. Slow: for what is rare. */
+struct task *tracer_any_thread(struct tracer *tracer, pid_t tgid);
+void tracer_count_thread(struct tracer *tracer, pid_t tgid, int by);
 
 void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count);
 /* Handle the stops that wait, but so many at once at the most: in a storm there is always one more, and the caller has others to
@@ -64,10 +76,12 @@ int tracer_release_held(struct tracer *tracer);
 
 /* attach.c. Answers by a record. */
 void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence);
+/* Events were lost: find who is gone and who is new. */
+void tracer_look_again(struct tracer *tracer);
 
 /* launch.c. Answers by a record. `strings`: argc + envc strings; takes `terminal`. */
 void tracer_launch(struct tracer *tracer, const struct nsv_command *command, char *strings, int terminal);
-/* The launched program's execve succeeded, or it ended before. */
+/* The launched program's execve succeeded, and NSV_RECORD_PROCESS was told; or it ended before. */
 void tracer_launch_settled(struct tracer *tracer, bool executed);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */

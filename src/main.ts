@@ -182,7 +182,7 @@ async function trace(command: TraceCommand): Promise<number> {
   };
 
   if (command.json) put(`${JSON.stringify(header)}\n`);
-  const session = await openOrComplain({emit, onEmpty: () => finish(), onLost: () => finish()});
+  const session = await openOrComplain({follow: command.follow, emit, onEmpty: () => finish(), onLost: () => finish()});
   if (session === undefined) return 1;
 
   const launched = 'argv' in target;
@@ -244,10 +244,7 @@ function statusOf(ending: import('./ui/screen.tsx').Ending): number {
   }
 }
 
-type ScreenTarget =
-  | {readonly kind: 'watch'}
-  | {readonly kind: 'attach'; readonly pid: number}
-  | {readonly kind: 'launch'; readonly argv: readonly string[]};
+type ScreenTarget = CommandLine & {kind: 'watch' | 'attach' | 'launch'};
 
 /** Keys come from the terminal even where stdin is something else (nsview replay - < tape). */
 function keyboard(): ReadStream {
@@ -281,6 +278,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   let root: number | null = target.kind === 'attach' ? target.pid : null;
   const open = (): ReturnType<typeof openSession> =>
     openSession({
+      follow: target.follow,
       emit,
       onLost: () => {
         // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.
@@ -439,7 +437,7 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
   const store = createStore(createState({header, mode: 'replay', utcOffset: utcOffset(), tape: facts}), reduce);
   if (tape.problem !== null) store.dispatch({kind: 'note', text: tape.problem, bad: true});
   const {openSession} = await import('./probe/session.ts');
-  const session = openSession({emit: () => {}});
+  const session = openSession({follow: 'ptrace', emit: () => {}});
   if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
   const shown = runScreen({store, stdin: keyboard(), perform: () => {}});
   const ending = await shown.done;
@@ -480,9 +478,9 @@ async function run(command: CommandLine): Promise<number> {
     case 'watch':
       return process.stdout.isTTY ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
     case 'attach':
-      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null});
+      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null, follow: command.follow});
     case 'launch':
-      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null});
+      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null, follow: command.follow});
     case 'snapshot':
       return snapshot(command);
     case 'trace':

@@ -3,10 +3,12 @@
 // Not imported: that would run all getters of node:util, one of which opens process.stderr, before main.ts can keep it from doing harm.
 const {parseArgs} = process.getBuiltinModule('node:util');
 
+import type {Follow} from './fact.ts';
+
 export type CommandLine =
-  | {readonly kind: 'watch'}
-  | {readonly kind: 'attach'; readonly pid: number}
-  | {readonly kind: 'launch'; readonly argv: readonly string[]}
+  | {readonly kind: 'watch'; readonly follow: Follow}
+  | {readonly kind: 'attach'; readonly pid: number; readonly follow: Follow}
+  | {readonly kind: 'launch'; readonly argv: readonly string[]; readonly follow: Follow}
   | {readonly kind: 'snapshot'; readonly pid: number | null; readonly json: boolean}
   | {
       readonly kind: 'trace';
@@ -14,6 +16,7 @@ export type CommandLine =
       readonly json: boolean;
       /** A file, `-` for stdout, null for stderr. */
       readonly output: string | null;
+      readonly follow: Follow;
     }
   | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
   | {readonly kind: 'doctor'; readonly json: boolean}
@@ -41,6 +44,8 @@ export const HELP = `nsview: process isolation, live
   -p, --pid PID      a process, by its pid
       --json         JSON instead of text
   -o, --output FILE  where trace writes; - is stdout
+      --follow HOW   how events are seen: bpf (without stopping anyone; needs root, or CAP_BPF and
+                     CAP_PERFMON), ptrace (needs no privilege), or auto: bpf where it is allowed
   -h, --help         this text
   -V, --version      the version
 
@@ -49,6 +54,7 @@ was not found or cannot be executed; else 0, and for trace the program's own (12
 In the screen, \`?\` lists every key.
 `;
 
+const FOLLOW: readonly Follow[] = ['auto', 'bpf', 'ptrace'];
 const COMMANDS = ['snapshot', 'trace', 'replay', 'doctor', 'schema'] as const;
 
 const usage = (message: string): CommandLine => ({kind: 'usage', message: `nsview: ${message}`});
@@ -99,6 +105,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (program !== null && command !== undefined && command !== 'trace')
     return usage(`${command} takes no program; nsview ${command} stands alone`);
   if (pid !== null && (command === 'replay' || command === 'doctor' || command === 'schema')) return usage(`${command} takes no -p`);
+  const follow = FOLLOW.find(how => how === (values.follow ?? 'auto'));
+  if (follow === undefined) return usage(`--follow ${quoted(values.follow ?? '')}: there are bpf, ptrace and auto`);
+  if (values.follow !== undefined && command !== undefined && command !== 'trace')
+    return usage(`--follow goes with what follows a program: nsview, nsview -p PID, nsview -- CMD and nsview trace, not ${command}`);
   const spare = command === 'replay' || command === 'schema' ? rest.slice(1) : rest;
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
@@ -108,13 +118,13 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   switch (command) {
     case undefined:
       if (json) return usage('--json goes with snapshot, trace, replay and doctor');
-      if (program !== null) return {kind: 'launch', argv: program};
-      return pid === null ? {kind: 'watch'} : {kind: 'attach', pid};
+      if (program !== null) return {kind: 'launch', argv: program, follow};
+      return pid === null ? {kind: 'watch', follow} : {kind: 'attach', pid, follow};
     case 'snapshot':
       return {kind: 'snapshot', pid, json};
     case 'trace':
-      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null};
-      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null};
+      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null, follow};
+      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null, follow};
       return usage('trace needs a target: nsview trace -p PID, or nsview trace -- CMD');
     case 'replay':
       if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
@@ -142,6 +152,7 @@ function parseOptions(args: readonly string[]) {
       pid: {type: 'string', short: 'p'},
       json: {type: 'boolean'},
       output: {type: 'string', short: 'o'},
+      follow: {type: 'string'},
       help: {type: 'boolean', short: 'h'},
       version: {type: 'boolean', short: 'V'},
     },

@@ -169,7 +169,13 @@ export type ChangeFact = At & {
   readonly cgroup?: Seen<readonly CgroupPath[]>;
 };
 
-/** A process that was watched from /proc is no longer there; how it ended cannot be known. */
+/**
+ * The kernel had no room for so many events, or a program of nsview's was passed over: births, execs, ends or isolation calls may be among
+ * them. What is there now has been read again, and the differences follow as `gone` and `process`.
+ */
+export type LostFact = At & {readonly kind: 'lost'; readonly count: number};
+
+/** A process that was watched from /proc, or whose end was lost, is no longer there; how it ended cannot be known. */
 export type GoneFact = At & {readonly kind: 'gone'; readonly pid: number};
 
 /** The whole of a mount namespace's mounts, as `pid`, a member whose root is the namespace's root where there is one, sees it. */
@@ -195,7 +201,8 @@ export type CgroupFact = At & {
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
 export type TracerFact = At & {
   readonly kind: 'tracer';
-  readonly mode: 'ptrace' | 'proc';
+  /** bpf: the kernel tells, and nobody is stopped. ptrace: tasks are stopped at their events. proc: /proc is read every so often. */
+  readonly mode: 'bpf' | 'ptrace' | 'proc';
   readonly scope: number | null;
   /** What is seen by events, such as `clone`, `exec`, `exit`; the rest is read from /proc every so often. */
   readonly sees: readonly string[];
@@ -203,7 +210,12 @@ export type TracerFact = At & {
   readonly threads: number;
   /** Why it is so, where that needs a reason (a refusal, a detach, the helper's end). */
   readonly because?: string;
+  /** What refused BPF, where ptrace does it instead and was not asked for. */
+  readonly bpf?: Refusal;
 };
+
+/** How to follow: `auto` is BPF where it is allowed, else ptrace. */
+export type Follow = 'auto' | 'bpf' | 'ptrace';
 
 /** A task that could not be traced, which rule refused, and what to do about it. */
 export type RefusedFact = At & {
@@ -225,6 +237,7 @@ export type Fact =
   | StopFact
   | ContinueFact
   | ChangeFact
+  | LostFact
   | GoneFact
   | MountsFact
   | CgroupFact

@@ -43,6 +43,7 @@ export type What =
     }
   | {readonly kind: 'stop'; readonly signal: string}
   | {readonly kind: 'continue'}
+  | {readonly kind: 'lost'; readonly count: number}
   | {readonly kind: 'tracer'; readonly fact: TracerFact}
   | {readonly kind: 'refused'; readonly fact: RefusedFact};
 
@@ -87,6 +88,7 @@ function touchesIsolation(what: What): boolean {
       return what.emptied.length > 0;
     case 'moves':
     case 'tracer':
+    case 'lost':
     case 'refused':
       return true;
     case 'exec':
@@ -180,9 +182,16 @@ function sayEvent(what: What): Said {
       return {did: [plain('continued')], changed: []};
     case 'tracer': {
       const {fact} = what;
-      const mode = fact.mode === 'ptrace' ? `tracing ${fact.processes} processes` : 'watching /proc';
+      const how = fact.mode === 'bpf' ? 'BPF' : 'ptrace';
+      const mode =
+        fact.mode === 'proc' ? 'watching /proc' : `tracing ${fact.processes} ${fact.processes === 1 ? 'process' : 'processes'} by ${how}`;
       return {did: [strong(mode)], changed: fact.because === undefined ? [] : [plain(printable(fact.because))]};
     }
+    case 'lost':
+      return {
+        did: [toned('bad', `${what.count} ${what.count === 1 ? 'event was' : 'events were'} lost`)],
+        changed: [plain('the kernel had no room for them; /proc was read again')],
+      };
     case 'refused': {
       const {fact} = what;
       return {

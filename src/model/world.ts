@@ -98,6 +98,9 @@ function observeKind(world: World, fact: Fact, at: number): void {
       endProcess(world, process, {at, ...how});
       return;
     }
+    case 'lost':
+      event(world, world.target, at, {kind: 'lost', count: fact.count});
+      return;
     case 'gone': {
       const process = living(world, fact.pid);
       if (process !== null) endProcess(world, process, {at});

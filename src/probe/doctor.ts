@@ -39,6 +39,7 @@ async function tryTracing(): Promise<Finding> {
     });
     const tracer = startTracer({
       native: loadNative(),
+      follow: 'ptrace',
       emit: facts => {
         if (facts.some(fact => fact.kind === 'exit')) end();
       },

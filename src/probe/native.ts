@@ -11,7 +11,7 @@ import {RECORD_LAYOUT} from './record.ts';
 export type Native = {
   readonly helperPath: string;
   /** ret: pid, command socket, record pipe. */
-  start(path: string, ret: Int32Array): number;
+  start(path: string, follow: number, ret: Int32Array): number;
   /** Waits for the helper's end; its wait status. */
   stop(socket: number, pid: number): number;
   attach(socket: number, sequence: number, pid: number): number;
@@ -71,7 +71,7 @@ export function loadNative(): Native {
 
   loaded = {
     helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
-    start: library.func('int nsv_start(const char *path, int32_t *ret)'),
+    start: library.func('int nsv_start(const char *path, int follow, int32_t *ret)'),
     stop: library.func('int nsv_stop(int socket, int pid)'),
     attach: library.func('int nsv_attach(int socket, uint32_t sequence, int pid)'),
     launch: library.func(

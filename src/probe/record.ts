@@ -15,6 +15,9 @@ export const RECORD = {
   stop: 9,
   continue: 10,
   refused: 11,
+  lost: 12,
+  gone: 13,
+  following: 14,
 } as const;
 
 /** enum nsv_stage, as the call that failed. */
@@ -30,7 +33,15 @@ export const STAGES: readonly string[] = [
   'open(/proc/PID/status)',
   'ptrace(PTRACE_SEIZE)',
   'malloc',
+  'bpf(BPF_MAP_CREATE)',
+  'open(/sys/kernel/btf/vmlinux)',
+  'bpf(BPF_PROG_LOAD)',
+  'mmap',
+  'bpf(BPF_RAW_TRACEPOINT_OPEN)',
 ];
+
+/** enum nsv_follow. */
+export const FOLLOW = {auto: 0, ptrace: 1, bpf: 2} as const;
 
 /** The stages after which a process was not there, or was nsview's own. */
 export const STAGE = {find: 8, self: 9} as const;

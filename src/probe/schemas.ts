@@ -11,6 +11,7 @@ import type {
   ExitFact,
   Fact,
   GoneFact,
+  LostFact,
   Host,
   Ids,
   Mount,
@@ -157,6 +158,7 @@ const FACTS = {
     threads: z.array(thread).exactOptional(),
     cgroup: seen(z.array(cgroupPath)).exactOptional(),
   }) satisfies Holds<ChangeFact>,
+  lost: z.object({kind: z.literal('lost'), at, count: z.int()}) satisfies Holds<LostFact>,
   gone: z.object({kind: z.literal('gone'), at, pid}) satisfies Holds<GoneFact>,
   mounts: z.object({kind: z.literal('mounts'), at, inode, pid, mounts: seen(z.array(mount))}) satisfies Holds<MountsFact>,
   cgroup: z.object({
@@ -172,12 +174,13 @@ const FACTS = {
   tracer: z.object({
     kind: z.literal('tracer'),
     at,
-    mode: z.enum(['ptrace', 'proc']),
+    mode: z.enum(['bpf', 'ptrace', 'proc']),
     scope: pid.nullable(),
     sees: z.array(z.string()),
     processes: z.int(),
     threads: z.int(),
     because: z.string().exactOptional(),
+    bpf: refusal.exactOptional(),
   }) satisfies Holds<TracerFact>,
   refused: z.object({
     kind: z.literal('refused'),

@@ -1,6 +1,6 @@
 // Knows what is followed: a tracer and the readings of /proc beside it, as one stream of facts, and which processes still live.
 
-import type {Fact, NamespaceChanges, NamespaceLinks, Seen, TracerFact} from '../model/fact.ts';
+import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, TracerFact} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
 import {loadNative} from './native.ts';
@@ -24,6 +24,7 @@ export type Session = {
 };
 
 export type SessionOptions = {
+  readonly follow: Follow;
   readonly emit: (facts: readonly Fact[]) => void;
   /** The last process that was followed has ended. */
   readonly onEmpty?: () => void;
@@ -160,7 +161,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     options.onLost?.();
   };
 
-  const tracer: Seen<Tracer> = startTracer({native: loadNative(), emit, onLost: lost, readProcess, explainRefusal});
+  const tracer: Seen<Tracer> = startTracer({native: loadNative(), follow: options.follow, emit, onLost: lost, readProcess, explainRefusal});
   if (isRefusal(tracer)) return tracer;
 
   const begun = (answer: TracerAnswer): TracerAnswer => {

@@ -2,12 +2,13 @@
 
 import {Socket} from 'node:net';
 import {cloneFlagNames} from '../model/clone-flag.ts';
-import type {ExitFact, Fact, NamespaceChanges, NamespaceLinks, ProcessFact, ProcessSeen, RefusedFact, Seen} from '../model/fact.ts';
+import type {ExitFact, Fact, Follow, NamespaceChanges, NamespaceLinks, ProcessFact, ProcessSeen, Refusal, RefusedFact, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import type {NamespaceLink} from '../model/namespace.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
-import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, RECORD, RecordError, STAGE, STAGES} from './record.ts';
+import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
+import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, FOLLOW, RECORD, RecordError, STAGE, STAGES} from './record.ts';
 
 /** What a tracer sees by events; the rest is read from /proc every so often. */
 const SEES = ['clone', 'exec', 'exit', 'stop'] as const;
@@ -38,6 +39,7 @@ export type LaunchPlan = {
 
 export type TracerOptions = {
   readonly native: Native;
+  readonly follow: Follow;
   /** Facts in the order in which they happened; many at once when many happened. */
   readonly emit: (facts: readonly Fact[]) => void;
   /** The helper ended though nobody asked it to: every tracee runs on, untraced. */
@@ -48,6 +50,8 @@ export type TracerOptions = {
 
 export type Tracer = {
   readonly helperPid: number;
+  /** How it follows, once something is. */
+  following(): {readonly mode: 'bpf' | 'ptrace'; readonly refused: Refusal | undefined};
   attach(pid: number): Promise<TracerAnswer>;
   launch(plan: LaunchPlan): Promise<TracerAnswer>;
   /** If nsview vanishes: the terminal gets its present settings back, and these bytes. Undone by release or stop. */
@@ -79,11 +83,33 @@ export function decodeExit(status: number): {code: number} | {signal: string; co
   return status & 0x80 ? {signal: signalName(signal), core: true} : {signal: signalName(signal)};
 }
 
-/** argv as /proc/PID/cmdline has it: each string ends in a NUL, unless the last was cut. */
-function decodeArgv(bytes: Buffer): string[] {
-  if (bytes.length === 0) return [];
-  const text = bytes.toString();
-  return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
+/** What the program that a launch became was at its execve: it may have ended since. */
+function launchedProcess(record: HelperRecord): ProcessSeen {
+  const [comm, exe, argv, identity = ''] = record.texts.map(text => text.toString());
+  const cut = identity.indexOf('\n\n');
+  const {uids, gids, nspid} = decodeStatus(identity.slice(0, cut + 1));
+  const cgroup = identity.slice(cut + 2);
+  return {
+    pid: record.pid,
+    start: String(record.start),
+    ppid: record.ppid,
+    state: 'R',
+    comm: comm ?? '',
+    argv: record.stage ? {errno: errnoName(record.stage), during: 'read'} : decodeCmdline(argv ?? ''),
+    exe: record.error ? {errno: errnoName(record.error), during: 'readlink'} : (exe ?? ''),
+    nspid,
+    uids,
+    gids,
+    threads: [],
+    namespaces: inodeLinks(record.ns),
+    cgroup: cgroup === '' ? {errno: 'ESRCH', during: 'open'} : decodeCgroup(cgroup),
+  };
+}
+
+function inodeLinks(links: InodeLinks): NamespaceLinks {
+  const namespaces: {[link in NamespaceLink]?: Seen<string>} = {};
+  for (const [link, inode] of linkEntries(links)) namespaces[link] = seenInode(inode);
+  return namespaces as NamespaceLinks;
 }
 
 /**
@@ -91,12 +117,11 @@ function decodeArgv(bytes: Buffer): string[] {
  * the rest: it was alive then, and its exit is a fact of its own.
  */
 function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen {
+  if (record.texts.length === 4) return launchedProcess(record);
   const wasZombie = record.other !== 0;
   const same = !isRefusal(read) && read.start === String(record.start);
   if (same && (wasZombie || (read.state !== 'Z' && read.state !== 'X'))) return read;
   const gone = {errno: 'ESRCH', during: 'open'};
-  const namespaces: {[link in NamespaceLink]?: Seen<string>} = {};
-  for (const [link, inode] of linkEntries(record.ns)) namespaces[link] = seenInode(inode);
   return {
     ...(same ? read : {nspid: gone, uids: gone, gids: gone, cgroup: gone}),
     pid: record.pid,
@@ -107,7 +132,7 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
     argv: gone,
     exe: gone,
     threads: [],
-    namespaces: namespaces as NamespaceLinks,
+    namespaces: inodeLinks(record.ns),
   };
 }
 
@@ -152,7 +177,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
           at,
           pid,
           path: record.error ? {errno: errnoName(record.error), during: 'readlink'} : (exe?.toString() ?? ''),
-          argv: record.stage ? {errno: errnoName(record.stage), during: 'read'} : decodeArgv(argv ?? Buffer.alloc(0)),
+          argv: record.stage ? {errno: errnoName(record.stage), during: 'read'} : decodeCmdline(argv?.toString() ?? ''),
           ...(record.value ? {argvCut: true as const} : {}),
           comm: comm?.toString() ?? '',
           ...(record.other === pid ? {} : {formerTid: record.other}),
@@ -171,6 +196,10 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       return [{kind: 'namespaces', at, pid, tid, changed: changes(record.ns, record.childNs)}];
     case RECORD.stop:
       return [{kind: 'stop', at, pid, signal: signalName(Number(record.value))}];
+    case RECORD.lost:
+      return [{kind: 'lost', at, count: Number(record.value)}];
+    case RECORD.gone:
+      return [{kind: 'gone', at, pid}];
     case RECORD.continue:
       return [{kind: 'continue', at, pid}];
     case RECORD.refused: {
@@ -196,7 +225,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
 export function startTracer(options: TracerOptions): Seen<Tracer> {
   const {native} = options;
   const ret = new Int32Array(3);
-  const started = native.start(native.helperPath, ret);
+  const started = native.start(native.helperPath, FOLLOW[options.follow], ret);
   if (started < 0) return {errno: errnoName(-started), during: `execve(${native.helperPath})`};
   const [helperPid = -1, socket = -1, recordFd = -1] = ret;
 
@@ -233,6 +262,9 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
       });
   };
 
+  let mode: 'bpf' | 'ptrace' = 'ptrace';
+  let refused: Refusal | undefined;
+
   let pending: Buffer = Buffer.alloc(0);
   const take = (chunk: Buffer) => {
     const bytes = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
@@ -240,17 +272,21 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     pending = bytes.subarray(used);
     let facts: Fact[] = [];
     for (const record of records) {
-      if (record.kind === RECORD.reply) {
+      if (record.kind === RECORD.following) {
+        mode = record.other === FOLLOW.bpf ? 'bpf' : 'ptrace';
+        if (record.error !== 0) refused = {errno: errnoName(record.error), during: STAGES[record.stage] ?? 'bpf'};
+      } else if (record.kind === RECORD.reply) {
         // What happened before the answer is told before it, what happened after it, after.
         if (record.error === 0)
           facts.push({
             kind: 'tracer',
             at: String(record.at),
-            mode: 'ptrace',
+            mode,
             scope: record.pid,
             sees: SEES,
             processes: Number(record.value),
             threads: record.tid,
+            ...(refused === undefined ? {} : {bpf: refused}),
           });
         if (facts.length > 0) options.emit(facts);
         facts = [];
@@ -286,6 +322,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
 
   return {
     helperPid,
+    following: () => ({mode, refused}),
     attach: pid => send(mine => native.attach(socket, mine, pid)),
     launch: plan => {
       const strings = Buffer.from([...plan.argv, ...plan.environment].map(string => `${string}\0`).join(''));

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows how to see a followed task's clone, exec, exit and stop from inside the kernel, without stopping it. For maintainers:
+ * scripts/build-bpf.mjs compiles this with clang into follow_program.h, which is what the helper loads. Only helpers and
+ * tracepoints of Linux 6.1 and later; every structure is read by offsets that the loader took from the kernel's BTF. */
+#include <linux/bpf.h>
+
+#include "follow_abi.h"
+
+#define SECTION(name) __attribute__((section(name), used))
+#define INLINE static __attribute__((always_inline)) inline
+
+static void *(*map_lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*map_update)(void *map, const void *key, const void *value, __u64 flags) = (void *)BPF_FUNC_map_update_elem;
+static long (*map_delete)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
+static long (*read_kernel)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
+static long (*read_kernel_string)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel_str;
+static long (*read_user)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static __u64 (*ktime_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
+static __u64 (*current_task)(void) = (void *)BPF_FUNC_get_current_task;
+static void *(*ring_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
+static void (*ring_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
+static long (*ring_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_output;
+
+/* The loader puts the real ones in their places, by name. */
+struct map {
+        int unused;
+};
+struct map followed SECTION("maps"); /* hash: tgid → start of the process, 0 where the helper added it */
+struct map ring SECTION("maps");
+struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec */
+struct map lost SECTION("maps");    /* array of one counter */
+struct map self SECTION("maps");    /* array of one struct follow_self */
+
+const volatile struct follow_config config SECTION(".rodata");
+
+/* include/linux/sched/signal.h, the same from 6.1 to 6.18. */
+#define SIGNAL_GROUP_EXIT 0x4u
+#define SIGNAL_CLD_CONTINUED 0x20u
+#define PIDTYPE_TGID 1
+
+#define STOP_SIGNAL_FIRST 19 /* SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU */
+#define STOP_SIGNAL_LAST 22
+#define CONTINUE_SIGNAL 18
+
+#define CLONE_THREAD_FLAG 0x10000u
+
+INLINE __u64 read_u64(__u64 address)
+{
+        __u64 value = 0;
+        read_kernel(&value, sizeof(value), (void *)address);
+        return value;
+}
+
+INLINE __u32 read_u32(__u64 address)
+{
+        __u32 value = 0;
+        read_kernel(&value, sizeof(value), (void *)address);
+        return value;
+}
+
+INLINE void count_lost(void)
+{
+        __u32 zero = 0;
+        __u64 *counter = map_lookup(&lost, &zero);
+        if (counter)
+                __sync_fetch_and_add(counter, 1);
+}
+
+/* kernel/pid.c, pid_nr_ns(): the number that the helper's pid namespace has for it. */
+INLINE __s32 pid_number(__u64 pid)
+{
+        if (!pid || read_u32(pid + config.pid_level) < config.self.level)
+                return 0;
+        __u64 upid = pid + config.pid_numbers + (__u64)config.self.level * config.upid_size;
+        if (read_u64(upid + config.upid_ns) != config.self.pid_ns)
+                return 0;
+        return (__s32)read_u32(upid + config.upid_nr);
+}
+
+INLINE __s32 task_tid(__u64 task)
+{
+        return pid_number(read_u64(task + config.task_thread_pid));
+}
+
+INLINE __s32 task_tgid(__u64 task)
+{
+        return pid_number(read_u64(read_u64(task + config.task_signal) + config.signal_pids + 8 * PIDTYPE_TGID));
+}
+
+INLINE __u64 task_start(__u64 task)
+{
+        return read_u64(read_u64(task + config.task_group_leader) + config.task_start_boottime);
+}
+
+INLINE __u32 namespace_inode(__u64 nsproxy, __u32 member, __u32 common)
+{
+        __u64 ns = read_u64(nsproxy + member);
+        return ns ? read_u32(ns + common + config.ns_inum) : 0;
+}
+
+/* What the links of /proc/TID/ns lead to: kernel/nsproxy.c, kernel/user_namespace.c (userns_get), kernel/pid_namespace.c
+ * (pidns_get, pidns_for_children_get). */
+INLINE void read_namespaces(__u64 task, __u32 *to)
+{
+        __u64 proxy = read_u64(task + config.task_nsproxy);
+        __u64 user = read_u64(read_u64(task + config.task_real_cred) + config.cred_user_ns);
+        to[NSV_LINK_user] = user ? read_u32(user + config.user_ns + config.ns_inum) : 0;
+
+        __u64 pid = read_u64(task + config.task_thread_pid);
+        __u64 upid = pid + config.pid_numbers + (__u64)read_u32(pid + config.pid_level) * config.upid_size;
+        __u64 pid_ns = pid ? read_u64(upid + config.upid_ns) : 0;
+        to[NSV_LINK_pid] = pid_ns ? read_u32(pid_ns + config.pid_ns + config.ns_inum) : 0;
+
+        for (int link = NSV_LINK_pid_for_children; link < NSV_LINK_COUNT; link++)
+                to[link] = 0;
+        to[NSV_LINK_mnt] = 0;
+        if (!proxy)
+                return;
+        to[NSV_LINK_mnt] = namespace_inode(proxy, config.nsproxy_mnt, config.mnt_ns);
+        /* Without its first process it cannot be told by readlink, and is not here. */
+        __u64 for_children = read_u64(proxy + config.nsproxy_pid_for_children);
+        if (for_children && read_u64(for_children + config.pid_ns_child_reaper))
+                to[NSV_LINK_pid_for_children] = read_u32(for_children + config.pid_ns + config.ns_inum);
+        to[NSV_LINK_net] = namespace_inode(proxy, config.nsproxy_net, config.net_ns);
+        to[NSV_LINK_uts] = namespace_inode(proxy, config.nsproxy_uts, config.uts_ns);
+        to[NSV_LINK_ipc] = namespace_inode(proxy, config.nsproxy_ipc, config.ipc_ns);
+        to[NSV_LINK_cgroup] = namespace_inode(proxy, config.nsproxy_cgroup, config.cgroup_ns);
+        if (config.time_ns != FOLLOW_ABSENT && config.nsproxy_time != FOLLOW_ABSENT) {
+                to[NSV_LINK_time] = namespace_inode(proxy, config.nsproxy_time, config.time_ns);
+                to[NSV_LINK_time_for_children] = namespace_inode(proxy, config.nsproxy_time_for_children, config.time_ns);
+        }
+}
+
+/* The numbers that NSpid of /proc/TID/status has. */
+INLINE void read_pids(__u64 task, struct follow_pids *to)
+{
+        __u64 pid = read_u64(task + config.task_thread_pid);
+        __u32 level = read_u32(pid + config.pid_level);
+        to->count = level - config.self.level + 1;
+#pragma clang loop unroll(disable)
+        for (__u32 i = 0; i < FOLLOW_LEVELS; i++) {
+                to->numbers[i] = 0;
+                if (config.self.level + i <= level)
+                        to->numbers[i] = (__s32)read_u32(pid + config.pid_numbers + (__u64)(config.self.level + i) * config.upid_size +
+                                                         config.upid_nr);
+        }
+}
+
+INLINE void begin_event(struct follow_event *event, __u32 kind, __u64 task, __s32 tgid)
+{
+        event->kind = kind;
+        event->flags = 0;
+        event->at = ktime_ns();
+        event->pid = tgid;
+        event->tid = task_tid(task);
+        event->start = task_start(task);
+        event->value = 0;
+        event->other = 0;
+        event->ppid = 0;
+        read_namespaces(task, event->ns);
+}
+
+/* Run by the helper itself, once, before the others are loaded. */
+SECTION("program/self") int on_self(void *context)
+{
+        (void)context;
+        __u32 zero = 0;
+        struct follow_self *to = map_lookup(&self, &zero);
+        if (!to)
+                return 0;
+        __u64 task = current_task();
+        __u64 pid = read_u64(task + config.task_thread_pid);
+        __u32 level = read_u32(pid + config.pid_level);
+        __u64 upid = pid + config.pid_numbers + (__u64)level * config.upid_size;
+        __u64 root = read_u64(task + config.task_fs) + config.fs_root;
+        to->level = level;
+        to->pid_ns = read_u64(upid + config.upid_ns);
+        to->root_mnt = read_u64(root + config.path_mnt);
+        to->root_dentry = read_u64(root + config.path_dentry);
+        to->pid = read_u32(upid + config.upid_nr);
+        return 0;
+}
+
+/* task_newtask(task, clone_flags): in the maker, when the child has its pids and cannot run yet (kernel/fork.c, copy_process). */
+SECTION("program/task_newtask") int on_newtask(__u64 *context)
+{
+        __u64 maker = current_task(), child = context[0];
+        __s32 tgid = task_tgid(maker);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        __s32 child_tgid = task_tgid(child);
+        __u64 child_start = task_start(child);
+        if (!(context[1] & CLONE_THREAD_FLAG) && map_update(&followed, &child_tgid, &child_start, BPF_ANY) < 0)
+                count_lost();
+
+        struct follow_clone *clone = ring_reserve(&ring, sizeof(*clone), 0);
+        if (!clone) {
+                count_lost();
+                return 0;
+        }
+        begin_event(&clone->event, FOLLOW_CLONE, maker, tgid);
+        clone->event.flags = context[1] & CLONE_THREAD_FLAG ? FOLLOW_THREAD : 0;
+        clone->event.value = context[1];
+        clone->child_start = child_start;
+        clone->exit_signal = (__s32)read_u32(child + config.task_exit_signal);
+        clone->child_tgid = child_tgid;
+        clone->child_ppid = task_tgid(read_u64(child + config.task_real_parent));
+        read_namespaces(child, clone->child_ns);
+
+        clone->event.other = task_tid(child);
+        read_pids(child, &clone->pids);
+        ring_submit(clone, 0);
+        return 0;
+}
+
+/* fs/d_path.c, prepend_path(), upwards from the leaf: each component with its NUL. A mount on the way costs a round without one. */
+INLINE void read_exe(__u64 task, struct follow_exec *exec)
+{
+        __u64 mm = read_u64(task + config.task_mm);
+        __u64 file = mm ? read_u64(mm + config.mm_exe_file) : 0;
+        exec->exe_size = 0;
+        if (!file) {
+                exec->event.flags |= FOLLOW_NO_EXE;
+                return;
+        }
+        __u64 mnt = read_u64(file + config.file_path + config.path_mnt);
+        __u64 dentry = read_u64(file + config.file_path + config.path_dentry);
+        /* d_unlinked(): hashed nowhere, and not a root. */
+        if (!read_u64(dentry + config.dentry_hash + config.hash_pprev))
+                exec->event.flags |= FOLLOW_DELETED;
+#pragma clang loop unroll(disable)
+        for (int i = 0; i < FOLLOW_DEPTH; i++) {
+                if (dentry == config.self.root_dentry && mnt == config.self.root_mnt)
+                        return;
+                __u64 parent = read_u64(dentry + config.dentry_parent);
+                if (dentry == read_u64(mnt + config.vfsmount_root)) {
+                        __u64 mount = mnt - config.mount_mnt;
+                        __u64 above = read_u64(mount + config.mount_parent);
+                        if (above == mount)
+                                return;
+                        dentry = read_u64(mount + config.mount_mountpoint);
+                        mnt = above + config.mount_mnt;
+                        continue;
+                }
+                __u32 used = exec->exe_size;
+                if (used >= FOLLOW_EXE_MAX)
+                        break;
+                long n = read_kernel_string(exec->bytes + used, FOLLOW_NAME_MAX,
+                                            (void *)read_u64(dentry + config.dentry_name + config.qstr_name));
+                if (n <= 0)
+                        break;
+                exec->exe_size = used + (__u32)n;
+                /* In no tree at all, as a memfd: its name is all there is. */
+                if (parent == dentry)
+                        return;
+                dentry = parent;
+        }
+        exec->event.flags |= FOLLOW_NO_EXE;
+}
+
+/* sched_process_exec(task, old_pid, bprm): the new program is in place, and has not run (fs/exec.c, exec_binprm). */
+SECTION("program/sched_process_exec") int on_exec(__u64 *context)
+{
+        __u64 task = context[0];
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        __u32 zero = 0;
+        struct follow_exec *exec = map_lookup(&scratch, &zero);
+        if (!exec)
+                return 0;
+        begin_event(&exec->event, FOLLOW_EXEC, task, tgid);
+        /* old_pid is of the initial pid namespace, and so is the first number. */
+        exec->event.other = (__s32)context[1] !=
+                            (__s32)read_u32(read_u64(task + config.task_thread_pid) + config.pid_numbers + config.upid_nr);
+        read_kernel(exec->comm, sizeof(exec->comm), (void *)(task + config.task_comm));
+        read_exe(task, exec);
+        read_pids(task, &exec->pids);
+        __u64 cred = read_u64(task + config.task_real_cred);
+        exec->uids[0] = read_u32(cred + config.cred_uid);
+        exec->uids[1] = read_u32(cred + config.cred_euid);
+        exec->uids[2] = read_u32(cred + config.cred_suid);
+        exec->uids[3] = read_u32(cred + config.cred_fsuid);
+        exec->gids[0] = read_u32(cred + config.cred_gid);
+        exec->gids[1] = read_u32(cred + config.cred_egid);
+        exec->gids[2] = read_u32(cred + config.cred_sgid);
+        exec->gids[3] = read_u32(cred + config.cred_fsgid);
+
+        __u64 mm = read_u64(task + config.task_mm);
+        __u64 start = read_u64(mm + config.mm_arg_start), size = read_u64(mm + config.mm_arg_end) - start;
+        exec->event.value = size;
+        if (size > FOLLOW_ARGV_MAX)
+                size = FOLLOW_ARGV_MAX;
+        exec->argv_size = (__u32)size;
+        __u32 used = exec->exe_size;
+        if (used > FOLLOW_EXE_MAX + FOLLOW_NAME_MAX)
+                return 0;
+        if (size > 0 && read_user(exec->bytes + used, (__u32)size, (void *)start) < 0) {
+                exec->event.flags |= FOLLOW_NO_ARGV;
+                exec->argv_size = size = 0;
+        }
+        __u64 total = __builtin_offsetof(struct follow_exec, bytes) + used + size;
+        if (total > sizeof(*exec) || ring_output(&ring, exec, total, 0) < 0)
+                count_lost();
+        return 0;
+}
+
+/* sched_process_exit(task): it will not run its program any more, and still has its namespaces (kernel/exit.c, do_exit). */
+SECTION("program/sched_process_exit") int on_exit(__u64 *context)
+{
+        __u64 task = context[0];
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        __u64 signal = read_u64(task + config.task_signal);
+        /* Two that end at once can both see nobody alive: the one that takes the entry away was first to say so. */
+        int last = read_u32(signal + config.signal_live) == 0 && map_delete(&followed, &tgid) == 0;
+
+        struct follow_event *event = ring_reserve(&ring, sizeof(*event), 0);
+        if (!event) {
+                count_lost();
+                return 0;
+        }
+        begin_event(event, FOLLOW_EXIT, task, tgid);
+        /* What wait(2) will say: kernel/exit.c, wait_task_zombie(). */
+        __u64 of = last ? read_u64(task + config.task_group_leader) : task;
+        __u32 status = read_u32(of + config.task_exit_code);
+        if (last && (read_u32(signal + config.signal_flags) & SIGNAL_GROUP_EXIT))
+                status = read_u32(signal + config.signal_group_exit_code);
+        event->value = status;
+        event->flags = last ? FOLLOW_LAST : 0;
+        ring_submit(event, 0);
+        return 0;
+}
+
+INLINE int put_small(__u32 kind, __u64 task, __u64 value)
+{
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        struct follow_event *event = ring_reserve(&ring, sizeof(*event), 0);
+        if (!event) {
+                count_lost();
+                return 0;
+        }
+        begin_event(event, kind, task, tgid);
+        event->value = value;
+        ring_submit(event, 0);
+        return 0;
+}
+
+/* signal_deliver(signal, info, action): this stop signal is about to be acted upon by its default, which is to stop, unless its
+ * process group is orphaned (kernel/signal.c, get_signal): the helper looks. */
+SECTION("program/signal_deliver") int on_deliver(__u64 *context)
+{
+        __u32 signal = (__u32)context[0];
+        if (signal < STOP_SIGNAL_FIRST || signal > STOP_SIGNAL_LAST)
+                return 0;
+        /* sa_handler is the first of struct k_sigaction; SIG_DFL is 0. */
+        if (signal != STOP_SIGNAL_FIRST && read_u64(context[2]) != 0)
+                return 0;
+        return put_small(FOLLOW_STOPPING, current_task(), signal);
+}
+
+/* signal_generate(signal, info, task, group, result): comes after prepare_signal(), which has woken what was stopped. */
+SECTION("program/signal_generate") int on_generate(__u64 *context)
+{
+        if ((__u32)context[0] != CONTINUE_SIGNAL)
+                return 0;
+        __u64 task = context[2];
+        if (!(read_u32(read_u64(task + config.task_signal) + config.signal_flags) & SIGNAL_CLD_CONTINUED))
+                return 0;
+        return put_small(FOLLOW_CONTINUE, task, 0);
+}
+
+/* As the kernel spells it (include/linux/license.h): the helpers used are for GPL-compatible programs. */
+char program_license[] SECTION("license") = "Dual MIT/GPL";

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: MIT */
+#include "follow.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "btf.h"
+#include "capture.h"
+#include "follow_abi.h"
+#include "sys.h"
+#include "tracer.h"
+
+/* Bytes: some 30,000 births. The helper empties it every 8 ms. */
+#define RING_SIZE (16u << 20)
+/* More processes than a machine can have at once: pid_max is 4 M at the most (proc_sys_kernel(5)). Memory is used as needed. */
+#define FOLLOWED_MAX (4u << 20)
+/* A stop signal that has stopped nothing after this long was without effect: its process group is orphaned. */
+#define STOPPING_NS 400000000u
+#define STOPPING_POLL_MS 4
+#define CLOCK_TICK_NS 10000000u /* USER_HZ is 100 on every architecture of nsview's */
+
+/* ---- Loading ---- */
+
+static int find_offsets(struct follow_config *config)
+{
+        const struct btf_wanted wanted[] = {
+#define WANTED(name, structure, member) {structure, member, &config->name},
+                FOLLOW_OFFSETS(WANTED) FOLLOW_OPTIONAL_OFFSETS(WANTED)
+#undef WANTED
+                {"upid", NULL, &config->upid_size},
+        };
+        int r = btf_find("/sys/kernel/btf/vmlinux", wanted, sizeof(wanted) / sizeof(*wanted));
+        if (r < 0)
+                return r;
+#define NEEDED(name, structure, member)  \
+        if (config->name == BTF_ABSENT) \
+                return -ENODATA;
+        FOLLOW_OFFSETS(NEEDED)
+#undef NEEDED
+        return config->upid_size == BTF_ABSENT ? -ENODATA : 0;
+}
+
+static int64_t time_offset(const char *text, const char *clock)
+{
+        const char *line = strstr(text, clock);
+        long long seconds, nanoseconds;
+        if (!line || sscanf(line + strlen(clock), "%lld %lld", &seconds, &nanoseconds) != 2)
+                return 0;
+        return (int64_t)seconds * 1000000000 + nanoseconds;
+}
+
+/* The programs count in the initial time namespace, everybody else in the helper's (time_namespaces(7)). */
+static void read_time_offsets(struct follow *follow)
+{
+        char text[512];
+        ssize_t n = read_task_file(getpid(), "timens_offsets", text, sizeof(text) - 1);
+        if (n < 0)
+                return;
+        text[n] = '\0';
+        follow->monotonic_offset = time_offset(text, "monotonic");
+        follow->boottime_offset = time_offset(text, "boottime");
+}
+
+static int create_map(struct follow *follow, enum follow_map map, uint32_t type, uint32_t key, uint32_t value, uint32_t entries,
+                      uint32_t flags)
+{
+        int fd = bpf_map_create(type, key, value, entries, flags);
+        if (fd >= 0)
+                follow->maps[map] = fd;
+        return fd < 0 ? fd : 0;
+}
+
+static int create_maps(struct follow *follow, size_t ring)
+{
+        static const struct {
+                enum follow_map map;
+                uint32_t type, key, value, entries, flags;
+        } maps[] = {
+                {FOLLOW_MAP_followed, BPF_MAP_TYPE_HASH, sizeof(int32_t), sizeof(uint64_t), FOLLOWED_MAX, BPF_F_NO_PREALLOC},
+                {FOLLOW_MAP_lost, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
+                {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
+                {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
+        };
+        for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
+                int r = create_map(follow, maps[i].map, maps[i].type, maps[i].key, maps[i].value, maps[i].entries, maps[i].flags);
+                if (r < 0)
+                        return r;
+        }
+        return create_map(follow, FOLLOW_MAP_ring, BPF_MAP_TYPE_RINGBUF, 0, 0, (uint32_t)ring, 0);
+}
+
+/* Read-only for everybody from now on: the verifier takes its values for constants. */
+static int publish_config(struct follow *follow, const struct follow_config *config)
+{
+        if (follow->maps[FOLLOW_MAP_config] >= 0)
+                close(follow->maps[FOLLOW_MAP_config]);
+        follow->maps[FOLLOW_MAP_config] = -EBADF;
+        int r = create_map(follow, FOLLOW_MAP_config, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(*config), 1, BPF_F_RDONLY_PROG);
+        uint32_t zero = 0;
+        if (r == 0)
+                r = bpf_map_put(follow->maps[FOLLOW_MAP_config], &zero, config, 0);
+        if (r == 0)
+                r = bpf_map_freeze(follow->maps[FOLLOW_MAP_config]);
+        return r;
+}
+
+static int load_program(struct follow *follow, size_t i)
+{
+        static const bool is_value[FOLLOW_MAP_COUNT] = {[FOLLOW_MAP_config] = true};
+        int fd = bpf_program_load(&follow_programs[i], follow->maps, is_value);
+        if (fd >= 0)
+                follow->programs[i] = fd;
+        return fd < 0 ? fd : 0;
+}
+
+/* The helper runs a program on itself, which writes down how the kernel knows it. */
+static int know_self(struct follow *follow, struct follow_config *config, size_t i)
+{
+        uint32_t zero = 0;
+        int r = publish_config(follow, config);
+        if (r == 0)
+                r = load_program(follow, i);
+        if (r == 0)
+                r = bpf_program_run(follow->programs[i]);
+        if (r == 0)
+                r = bpf_map_get(follow->maps[FOLLOW_MAP_self], &zero, &config->self);
+        if (r == 0 && config->self.pid != (uint32_t)getpid())
+                r = -EBADMSG; /* the offsets are not those of this kernel */
+        return r < 0 ? r : publish_config(follow, config);
+}
+
+static bool is_self(size_t i)
+{
+        return strcmp(follow_programs[i].name, "self") == 0;
+}
+
+#define PROGRAM_COUNT (sizeof(follow_programs) / sizeof(*follow_programs))
+
+static int load_programs(struct follow *follow, struct follow_config *config)
+{
+        for (size_t i = 0; i < PROGRAM_COUNT; i++)
+                if (is_self(i)) {
+                        int r = know_self(follow, config, i);
+                        if (r < 0)
+                                return r;
+                }
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                int r = is_self(i) ? 0 : load_program(follow, i);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int attach_programs(struct follow *follow)
+{
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                if (is_self(i))
+                        continue;
+                int fd = bpf_raw_tracepoint_open(follow->programs[i], follow_programs[i].name);
+                if (fd < 0)
+                        return fd;
+                follow->links[i] = fd;
+        }
+        return 0;
+}
+
+int follow_open(struct follow *follow, size_t size, uint32_t *ret_stage)
+{
+        memset(follow, 0, sizeof(*follow));
+        for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
+                follow->maps[i] = -EBADF;
+        for (size_t i = 0; i < PROGRAM_COUNT; i++)
+                follow->programs[i] = follow->links[i] = -EBADF;
+        read_time_offsets(follow);
+
+        struct follow_config config = {0};
+        /* A power of two, of whole pages. */
+        if (size < 4096 || size > RING_SIZE || (size & (size - 1)) != 0)
+                size = RING_SIZE;
+        /* First what is refused at once to those who may not. */
+        *ret_stage = NSV_STAGE_BPF_MAP;
+        int r = create_maps(follow, size);
+        if (r == 0) {
+                *ret_stage = NSV_STAGE_BTF;
+                r = find_offsets(&config);
+        }
+        if (r == 0) {
+                *ret_stage = NSV_STAGE_BPF_LOAD;
+                r = load_programs(follow, &config);
+        }
+        if (r == 0) {
+                *ret_stage = NSV_STAGE_BPF_RING;
+                r = bpf_ring_map(&follow->ring, follow->maps[FOLLOW_MAP_ring], size);
+        }
+        if (r == 0) {
+                *ret_stage = NSV_STAGE_BPF_ATTACH;
+                r = attach_programs(follow);
+        }
+        if (r < 0) {
+                follow_close(follow);
+                return r;
+        }
+        follow->active = true;
+        return 0;
+}
+
+void follow_close(struct follow *follow)
+{
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                if (follow->links[i] >= 0)
+                        close(follow->links[i]);
+                if (follow->programs[i] >= 0)
+                        close(follow->programs[i]);
+        }
+        bpf_ring_unmap(&follow->ring);
+        for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
+                if (follow->maps[i] >= 0)
+                        close(follow->maps[i]);
+        follow->active = false;
+}
+
+int follow_add(struct follow *follow, pid_t tgid)
+{
+        int32_t key = tgid;
+        uint64_t unknown = 0;
+        int r = bpf_map_put(follow->maps[FOLLOW_MAP_followed], &key, &unknown, BPF_NOEXIST);
+        return r == -EEXIST ? 0 : r < 0 ? r : 1;
+}
+
+void follow_forget(struct follow *follow, pid_t tgid)
+{
+        int32_t key = tgid;
+        uint64_t start;
+        /* Not if a child that the programs saw being born has this number by now. */
+        if (bpf_map_get(follow->maps[FOLLOW_MAP_followed], &key, &start) == 0 && start == 0)
+                bpf_map_delete(follow->maps[FOLLOW_MAP_followed], &key);
+}
+
+/* ---- Events into records ---- */
+
+static void copy_inodes(const uint32_t from[NSV_LINK_COUNT], int64_t to[NSV_LINK_COUNT])
+{
+        for (int i = 0; i < NSV_LINK_COUNT; i++)
+                to[i] = from[i] ? (int64_t)from[i] : -ENOENT;
+}
+
+static uint64_t start_ticks(const struct follow *follow, uint64_t start)
+{
+        return (start + (uint64_t)follow->boottime_offset) / CLOCK_TICK_NS;
+}
+
+static bool all_unknown(const int64_t ns[NSV_LINK_COUNT])
+{
+        for (int i = 0; i < NSV_LINK_COUNT; i++)
+                if (ns[i] != 0)
+                        return false;
+        return true;
+}
+
+/* The task of an event, with the namespaces that it is in; told if they are not what they were. NULL without memory. */
+static struct task *event_task(struct tracer *tracer, const struct follow_event *event, uint64_t at)
+{
+        struct task *task = task_find(tracer, event->tid);
+        if (!task) {
+                task = task_add(tracer, event->tid, event->pid);
+                if (!task)
+                        return NULL;
+                task->start = start_ticks(&tracer->follow, event->start);
+                if (event->tid != event->pid)
+                        tracer_count_thread(tracer, event->pid, 1);
+        }
+        int64_t now[NSV_LINK_COUNT];
+        copy_inodes(event->ns, now);
+        /* What was read from /proc after this is newer. */
+        if (at < task->seen_at || memcmp(now, task->ns, sizeof(now)) == 0)
+                return task;
+        if (!all_unknown(task->ns)) {
+                struct nsv_record record = {
+                        .kind = NSV_RECORD_NAMESPACES, .at = at, .pid = event->pid, .tid = event->tid, .start = task->start};
+                memcpy(record.ns, task->ns, sizeof(record.ns));
+                memcpy(record.child_ns, now, sizeof(now));
+                tracer_emit(tracer, &record, NULL, 0);
+        }
+        memcpy(task->ns, now, sizeof(now));
+        return task;
+}
+
+#define PIDS_TEXT (12 * FOLLOW_LEVELS)
+
+/* As NSpid has them. */
+static size_t print_pids(const struct follow_pids *pids, char to[static PIDS_TEXT])
+{
+        int length = 0;
+        for (uint32_t i = 0; i < pids->count && i < FOLLOW_LEVELS; i++)
+                length += snprintf(to + length, PIDS_TEXT - (size_t)length, "%s%d", i ? "\t" : "", pids->numbers[i]);
+        return (size_t)length;
+}
+
+static void on_clone(struct tracer *tracer, const struct follow_clone *event, uint64_t at)
+{
+        struct task *caller = event_task(tracer, &event->event, at);
+        bool thread = event->event.flags & FOLLOW_THREAD;
+        pid_t tid = event->event.other;
+        struct nsv_record record = {
+                .kind = NSV_RECORD_CLONE,
+                .at = at,
+                .pid = event->event.pid,
+                .tid = event->event.tid,
+                .other = tid,
+                .ppid = event->child_ppid,
+                .start = start_ticks(&tracer->follow, event->child_start),
+                .value = event->event.value,
+                .stage = event->exit_signal > 0 ? (uint32_t)event->exit_signal : 0,
+        };
+        copy_inodes(event->event.ns, record.ns);
+        copy_inodes(event->child_ns, record.child_ns);
+        struct task *child = task_find(tracer, tid);
+        if (!child) {
+                child = task_add(tracer, tid, event->child_tgid);
+                if (child && thread)
+                        tracer_count_thread(tracer, event->child_tgid, 1);
+        }
+        if (child && at >= child->seen_at) {
+                child->known = true;
+                child->start = record.start;
+                memcpy(child->ns, record.child_ns, sizeof(child->ns));
+        }
+        if (thread && caller)
+                record.start = caller->start;
+
+        char line[PIDS_TEXT];
+        struct text text = {line, event->pids.count > 1 ? print_pids(&event->pids, line) : 0};
+        tracer_emit(tracer, &record, &text, text.size > 0);
+}
+
+/* From the last component to the first, each with its NUL: as readlink has it. Its length, or -ENOSPC. */
+static ssize_t join_path(const char *components, size_t size, bool deleted, char *to, size_t room)
+{
+        static const char suffix[] = " (deleted)";
+        size_t used = 0, extra = deleted ? sizeof(suffix) - 1 : 0;
+        for (size_t end = size; end > 0;) {
+                size_t begin = end - 1;
+                while (begin > 0 && components[begin - 1] != '\0')
+                        begin--;
+                size_t length = end - 1 - begin;
+                if (used + 1 + length + extra > room)
+                        return -ENOSPC;
+                to[used++] = '/';
+                memcpy(to + used, components + begin, length);
+                used += length;
+                end = begin;
+        }
+        memcpy(to + used, suffix, extra);
+        return (ssize_t)(used + extra);
+}
+
+/* Another thread than the leader called: every other had ended by then, and it took the leader's tid. */
+static pid_t take_over(struct tracer *tracer, struct task *leader)
+{
+        struct task *caller = tracer_any_thread(tracer, leader->tgid);
+        if (!caller)
+                return leader->tid;
+        pid_t former = caller->tid;
+        memcpy(leader->ns, caller->ns, sizeof(leader->ns));
+        leader->seen_at = caller->seen_at;
+        task_remove(tracer, caller);
+        leader->threads = 0;
+        return former;
+}
+
+/* The launched program, as its execve left it: it may have ended since. */
+static void emit_launched(struct tracer *tracer, const struct follow_exec *event, const struct nsv_record *exec, const struct text texts[3])
+{
+        struct nsv_record record = *exec;
+        record.kind = NSV_RECORD_PROCESS;
+        record.other = 0;
+        record.ppid = tracer->self;
+        copy_inodes(event->event.ns, record.ns);
+        const uint32_t *u = event->uids, *g = event->gids;
+        char pids[PIDS_TEXT];
+        int pids_size = (int)print_pids(&event->pids, pids);
+        char *identity = NULL;
+        int size = asprintf(&identity, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nNSpid:\t%.*s\n\n%.*s", u[0], u[1], u[2], u[3], g[0], g[1],
+                            g[2], g[3], pids_size, pids, (int)tracer->launch.cgroup_size, tracer->launch.cgroup ? tracer->launch.cgroup : "");
+        struct text all[] = {texts[0], texts[1], texts[2], {identity, size > 0 ? (size_t)size : 0}};
+        tracer_emit(tracer, &record, all, 4);
+        if (size >= 0)
+                free(identity);
+        tracer_launch_settled(tracer, true);
+}
+
+static void on_exec(struct tracer *tracer, const struct follow_exec *event, size_t size, uint64_t at)
+{
+        const struct follow_event *head = &event->event;
+        struct task *leader = task_find(tracer, head->pid);
+        pid_t former = leader && head->other ? take_over(tracer, leader) : head->tid;
+        bool launched = tracer->launch.pid == head->pid;
+        struct task *task = launched ? leader : event_task(tracer, head, at);
+        if (!task)
+                return;
+        const char *bytes = event->bytes;
+        size_t room = size - offsetof(struct follow_exec, bytes);
+        size_t exe_size = event->exe_size <= room ? event->exe_size : 0;
+        size_t argv_size = event->argv_size <= room - exe_size ? event->argv_size : 0;
+        struct nsv_record record = {
+                .kind = NSV_RECORD_EXEC,
+                .at = at,
+                .pid = head->pid,
+                .tid = head->tid,
+                .other = former,
+                .start = task->start,
+                .value = head->value > FOLLOW_ARGV_MAX,
+        };
+        struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
+
+        char exe[FOLLOW_EXE_MAX + 64], argv[FOLLOW_ARGV_MAX];
+        ssize_t exe_length = head->flags & FOLLOW_NO_EXE ? -ENODATA
+                                                         : join_path(bytes, exe_size, head->flags & FOLLOW_DELETED, exe, sizeof(exe));
+        if (exe_length < 0)
+                exe_length = read_exe(head->tid, exe, sizeof(exe));
+        ssize_t argv_length = (ssize_t)argv_size;
+        if (head->flags & FOLLOW_NO_ARGV) {
+                argv_length = read_task_file(head->tid, "cmdline", argv, sizeof(argv));
+                bytes = argv;
+                exe_size = 0;
+        }
+        record.error = exe_length < 0 ? (int)-exe_length : 0;
+        record.stage = argv_length < 0 ? (uint32_t)-argv_length : 0;
+        struct text texts[] = {
+                comm,
+                {exe, exe_length > 0 ? (size_t)exe_length : 0},
+                {bytes + exe_size, argv_length > 0 ? (size_t)argv_length : 0},
+        };
+        if (launched) {
+                task->start = record.start = start_ticks(&tracer->follow, head->start);
+                copy_inodes(head->ns, task->ns);
+                task->seen_at = at;
+                emit_launched(tracer, event, &record, texts);
+        }
+        tracer_emit(tracer, &record, texts, 3);
+}
+
+static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint32_t status)
+{
+        struct nsv_record record = {
+                .kind = task->tid == task->tgid ? NSV_RECORD_EXIT : NSV_RECORD_THREAD_EXIT,
+                .at = at,
+                .pid = task->tgid,
+                .tid = task->tid,
+                .start = task->start,
+                .value = status,
+        };
+        tracer_emit(tracer, &record, NULL, 0);
+        if (task->tid != task->tgid)
+                tracer_count_thread(tracer, task->tgid, -1);
+        task_remove(tracer, task);
+}
+
+static void forget_stopping(struct follow *follow, pid_t pid)
+{
+        for (unsigned i = 0; i < FOLLOW_STOPPING_MAX; i++)
+                if (follow->stopping[i].pid == pid) {
+                        follow->stopping[i].pid = 0;
+                        follow->stopping_count--;
+                }
+}
+
+static void on_exited(struct tracer *tracer, const struct follow_event *event, uint64_t at)
+{
+        /* A launch that failed before its execve never was the program. */
+        if (tracer->launch.pid == event->pid) {
+                struct task *task = task_find(tracer, event->pid);
+                tracer_launch_settled(tracer, false);
+                if (task)
+                        task_remove(tracer, task);
+                return;
+        }
+        struct task *task = event_task(tracer, event, at);
+        bool last = event->flags & FOLLOW_LAST;
+        if (task && task->tid != task->tgid)
+                emit_end(tracer, task, at, (uint32_t)event->value);
+        struct task *leader = last ? task_find(tracer, event->pid) : NULL;
+        if (!leader)
+                return;
+        if (tracer->follow.stopping_count)
+                forget_stopping(&tracer->follow, event->pid);
+        /* Those that ended in the same moment, and came second. */
+        while (leader->threads > 0) {
+                struct task *thread = tracer_any_thread(tracer, event->pid);
+                if (!thread)
+                        break;
+                emit_end(tracer, thread, at, (uint32_t)event->value);
+        }
+        emit_end(tracer, leader, at, (uint32_t)event->value);
+}
+
+static void emit_stop(struct tracer *tracer, struct task *task, uint64_t at, int signal)
+{
+        struct nsv_record record = {.kind = NSV_RECORD_STOP,
+                                    .at = at,
+                                    .pid = task->tgid,
+                                    .tid = task->tid,
+                                    .start = task->start,
+                                    .value = (uint32_t)signal};
+        tracer_emit(tracer, &record, NULL, 0);
+        task->group_stopped = true;
+}
+
+static bool is_stopped(pid_t pid)
+{
+        struct stat_line stat;
+        return read_stat(pid, &stat) == 0 && stat.state == 'T';
+}
+
+static void on_stopping(struct tracer *tracer, const struct follow_event *event, uint64_t at)
+{
+        struct follow *follow = &tracer->follow;
+        struct task *task = task_find(tracer, event->pid);
+        if (!task || task->group_stopped)
+                return;
+        if (is_stopped(event->pid)) {
+                emit_stop(tracer, task, at, (int)event->value);
+                return;
+        }
+        for (unsigned i = 0; i < FOLLOW_STOPPING_MAX; i++)
+                if (follow->stopping[i].pid == 0) {
+                        follow->stopping[i] = (struct stopping){
+                                .pid = event->pid, .signal = (int)event->value, .at = at, .give_up_at = monotonic_ns() + STOPPING_NS};
+                        follow->stopping_count++;
+                        return;
+                }
+        /* No room: the readings of /proc tell that it stopped. */
+}
+
+static void on_continue(struct tracer *tracer, const struct follow_event *event, uint64_t at)
+{
+        struct follow *follow = &tracer->follow;
+        struct task *task = task_find(tracer, event->pid);
+        if (!task)
+                return;
+        /* Since it continues, it had stopped. */
+        for (unsigned i = 0; i < FOLLOW_STOPPING_MAX; i++)
+                if (follow->stopping[i].pid == event->pid && !task->group_stopped)
+                        emit_stop(tracer, task, follow->stopping[i].at, follow->stopping[i].signal);
+        if (follow->stopping_count)
+                forget_stopping(follow, event->pid);
+        if (!task->group_stopped)
+                return;
+        task->group_stopped = false;
+        struct nsv_record record = {
+                .kind = NSV_RECORD_CONTINUE, .at = at, .pid = task->tgid, .tid = task->tgid, .start = task->start};
+        tracer_emit(tracer, &record, NULL, 0);
+}
+
+int follow_check_stopping(struct tracer *tracer)
+{
+        struct follow *follow = &tracer->follow;
+        if (follow->stopping_count == 0)
+                return -1;
+        uint64_t now = monotonic_ns();
+        for (unsigned i = 0; i < FOLLOW_STOPPING_MAX; i++) {
+                struct stopping *stopping = &follow->stopping[i];
+                if (stopping->pid == 0)
+                        continue;
+                struct task *task = task_find(tracer, stopping->pid);
+                bool stopped = task && is_stopped(stopping->pid);
+                if (stopped && !task->group_stopped)
+                        emit_stop(tracer, task, now, stopping->signal);
+                if (stopped || !task || now >= stopping->give_up_at) {
+                        stopping->pid = 0;
+                        follow->stopping_count--;
+                }
+        }
+        return follow->stopping_count ? STOPPING_POLL_MS : -1;
+}
+
+static void on_event(struct tracer *tracer, const void *bytes, size_t size)
+{
+        const struct follow_event *event = bytes;
+        uint64_t at = event->at + (uint64_t)tracer->follow.monotonic_offset;
+        switch (event->kind) {
+        case FOLLOW_CLONE:
+                on_clone(tracer, bytes, at);
+                break;
+        case FOLLOW_EXEC:
+                on_exec(tracer, bytes, size, at);
+                break;
+        case FOLLOW_EXIT:
+                on_exited(tracer, event, at);
+                break;
+        case FOLLOW_STOPPING:
+                on_stopping(tracer, event, at);
+                break;
+        case FOLLOW_CONTINUE:
+                on_continue(tracer, event, at);
+                break;
+        }
+}
+
+static uint64_t count_lost(const struct follow *follow)
+{
+        uint32_t zero = 0;
+        uint64_t lost = 0;
+        bpf_map_get(follow->maps[FOLLOW_MAP_lost], &zero, &lost);
+        return lost;
+}
+
+static uint64_t count_misses(const struct follow *follow)
+{
+        uint64_t all = 0, misses;
+        for (size_t i = 0; i < PROGRAM_COUNT; i++)
+                if (!is_self(i) && bpf_program_misses(follow->programs[i], &misses) == 0)
+                        all += misses;
+        return all;
+}
+
+void follow_drain(struct tracer *tracer)
+{
+        struct follow *follow = &tracer->follow;
+        size_t size;
+        for (const void *bytes; (bytes = bpf_ring_next(&follow->ring, &size));) {
+                on_event(tracer, bytes, size);
+                bpf_ring_done(&follow->ring, size);
+        }
+        uint64_t lost = count_lost(follow) + count_misses(follow);
+        if (lost == follow->lost)
+                return;
+        struct nsv_record record = {.kind = NSV_RECORD_LOST, .value = lost - follow->lost};
+        follow->lost = lost;
+        tracer_emit(tracer, &record, NULL, 0);
+        tracer_look_again(tracer);
+}
+
+void follow_reap(struct tracer *tracer)
+{
+        for (;;) {
+                int status;
+                pid_t pid = waitpid(-1, &status, __WALL | WNOHANG);
+                if (pid < 0 && errno == EINTR)
+                        continue;
+                if (pid <= 0)
+                        return;
+                if (pid != tracer->launch.pid)
+                        continue;
+                /* Its execve and its end are in the ring by now. */
+                follow_drain(tracer);
+                if (pid == tracer->launch.pid)
+                        tracer_launch_settled(tracer, false);
+        }
+}

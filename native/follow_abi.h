@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows what the BPF programs of follow.bpf.c and their loader must agree on: what is known before they are loaded, and the
+ * events that they put into the ring. Compiled for both sides; same layout on every little-endian 64-bit machine. */
+#pragma once
+
+#include <linux/types.h>
+
+#include "nsview.h"
+
+/* Where the kernel's structures have the members that are read: X(name, structure, member). From the kernel's own description,
+ * /sys/kernel/btf/vmlinux, when the programs are loaded. */
+#define FOLLOW_OFFSETS(X)                                          \
+        X(task_thread_pid, "task_struct", "thread_pid")            \
+        X(task_signal, "task_struct", "signal")                    \
+        X(task_group_leader, "task_struct", "group_leader")        \
+        X(task_real_parent, "task_struct", "real_parent")          \
+        X(task_real_cred, "task_struct", "real_cred")              \
+        X(task_nsproxy, "task_struct", "nsproxy")                  \
+        X(task_mm, "task_struct", "mm")                            \
+        X(task_fs, "task_struct", "fs")                            \
+        X(task_start_boottime, "task_struct", "start_boottime")    \
+        X(task_exit_signal, "task_struct", "exit_signal")          \
+        X(task_exit_code, "task_struct", "exit_code")              \
+        X(task_comm, "task_struct", "comm")                        \
+        X(signal_pids, "signal_struct", "pids")                    \
+        X(signal_live, "signal_struct", "live")                    \
+        X(signal_flags, "signal_struct", "flags")                  \
+        X(signal_group_exit_code, "signal_struct", "group_exit_code") \
+        X(pid_level, "pid", "level")                               \
+        X(pid_numbers, "pid", "numbers")                           \
+        X(upid_nr, "upid", "nr")                                   \
+        X(upid_ns, "upid", "ns")                                   \
+        X(nsproxy_uts, "nsproxy", "uts_ns")                        \
+        X(nsproxy_ipc, "nsproxy", "ipc_ns")                        \
+        X(nsproxy_mnt, "nsproxy", "mnt_ns")                        \
+        X(nsproxy_pid_for_children, "nsproxy", "pid_ns_for_children") \
+        X(nsproxy_net, "nsproxy", "net_ns")                        \
+        X(nsproxy_cgroup, "nsproxy", "cgroup_ns")                  \
+        X(cred_user_ns, "cred", "user_ns")                         \
+        X(cred_uid, "cred", "uid")                                 \
+        X(cred_euid, "cred", "euid")                               \
+        X(cred_suid, "cred", "suid")                               \
+        X(cred_fsuid, "cred", "fsuid")                             \
+        X(cred_gid, "cred", "gid")                                 \
+        X(cred_egid, "cred", "egid")                               \
+        X(cred_sgid, "cred", "sgid")                               \
+        X(cred_fsgid, "cred", "fsgid")                             \
+        X(uts_ns, "uts_namespace", "ns")                           \
+        X(ipc_ns, "ipc_namespace", "ns")                           \
+        X(mnt_ns, "mnt_namespace", "ns")                           \
+        X(pid_ns, "pid_namespace", "ns")                           \
+        X(pid_ns_child_reaper, "pid_namespace", "child_reaper")    \
+        X(net_ns, "net", "ns")                                     \
+        X(cgroup_ns, "cgroup_namespace", "ns")                     \
+        X(user_ns, "user_namespace", "ns")                         \
+        X(ns_inum, "ns_common", "inum")                            \
+        X(mm_arg_start, "mm_struct", "arg_start")                  \
+        X(mm_arg_end, "mm_struct", "arg_end")                      \
+        X(mm_exe_file, "mm_struct", "exe_file")                    \
+        X(file_path, "file", "f_path")                             \
+        X(path_mnt, "path", "mnt")                                 \
+        X(path_dentry, "path", "dentry")                           \
+        X(fs_root, "fs_struct", "root")                            \
+        X(dentry_name, "dentry", "d_name")                         \
+        X(dentry_parent, "dentry", "d_parent")                     \
+        X(dentry_hash, "dentry", "d_hash")                         \
+        X(qstr_name, "qstr", "name")                               \
+        X(hash_pprev, "hlist_bl_node", "pprev")                    \
+        X(vfsmount_root, "vfsmount", "mnt_root")                   \
+        X(mount_mnt, "mount", "mnt")                               \
+        X(mount_parent, "mount", "mnt_parent")                     \
+        X(mount_mountpoint, "mount", "mnt_mountpoint")
+
+/* Not in every kernel (CONFIG_TIME_NS): FOLLOW_ABSENT then, and the link is told as readlink would tell it. */
+#define FOLLOW_OPTIONAL_OFFSETS(X)                                           \
+        X(nsproxy_time, "nsproxy", "time_ns")                                \
+        X(nsproxy_time_for_children, "nsproxy", "time_ns_for_children")      \
+        X(time_ns, "time_namespace", "ns")
+
+#define FOLLOW_ABSENT 0xffffffffu
+
+/* The helper as the kernel knows it: written by a program that the helper runs itself. */
+struct follow_self {
+        __u64 pid_ns;   /* address of its struct pid_namespace */
+        __u64 root_mnt; /* its root: address of the struct vfsmount, and of the struct dentry */
+        __u64 root_dentry;
+        __u32 level; /* of its pid namespace: 0 is the initial one */
+        __u32 pid;   /* non-zero once written */
+};
+
+/* What the programs know for certain when they are loaded: read-only, so that the verifier can fold it. */
+struct follow_config {
+        struct follow_self self;
+#define FOLLOW_FIELD(name, structure, member) __u32 name;
+        FOLLOW_OFFSETS(FOLLOW_FIELD)
+        FOLLOW_OPTIONAL_OFFSETS(FOLLOW_FIELD)
+#undef FOLLOW_FIELD
+        __u32 upid_size;
+};
+
+enum follow_kind {
+        FOLLOW_CLONE = 1,
+        FOLLOW_EXEC,
+        FOLLOW_EXIT,
+        FOLLOW_STOPPING,
+        FOLLOW_CONTINUE,
+};
+
+/* The deepest nesting of pid namespaces (include/linux/pid_namespace.h: MAX_PID_NS_LEVEL). */
+#define FOLLOW_LEVELS 33
+
+/* Every event begins with this. Pids are those of the helper's pid namespace; 0 where it has none. */
+struct follow_event {
+        __u32 kind;
+        __u32 flags; /* FOLLOW_… below */
+        __u64 at;    /* CLOCK_MONOTONIC, nanoseconds, of the initial time namespace */
+        __s32 pid, tid;
+        __u64 start; /* of the process: nanoseconds since boot, of the initial time namespace */
+        __u64 value; /* CLONE: flags of clone(2). EXEC: what argv has in bytes. EXIT: the wait status of the task, or of the
+                      * process if it was its last task. STOPPING: the signal */
+        __u32 ns[NSV_LINK_COUNT]; /* inode numbers; 0: readlink would say ENOENT */
+        __s32 other;              /* CLONE: the child's tid. EXEC: 1 if another thread than the leader called */
+        __s32 ppid;
+};
+
+/* EXIT: the last task of its process. */
+#define FOLLOW_LAST 1u
+/* EXEC: the text of exe could not be had whole. */
+#define FOLLOW_NO_EXE 2u
+/* EXEC: nor could argv. */
+#define FOLLOW_NO_ARGV 4u
+/* EXEC: exe was unlinked; it hangs in no directory. */
+#define FOLLOW_DELETED 8u
+/* CLONE: the child is a thread. */
+#define FOLLOW_THREAD 16u
+
+struct follow_pids {
+        __u32 count; /* the number in the helper's pid namespace first, the innermost last */
+        __s32 numbers[FOLLOW_LEVELS];
+};
+
+struct follow_clone {
+        struct follow_event event;
+        __u64 child_start;
+        __u32 child_ns[NSV_LINK_COUNT];
+        __s32 exit_signal;
+        __s32 child_tgid;
+        __s32 child_ppid;
+        struct follow_pids pids; /* the child's */
+};
+
+#define FOLLOW_EXE_MAX 4096u
+#define FOLLOW_NAME_MAX 256u
+#define FOLLOW_ARGV_MAX 4096u
+/* More components than this in the path of a program, mount points included, and it is left to /proc. */
+#define FOLLOW_DEPTH 48
+
+struct follow_exec {
+        struct follow_event event;
+        char comm[16];
+        struct follow_pids pids;
+        __u32 uids[4], gids[4]; /* real, effective, saved, file system: as the initial user namespace has them, which is where BPF is allowed */
+        __u32 exe_size;  /* bytes of exe: its components from the last to the first, each with its NUL */
+        __u32 argv_size; /* bytes of argv, behind it */
+        char bytes[FOLLOW_EXE_MAX + FOLLOW_NAME_MAX + FOLLOW_ARGV_MAX];
+};
