@@ -40,7 +40,8 @@ static pid_t *list_slot(const struct pid_list *list, pid_t pid)
 
 static bool list_has(const struct pid_list *list, pid_t pid)
 {
-        return list->room > 0 && *list_slot(list, pid) == pid;
+        /* 0 is the parent of those whose parent is elsewhere, and in nobody's tree. */
+        return pid != 0 && list->room > 0 && *list_slot(list, pid) == pid;
 }
 
 static int list_add(struct pid_list *list, pid_t pid)
@@ -201,6 +202,8 @@ static int follow_process(struct attach *attach, pid_t tgid)
         /* Born of one that is followed: its birth is in the ring, or told. */
         if (r < 0 || (r == 0 && (!attach->again || task_find(tracer, tgid))))
                 return r;
+        /* Those who are born followed are no reason for another pass: of them there may be no end. */
+        attach->progress = true;
         struct stat_line stat;
         if (read_stat(tgid, &stat) < 0) {
                 follow_forget(&tracer->follow, tgid);
@@ -235,7 +238,6 @@ static void visit(struct attach *attach, pid_t pid)
                 emit_refused(tracer, pid, pid, ENOMEM);
                 return;
         }
-        attach->progress = true;
         if (tracer->follow.active) {
                 int r = follow_process(attach, pid);
                 if (r < 0)

@@ -7,6 +7,7 @@ import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, HELP, parseCommandLine} from './model/command-line.ts';
 import {type Fact, isRefusal, type TapeHeader} from './model/fact.ts';
 import {printable} from './model/printable.ts';
+import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
 import type {LaunchPlan, TracerAnswer} from './probe/tracer.ts';
 
 declare const NSVIEW_VERSION: string;
@@ -87,9 +88,18 @@ async function tapeHeader(target: TapeHeader['target']): Promise<TapeHeader> {
   };
 }
 
+const bpfRefusal = ({during, errno}: TracerAnswer & {ok: false}): string => {
+  const {rule, remedy} = explainBpfRefusal(during, errno);
+  return `${during}: ${errno}: ${rule}; ${remedy}`;
+};
+
 /** 127 and 126 as a shell has them (execve(2) in POSIX.1, 2.8.2), 1 for what nsview itself could not do. */
 function launchFailure(argv: readonly string[], answer: TracerAnswer & {ok: false}): number {
   const program = argv[0] ?? '';
+  if (isBpfStep(answer.during)) {
+    complain(`cannot follow ${program} by BPF: ${bpfRefusal(answer)}`);
+    return 1;
+  }
   if (answer.during !== 'execve') {
     complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}`);
     return 1;
@@ -104,6 +114,7 @@ function launchFailure(argv: readonly string[], answer: TracerAnswer & {ok: fals
 async function attachFailure(pid: number, answer: TracerAnswer & {ok: false}): Promise<string> {
   if (answer.missing) return `no process has pid ${pid}; nsview alone lists those that there are`;
   if (answer.self) return `pid ${pid} is nsview itself, which cannot stop to be looked at`;
+  if (isBpfStep(answer.during)) return `cannot follow ${pid} by BPF: ${bpfRefusal(answer)}`;
   const {explainRefusal} = await import('./probe/ptrace-evidence.ts');
   const {rule, remedy} = explainRefusal(pid, answer.errno);
   return `cannot attach to ${pid}: ${answer.during}: ${answer.errno}: ${rule}; ${remedy}`;

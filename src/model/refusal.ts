@@ -27,6 +27,22 @@ export type PtraceEvidence = {
 
 export type Explanation = {readonly rule: string; readonly remedy: string};
 
+/** Why the kernel refuses BPF (kernel/bpf/syscall.c), and what to do: `during` and `errno` are those of the call that failed. */
+export function explainBpfRefusal(during: string, errno: string): Explanation {
+  const instead = 'leave --follow out, and nsview follows by ptrace';
+  if (errno === 'EPERM' || errno === 'EACCES')
+    return {
+      rule: 'BPF programs that trace need CAP_BPF and CAP_PERFMON in the initial user namespace, and a seccomp filter or lockdown may forbid them to root as well',
+      remedy: `run it as root outside of a container, or ${instead}`,
+    };
+  if (during.startsWith('open('))
+    return {rule: 'the kernel does not describe its structures (CONFIG_DEBUG_INFO_BTF)', remedy: `use a kernel that does, or ${instead}`};
+  if (errno === 'ENOSYS') return {rule: 'the kernel has no BPF (CONFIG_BPF_SYSCALL)', remedy: instead};
+  return {rule: 'this kernel does not take nsview’s programs, which were tried on Linux 6.1, 6.12 and 6.18', remedy: instead};
+}
+
+export const isBpfStep = (during: string): boolean => during.startsWith('bpf(') || during === 'open(/sys/kernel/btf/vmlinux)';
+
 /** Which rule refused, and what to do about it. */
 export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): Explanation {
   const {pid} = evidence;

@@ -30,7 +30,7 @@ function tracing(state: State): Line {
   const {tracer} = state.world;
   if (tracer === null && state.mode !== 'machine') return [dim('starting …')];
   if (tracer === null || tracer.mode === 'proc') return [plain('watching /proc')];
-  return [plain(`tracing by ${tracer.mode === 'bpf' ? 'BPF' : 'ptrace'}: ${tracer.sees.map(printable).join(', ')}`)];
+  return [plain(`${tracer.mode === 'bpf' ? 'BPF' : 'ptrace'}: ${tracer.sees.map(printable).join(', ')}`)];
 }
 
 function userText(state: State): string {
@@ -65,7 +65,7 @@ export function statusLine(state: State, width: number): Line {
     [...mode, dim(' · '), plain(userText(state)), dim(' · '), plain(kernel)],
     [...mode, dim(' · '), plain(userText(state))],
     mode,
-    world.tracer !== null && world.tracer.mode !== 'proc' && replay === null ? [plain(world.tracer.mode === 'bpf' ? 'by BPF' : 'by ptrace')] : [],
+    world.tracer !== null && world.tracer.mode !== 'proc' && replay === null ? [plain(world.tracer.mode === 'bpf' ? 'BPF' : 'ptrace')] : [],
     [],
   ].map(choice => (mode.length > 0 ? choice : choice.slice(1)));
   for (const choice of choices) {

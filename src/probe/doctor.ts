@@ -4,6 +4,7 @@ import {accessSync, constants} from 'node:fs';
 import os from 'node:os';
 import {isRefusal} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
+import {explainBpfRefusal} from '../model/refusal.ts';
 import {readHost} from './host.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative, NativeError} from './native.ts';
@@ -30,8 +31,8 @@ function sysctl(name: string): string | null {
 }
 
 /** Really tries: launches /bin/true under the helper, and lets it end. */
-async function tryTracing(): Promise<Finding> {
-  const what = 'tracing (ptrace)';
+async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
+  const what = follow === 'bpf' ? 'following by BPF' : 'following by ptrace';
   try {
     let end: () => void = () => {};
     const ended = new Promise<void>(resolve => {
@@ -39,7 +40,7 @@ async function tryTracing(): Promise<Finding> {
     });
     const tracer = startTracer({
       native: loadNative(),
-      follow: 'ptrace',
+      follow,
       emit: facts => {
         if (facts.some(fact => fact.kind === 'exit')) end();
       },
@@ -57,8 +58,12 @@ async function tryTracing(): Promise<Finding> {
     const answer = await tracer.launch({argv: ['/bin/true'], environment: [], terminal: -1, softNofile: 0n, ignoredSignals: 0n});
     if (answer.ok) await ended;
     await tracer.stop();
+    if (!answer.ok && follow === 'bpf') {
+      const {rule, remedy} = explainBpfRefusal(answer.during, answer.errno);
+      return {what, verdict: 'limited', means: `${answer.during}: ${answer.errno}: ${rule}`, remedy};
+    }
     return answer.ok
-      ? {what, verdict: 'ok', means: 'a program was launched, followed and let go'}
+      ? {what, verdict: 'ok', means: `a program was launched, followed${follow === 'bpf' ? ' without a stop,' : ''} and let go`}
       : {
           what,
           verdict: 'missing',
@@ -184,7 +189,8 @@ export async function diagnose(): Promise<Finding[]> {
       means: `uid ${host.euid}${capabilities === 0n ? ', no capabilities' : `, capabilities ${host.capabilities}`}`,
       ...((capabilities & CAP_SYS_ADMIN) === 0n ? {remedy: 'sudo nsview sees and attaches to everything'} : {}),
     },
-    await tryTracing(),
+    await tryTracing('bpf'),
+    await tryTracing('ptrace'),
     attaching(capabilities),
     {
       what: 'finding children',

@@ -4,16 +4,18 @@ import {parseCommandLine} from '../../src/model/command-line.ts';
 
 describe('what nsview is asked', () => {
   it.each([
-    ['', {kind: 'watch'}],
-    ['-p 12', {kind: 'attach', pid: 12}],
-    ['--pid=12', {kind: 'attach', pid: 12}],
-    ['-- /bin/bash -lc x', {kind: 'launch', argv: ['/bin/bash', '-lc', 'x']}],
-    ['-- snapshot --json', {kind: 'launch', argv: ['snapshot', '--json']}],
-    ['-- sh -- -p', {kind: 'launch', argv: ['sh', '--', '-p']}],
+    ['', {kind: 'watch', follow: 'auto'}],
+    ['--follow ptrace', {kind: 'watch', follow: 'ptrace'}],
+    ['-p 12', {kind: 'attach', pid: 12, follow: 'auto'}],
+    ['--pid=12', {kind: 'attach', pid: 12, follow: 'auto'}],
+    ['-- /bin/bash -lc x', {kind: 'launch', argv: ['/bin/bash', '-lc', 'x'], follow: 'auto'}],
+    ['-- snapshot --json', {kind: 'launch', argv: ['snapshot', '--json'], follow: 'auto'}],
+    ['-- sh -- -p', {kind: 'launch', argv: ['sh', '--', '-p'], follow: 'auto'}],
     ['snapshot', {kind: 'snapshot', pid: null, json: false}],
     ['snapshot -p 1 --json', {kind: 'snapshot', pid: 1, json: true}],
-    ['trace -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null}],
-    ['trace --json -o - -- ls -l', {kind: 'trace', target: {argv: ['ls', '-l']}, json: true, output: '-'}],
+    ['trace -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'auto'}],
+    ['trace --json -o - -- ls -l', {kind: 'trace', target: {argv: ['ls', '-l']}, json: true, output: '-', follow: 'auto'}],
+    ['trace --follow bpf -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'bpf'}],
     ['replay tape', {kind: 'replay', file: 'tape', json: false}],
     ['replay -', {kind: 'replay', file: '-', json: false}],
     ['doctor', {kind: 'doctor', json: false}],
@@ -40,6 +42,8 @@ describe('what nsview is asked', () => {
     ['-o x', '-o goes with trace only'],
     ['snapshot -- ls', 'takes no program'],
     ['schema x', 'there is no schema'],
+    ['--follow fast', 'there are bpf, ptrace and auto'],
+    ['snapshot --follow bpf', 'not snapshot'],
     ['doctor now', 'one word too many'],
   ])('nsview %s is a usage error that says what to do', (line, words) => {
     const parsed = parseCommandLine(line.split(' '));

@@ -110,13 +110,19 @@ export function readTapeStrictly(path: string): TapeRead {
 
 export type Traced = Outcome & TapeRead;
 
+/** How to follow: every test of what is followed runs over both. */
+export type How = 'bpf' | 'ptrace';
+export const HOWS: readonly How[] = ['bpf', 'ptrace'];
+
 /** `nsview trace --json` over a program, to its end. */
-export async function traceProgram(program: string, ...args: string[]): Promise<Traced> {
-  using folder = temporaryFolder();
-  const tape = folder.file('tape');
-  const outcome = await run('trace', '--json', '-o', tape, '--', program, ...args);
-  return {...outcome, ...readTapeStrictly(tape)};
-}
+export const traceProgramBy =
+  (how: How) =>
+  async (program: string, ...args: string[]): Promise<Traced> => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    const outcome = await run('trace', '--json', '--follow', how, '-o', tape, '--', program, ...args);
+    return {...outcome, ...readTapeStrictly(tape)};
+  };
 
 export const ofKind = <K extends Fact['kind']>(facts: readonly Fact[], kind: K): Extract<Fact, {kind: K}>[] =>
   facts.filter((fact): fact is Extract<Fact, {kind: K}> => fact.kind === kind);

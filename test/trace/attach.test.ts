@@ -1,7 +1,7 @@
-import {readFileSync} from 'node:fs';
+import {chmodSync, existsSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
+import {HOWS, type How, nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -19,18 +19,23 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 /** A shell that makes children all the time, and tells how many when its stdin has a line; at the end of stdin it ends, too. */
 const BUSY = 'n=0; while read -t 0.001 line; [ $? -gt 128 ]; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
 
-async function attached(pid: number, ...args: string[]): Promise<Running> {
-  const tracer = nsview('trace', ...args, '-p', String(pid));
-  await until(() => tracerOf(pid) !== 0, `attached to ${pid}; ${tracer.stderr}`);
+/** The tape is at `file`, or on stderr. */
+async function attached(how: How, pid: number, file?: string): Promise<Running> {
+  const tracer = nsview('trace', '--json', '--follow', how, ...(file === undefined ? [] : ['-o', file]), '-p', String(pid));
+  const told = () => (file === undefined ? tracer.stderr : existsSync(file) ? readFileSync(file, 'utf8') : '');
+  await until(() => told().includes('"kind":"tracer"'), `attached to ${pid}; ${tracer.stderr}`);
+  expect(tracerOf(pid)).toBe(how === 'bpf' ? 0 : helperOf(tracer));
   return tracer;
 }
 
-describe('attached', () => {
+const helperOf = (tracer: Running): number => Number(readFileSync(`/proc/${tracer.pid}/task/${tracer.pid}/children`, 'utf8'));
+
+describe.each(HOWS)('attached by %s', how => {
   it('nsview sees what happens from then on, and Ctrl-C lets everything run on', async () => {
     using folder = temporaryFolder();
     await using target = start('bash', '-c', `echo ready; ${BUSY}`);
     await target.says(/ready/);
-    await using tracer = await attached(target.pid, '--json', '-o', folder.file('tape'));
+    await using tracer = await attached(how, target.pid, folder.file('tape'));
     await new Promise(resolve => setTimeout(resolve, 300));
     tracer.child.kill('SIGINT');
     expect((await tracer.ended).code).toBe(0);
@@ -38,33 +43,31 @@ describe('attached', () => {
     const {facts} = readTapeStrictly(folder.file('tape'));
     expect(ofKind(facts, 'process')[0]).toMatchObject({pid: target.pid, because: 'attach', comm: 'bash'});
     expect(ofKind(facts, 'clone').length).toBeGreaterThan(10);
-    expect(ofKind(facts, 'tracer')[0]).toMatchObject({mode: 'ptrace', scope: target.pid});
+    expect(ofKind(facts, 'tracer')[0]).toMatchObject({mode: how, scope: target.pid});
     target.child.stdin?.write('now\n');
     expect(await target.ended).toMatchObject({code: 42, stderr: ''});
   });
 
-  it('to a tree, every thread of it is traced', async () => {
+  it('to a tree, every process and every thread of it is followed', async () => {
     const script = 'exec 3<&0; "$0" 8 <&3 & a=$!; "$1" <&3 & b=$!; sleep 55 & c=$!; wait $a $b; kill $c';
     await using target = start('bash', '-c', script, fixture('many-threads'), fixture('thread-unshares-net'));
     await target.says(/ready (?:.|\n)*ready /);
-    await using tracer = await attached(target.pid);
+    await using tracer = await attached(how, target.pid);
     const tree = async () => (await run('snapshot', '--json', '-p', String(target.pid))).stdout;
-    await until(() => {
-      const pids = [target.pid, ...readFileSync(`/proc/${target.pid}/task/${target.pid}/children`, 'utf8').trim().split(' ').map(Number)];
-      return pids.every(pid => tracerOf(pid) !== 0);
-    }, 'all of it is traced');
     const {processes} = JSON.parse(await tree());
     expect(processes.length).toBeGreaterThanOrEqual(4);
+    for (const process of processes) expect(tracer.stderr).toMatch(new RegExp(`"kind":"process","at":"\\d+","pid":${process.pid},`));
     // Threads of the storm may have ended meanwhile.
-    for (const process of processes)
-      for (const {tid} of process.threads)
-        try {
-          const text = readFileSync(`/proc/${process.pid}/task/${tid}/status`, 'utf8');
-          expect(text).not.toMatch(/^TracerPid:\t0$/m);
-        } catch (error) {
-          if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) continue;
-          throw error;
-        }
+    if (how === 'ptrace')
+      for (const process of processes)
+        for (const {tid} of [{tid: process.pid}, ...process.threads])
+          try {
+            const text = readFileSync(`/proc/${process.pid}/task/${tid}/status`, 'utf8');
+            expect(text).not.toMatch(/^TracerPid:\t0$/m);
+          } catch (error) {
+            if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) continue;
+            throw error;
+          }
     tracer.child.kill('SIGINT');
     await tracer.ended;
     target.release();
@@ -77,8 +80,8 @@ describe('attached', () => {
       await using target = start('bash', '-c', `echo ready; ${BUSY}`);
       await target.says(/ready/);
       for (let round = 0; round < 5; round++) {
-        await using tracer = await attached(target.pid);
-        const helper = tracerOf(target.pid);
+        await using tracer = await attached(how, target.pid);
+        const helper = helperOf(tracer);
         await new Promise(resolve => setTimeout(resolve, 20 + round * 13));
         if (whom !== 'nsview') process.kill(helper, 'SIGKILL');
         if (whom !== 'helper') tracer.child.kill('SIGKILL');
@@ -96,8 +99,7 @@ describe('attached', () => {
   it('to a stopped process, it stays stopped, and goes on when its user says so', async () => {
     await using target = start('bash', '-c', 'kill -STOP $$; exit 12');
     await until(() => /^T/.test(status(target.pid, 'State')), 'stopped');
-    await using tracer = nsview('trace', '--json', '-p', String(target.pid));
-    await until(() => tracerOf(target.pid) !== 0, 'attached');
+    await using tracer = await attached(how, target.pid);
     await new Promise(resolve => setTimeout(resolve, 100));
     expect(status(target.pid, 'State')).toMatch(/^[Tt]/);
     target.child.kill('SIGCONT');
@@ -110,7 +112,7 @@ describe('attached', () => {
   it('and detached while it is stopped, it stays stopped', async () => {
     await using target = start('bash', '-c', 'kill -STOP $$; exit 12');
     await until(() => /^T/.test(status(target.pid, 'State')), 'stopped');
-    await using tracer = await attached(target.pid);
+    await using tracer = await attached(how, target.pid);
     tracer.child.kill('SIGINT');
     await tracer.ended;
     expect(status(target.pid, 'State')).toMatch(/^T \(stopped\)/);
@@ -118,14 +120,22 @@ describe('attached', () => {
     expect((await target.ended).code).toBe(12);
   });
 
-  it('to a process that another one traces, nsview says which', async () => {
-    await using target = start('sleep', '50');
-    await using other = await attached(target.pid);
-    const second = await run('trace', '-p', String(target.pid));
-    expect(second.code).toBe(1);
-    expect(second.stderr).toContain(`it is already traced, by nsview-helper ${tracerOf(target.pid)}`);
-    expect(second.stderr.trim().split('\n')).toHaveLength(1);
-    other.child.kill('SIGINT');
+  it('to a process that another one traces: BPF follows it all the same, ptrace says who traces it', async () => {
+    await using target = start('bash', '-c', 'echo ready; read line; /bin/true; exit 6');
+    await target.says(/ready/);
+    await using other = await attached('ptrace', target.pid);
+    if (how === 'ptrace') {
+      const second = await run('trace', '--follow', how, '-p', String(target.pid));
+      expect(second.code).toBe(1);
+      expect(second.stderr).toContain(`it is already traced, by nsview-helper ${helperOf(other)}`);
+      expect(second.stderr.trim().split('\n')).toHaveLength(1);
+      other.child.kill('SIGINT');
+    } else {
+      const second = nsview('trace', '--follow', how, '--json', '-p', String(target.pid));
+      await until(() => second.stderr.includes('"kind":"tracer"'), 'followed');
+      target.child.stdin?.write('go\n');
+      expect((await second.ended).stderr).toMatch(/"kind":"clone".*\n.*"kind":"exec".*"\/bin\/true".*\n.*"kind":"exit".*\n.*"code":6/);
+    }
     await other.ended;
   });
 });
@@ -145,7 +155,7 @@ describe('wrong targets', () => {
   });
 
   it('a kernel thread, and a process of somebody else without privilege: the rule that refused, and what to do', async () => {
-    const thread = await run('trace', '-p', '2');
+    const thread = await run('trace', '--follow', 'ptrace', '-p', '2');
     expect(thread.code).toBe(1);
     expect(thread.stderr).toContain('kernel thread');
     await using target = start('sleep', '50');
@@ -162,5 +172,24 @@ describe('wrong targets', () => {
     const outcome = await unprivileged.ended;
     expect(outcome.code).toBe(1);
     expect(outcome.stderr).toContain("nsview's is 65534, and nsview lacks CAP_SYS_PTRACE; run it as root: sudo nsview -p");
+  });
+
+  it('BPF without privilege: what it needs, in one line; without --follow, ptrace does it and the tape says why', async () => {
+    using folder = temporaryFolder();
+    chmodSync(folder.path, 0o777);
+    const nobody = (...args: string[]) =>
+      start('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'trace', '--json', ...args, '--', 'true');
+    await using refused = nobody('--follow', 'bpf');
+    const outcome = await refused.ended;
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr.trim().split('\n').at(-1)).toMatch(
+      /^nsview: cannot follow true by BPF: bpf\(BPF_MAP_CREATE\): EPERM: .*CAP_BPF and CAP_PERFMON/,
+    );
+    await using fallen = nobody('-o', folder.file('tape'));
+    expect((await fallen.ended).code).toBe(0);
+    expect(ofKind(readTapeStrictly(folder.file('tape')).facts, 'tracer')[0]).toMatchObject({
+      mode: 'ptrace',
+      bpf: {errno: 'EPERM', during: 'bpf(BPF_MAP_CREATE)'},
+    });
   });
 });

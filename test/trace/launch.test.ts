@@ -1,12 +1,14 @@
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {ofKind, run, start, temporaryFolder, traceProgram} from '../support/nsview.ts';
+import {HOWS, ofKind, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
 
-describe('a launched program', () => {
+describe.each(HOWS)('a launched program, by %s', how => {
+  const traceProgram = traceProgramBy(how);
+
   it('of 2000 short-lived children gives exactly 2000 clones, execs and exits of theirs', async () => {
     const {code, facts} = await traceProgram('bash', '-c', 'for ((i = 0; i < 2000; i++)); do /bin/true; done; exit 5');
     expect(code).toBe(5);
@@ -38,11 +40,11 @@ describe('a launched program', () => {
   });
 
   it('that is not there is exit 127, and one that is no program 126, as in a shell', async () => {
-    const missing = await run('trace', '--', 'nsview-no-such-program');
+    const missing = await run('trace', '--follow', how, '--', 'nsview-no-such-program');
     expect(missing).toMatchObject({code: 127, stdout: '', stderr: 'nsview: nsview-no-such-program: not found in PATH\n'});
-    const path = await run('trace', '--', '/nonexistent/program');
+    const path = await run('trace', '--follow', how, '--', '/nonexistent/program');
     expect(path).toMatchObject({code: 127, stderr: 'nsview: /nonexistent/program: no such file\n'});
-    const folder = await run('trace', '--', '/etc/passwd');
+    const folder = await run('trace', '--follow', how, '--', '/etc/passwd');
     expect(folder).toMatchObject({code: 126, stderr: 'nsview: /etc/passwd: cannot be executed: execve: EACCES\n'});
   });
 
@@ -65,14 +67,16 @@ describe('a launched program', () => {
     await using real = start(
       'sh',
       '-c',
-      `head -c 3000000 /dev/urandom | tee ${folder.file('a')} | "${NSVIEW}" trace -o /dev/null -- cat >${folder.file('b')}; cmp ${folder.file('a')} ${folder.file('b')} && echo same`,
+      `head -c 3000000 /dev/urandom | tee ${folder.file('a')} | "${NSVIEW}" trace --follow ${how} -o /dev/null -- cat >${folder.file('b')}; cmp ${folder.file('a')} ${folder.file('b')} && echo same`,
     );
     real.release();
     expect((await real.ended).stdout).toBe('same\n');
   });
 });
 
-describe('hard cases, launched', () => {
+describe.each(HOWS)('hard cases, launched, by %s', how => {
+  const traceProgram = traceProgramBy(how);
+
   it('a daemon that forks twice stays in the tree, and its own end is told', async () => {
     const {code, facts, stdout} = await traceProgram(fixture('daemon-forks-twice'));
     expect(code).toBe(0);

@@ -3,7 +3,7 @@ import {chmodSync, existsSync, readdirSync, readFileSync, writeFileSync} from 'n
 import {join} from 'node:path';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
+import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -31,15 +31,17 @@ const found = (): string =>
     .map(name => readFileSync(join(folder.path, name), 'utf8'))
     .join('');
 
-async function traced(...args: string[]) {
+async function traced(how: string, ...args: string[]) {
   const tape = folder.file('tape');
-  await using running = new Running(NSVIEW, ['trace', '--json', '-o', tape, ...args], {env: {...process.env, NSVIEW_HELPER: helper}});
+  await using running = new Running(NSVIEW, ['trace', '--json', '--follow', how, '-o', tape, ...args], {
+    env: {...process.env, NSVIEW_HELPER: helper},
+  });
   running.release();
   const outcome = await running.ended;
   return {...outcome, facts: existsSync(tape) ? readTapeStrictly(tape).facts : []};
 }
 
-describe('the helper under ASan and UBSan', () => {
+describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
   it.each([
     ['daemon-forks-twice', 0],
     ['clone-parent', 0],
@@ -49,7 +51,7 @@ describe('the helper under ASan and UBSan', () => {
     ['thread-unshares-net', 0],
     ['many-threads', 9],
   ])('follows %s', async (name, status) => {
-    const {code} = await traced('--', fixture(name));
+    const {code} = await traced(how, '--', fixture(name));
     expect(found()).toBe('');
     expect(code).toBe(status);
   });
@@ -57,7 +59,7 @@ describe('the helper under ASan and UBSan', () => {
   it('follows many children at once, long arguments, failing launches, kills at birth', async () => {
     const script =
       'for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5 6 7 8 9; do /bin/true & kill -9 $! 2>/dev/null; done; wait) & done; wait; /bin/true $(seq 3000); exit 4';
-    const {code, facts} = await traced('--', 'bash', '-c', script);
+    const {code, facts} = await traced(how, '--', 'bash', '-c', script);
     expect(found()).toBe('');
     expect(code).toBe(4);
     expect(ofKind(facts, 'exec').some(fact => fact.argvCut)).toBe(true);
@@ -65,15 +67,15 @@ describe('the helper under ASan and UBSan', () => {
     const ended = ofKind(facts, 'exit').map(fact => fact.pid);
     // Who was born has ended, and told so, even those that were killed before they ever ran.
     expect(ended.filter(pid => born.includes(pid)).length).toBe(born.length);
-    expect((await traced('--', 'nsview-no-such-program')).code).toBe(127);
-    expect((await traced('-p', '4194303')).code).toBe(1);
+    expect((await traced(how, '--', 'nsview-no-such-program')).code).toBe(127);
+    expect((await traced(how, '-p', '4194303')).code).toBe(1);
     expect(found()).toBe('');
   });
 
   it('attaches to a storm of threads and lets it go', async () => {
     await using target = start(fixture('many-threads'), '12');
     await target.says(/ready/);
-    await using tracer = new Running(NSVIEW, ['trace', '-o', '/dev/null', '-p', String(target.pid)], {
+    await using tracer = new Running(NSVIEW, ['trace', '--follow', how, '-o', '/dev/null', '-p', String(target.pid)], {
       env: {...process.env, NSVIEW_HELPER: helper},
     });
     await new Promise(resolve => setTimeout(resolve, 700));
