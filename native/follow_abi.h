@@ -153,7 +153,7 @@ struct follow_clone {
 #define FOLLOW_NAME_MAX 256u
 #define FOLLOW_ARGV_MAX 4096u
 /* More components than this in the path of a program, mount points included, and it is left to /proc. */
-#define FOLLOW_DEPTH 48
+#define FOLLOW_DEPTH 64
 
 struct follow_exec {
         struct follow_event event;

@@ -109,6 +109,8 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
         task->seen_at = monotonic_ns();
         if (read_stat(task->tgid, &stat) == 0)
                 task->start = stat.start;
+        else if (zombie)
+                return; /* its parent has waited for it meanwhile */
         /* Only who was not stopped before can stop now. Seized, it tells that itself. */
         if (tracer->follow.active)
                 task->group_stopped = stat.state == 'T';

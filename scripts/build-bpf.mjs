@@ -92,7 +92,7 @@ lines.splice(
   0,
   '',
   'enum follow_map {',
-  ...[...maps].sort().map(name => `        FOLLOW_MAP_${name},`),
+  ...[...maps].toSorted((one, other) => (one < other ? -1 : 1)).map(name => `        FOLLOW_MAP_${name},`),
   '        FOLLOW_MAP_COUNT',
   '};',
 );

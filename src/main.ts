@@ -489,9 +489,13 @@ async function run(command: CommandLine): Promise<number> {
     case 'watch':
       return process.stdout.isTTY ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
     case 'attach':
-      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null, follow: command.follow});
+      return process.stdout.isTTY
+        ? screen(command)
+        : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null, follow: command.follow});
     case 'launch':
-      return process.stdout.isTTY ? screen(command) : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null, follow: command.follow});
+      return process.stdout.isTTY
+        ? screen(command)
+        : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null, follow: command.follow});
     case 'snapshot':
       return snapshot(command);
     case 'trace':

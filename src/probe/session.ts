@@ -86,6 +86,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
         break;
       }
       case 'exit':
+      case 'gone':
         told.delete(fact.pid);
         break;
       default:
@@ -97,7 +98,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
     switch (fact.kind) {
       case 'process':
         // A zombie was there before; its exit will not be told.
-        if (fact.state !== 'Z') {
+        if (fact.state === 'Z') live.delete(fact.pid);
+        else {
           live.add(fact.pid);
           followed = true;
         }
@@ -109,6 +111,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
         live.delete(fact.pid);
         break;
       case 'exit':
+      case 'gone':
         live.delete(fact.pid);
         break;
       default:

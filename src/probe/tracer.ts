@@ -2,13 +2,24 @@
 
 import {Socket} from 'node:net';
 import {cloneFlagNames} from '../model/clone-flag.ts';
-import type {ExitFact, Fact, Follow, NamespaceChanges, NamespaceLinks, ProcessFact, ProcessSeen, Refusal, RefusedFact, Seen} from '../model/fact.ts';
+import type {
+  ExitFact,
+  Fact,
+  Follow,
+  NamespaceChanges,
+  NamespaceLinks,
+  ProcessFact,
+  ProcessSeen,
+  Refusal,
+  RefusedFact,
+  Seen,
+} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import type {NamespaceLink} from '../model/namespace.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
-import {decodeRecords, type HelperRecord, type InodeLinks, linkEntries, FOLLOW, RECORD, RecordError, STAGE, STAGES} from './record.ts';
+import {decodeRecords, FOLLOW, type HelperRecord, type InodeLinks, linkEntries, RECORD, RecordError, STAGE, STAGES} from './record.ts';
 
 /** What a tracer sees by events; the rest is read from /proc every so often. */
 const SEES = ['clone', 'exec', 'exit', 'stop'] as const;

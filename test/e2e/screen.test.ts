@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {run, start, temporaryFolder} from '../support/nsview.ts';
+import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {MIDDLE, nsviewScreen, type Screen, SMALL, shellScreen} from '../support/screen.ts';
 
@@ -78,6 +78,9 @@ describe('nsview -- CMD', () => {
   });
 });
 
+/** What the first line says of how it follows. */
+const IN_FORCE = {bpf: /BPF: clone, exec, exit, stop/, ptrace: /ptrace: clone, exec, exit, stop/};
+
 describe('nsview -p PID', () => {
   it('shows the tree, births and ends as they happen, and lets it run on', async () => {
     await using target = start('bash', '-c', 'while read line; do sleep 40 & done; kill $!; wait; exit 3');
@@ -96,17 +99,19 @@ describe('nsview -p PID', () => {
     expect((await target.ended).code).toBe(3);
   });
 
-  it('whose helper was killed goes on from /proc, says so, and attaches again', async () => {
+  it.each(HOWS)('by %s, whose helper was killed, goes on from /proc, says so, and attaches again', async how => {
     await using target = start('sleep', '45');
-    await using screen = nsviewScreen(MIDDLE, '-p', String(target.pid));
-    await screen.until(/tracing: clone/);
-    const helper = /TracerPid:\t(\d+)/.exec(readFileSync(`/proc/${target.pid}/status`, 'utf8'))?.[1];
-    process.kill(Number(helper), 'SIGKILL');
+    await using screen = nsviewScreen(MIDDLE, '--follow', how, '-p', String(target.pid));
+    await screen.until(IN_FORCE[how]);
+    const [nsview = 0] = children(screen.child.pid ?? 0);
+    const [helper = 0] = children(nsview);
+    expect(readFileSync(`/proc/${helper}/comm`, 'utf8')).toBe('nsview-helper\n');
+    process.kill(helper, 'SIGKILL');
     await screen.until(/watching \/proc/);
     await screen.until(/nsview-helper was killed/);
     await screen.until(new RegExp(`▌.*sleep ${target.pid}`));
     screen.send('a');
-    await screen.until(/tracing: clone/);
+    await screen.until(IN_FORCE[how]);
     screen.send('q');
     expect(await screen.ended).toBe(0);
     expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).toMatch(/TracerPid:\t0/);
@@ -120,17 +125,17 @@ describe('nsview -p PID', () => {
 });
 
 describe('nsview', () => {
-  it('watches the whole machine, and attaches to the selected process', async () => {
+  it.each(HOWS)('watches the whole machine, and attaches to the selected process by %s', async how => {
     await using target = start('bash', '-c', 'exec -a nsview-e2e-target sleep 41');
-    await using screen = nsviewScreen(MIDDLE);
+    await using screen = nsviewScreen(MIDDLE, '--follow', how);
     await screen.until(/Isolation/);
     screen.send('/');
     screen.send(`sleep ${target.pid}`);
     screen.send('\r');
     await screen.until(new RegExp(`▌.*sleep ${target.pid}`));
     screen.send('a');
-    await screen.until(/tracing: clone/);
-    expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).not.toMatch(/TracerPid:\t0/);
+    await screen.until(IN_FORCE[how]);
+    expect(/TracerPid:\t0\n/.test(readFileSync(`/proc/${target.pid}/status`, 'utf8'))).toBe(how === 'bpf');
     screen.send('q');
     expect(await screen.ended).toBe(0);
     expect(readFileSync(`/proc/${target.pid}/status`, 'utf8')).toMatch(/TracerPid:\t0/);

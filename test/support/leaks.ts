@@ -9,6 +9,10 @@ type Traces = {
   readonly traced: readonly string[];
   readonly zombies: readonly string[];
   readonly stopped: readonly string[];
+  /** What a test started, by the environment that it inherited. */
+  readonly running: readonly string[];
+  /** Fds of BPF programs, maps and links that any process holds. */
+  readonly bpf: readonly string[];
   readonly namespaces: readonly string[];
   readonly mounts: string;
   readonly cgroups: readonly string[];
@@ -34,11 +38,28 @@ function cgroupDirectories(folder: string, depth: number): string[] {
   }
 }
 
+/** Processes that tests start carry this, whoever becomes their parent. */
+const MARK = `NSVIEW_TEST=${process.pid}\0`;
+process.env.NSVIEW_TEST = String(process.pid);
+
+function bpfObjects(pid: string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      return target.includes('bpf') ? [`${pid} ${fd} ${target}`] : [];
+    });
+  } catch {
+    return [];
+  }
+}
+
 function lookAround(): Traces {
   const helpers: string[] = [];
   const traced: string[] = [];
   const zombies: string[] = [];
   const stopped: string[] = [];
+  const running: string[] = [];
+  const bpf: string[] = [];
   const namespaces = new Set<string>();
   for (const pid of readdirSync('/proc').filter(name => /^[0-9]+$/.test(name))) {
     const status = read(`/proc/${pid}/status`);
@@ -48,6 +69,9 @@ function lookAround(): Traces {
     if (/^TracerPid:\t[1-9]/m.test(status)) traced.push(`${name} ${pid}`);
     if (state === 'Z' && Number(/^PPid:\t(\d+)/m.exec(status)?.[1]) === process.pid) zombies.push(`${name} ${pid}`);
     if (state === 'T' || state === 't') stopped.push(`${name} ${pid}`);
+    const ours = state !== 'Z' && read(`/proc/${pid}/environ`).includes(MARK);
+    if (ours) running.push(`${name} ${pid}`);
+    if (ours || name === 'nsview-helper') bpf.push(...bpfObjects(pid));
     for (const kind of ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'])
       try {
         namespaces.add(readlinkSync(`/proc/${pid}/ns/${kind}`));
@@ -60,6 +84,8 @@ function lookAround(): Traces {
     traced,
     zombies,
     stopped,
+    running,
+    bpf,
     namespaces: [...namespaces].sort(),
     mounts: read('/proc/self/mountinfo'),
     cgroups: cgroupDirectories('/sys/fs/cgroup', 3).sort(),
