@@ -17,6 +17,11 @@ const tools = [
   {name: 'bare', needs: 'bash', command: script => ['bash', '-c', script]},
   {name: 'nsview trace', needs: 'bash', command: script => [nsview, 'trace', '--json', '-o', '/dev/null', '--', 'bash', '-c', script]},
   {
+    name: 'nsview trace by ptrace',
+    needs: 'bash',
+    command: script => [nsview, 'trace', '--follow', 'ptrace', '--json', '-o', '/dev/null', '--', 'bash', '-c', script],
+  },
+  {
     name: 'strace -f --seccomp-bpf',
     needs: 'strace',
     command: script => ['strace', '-f', '--seccomp-bpf', '-e', 'trace=unshare', '-o', '/dev/null', 'bash', '-c', script],

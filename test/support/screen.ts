@@ -9,7 +9,7 @@ import {fixture, NSVIEW} from './paths.ts';
 export type ScreenSize = {readonly rows: number; readonly columns: number};
 
 export class Screen implements AsyncDisposable {
-  private readonly child: ChildProcess;
+  readonly child: ChildProcess;
   private readonly terminal: InstanceType<typeof headless.Terminal>;
   readonly ended: Promise<number | null>;
   /** Everything that reached the terminal. */
