@@ -222,6 +222,7 @@ static int follow_process(struct attach *attach, pid_t tgid)
         if (!leader)
                 return -ENOMEM;
         leader->known = true;
+        leader->ids.known = read_ids(tgid, leader->ids.uids, leader->ids.gids) == 0;
         tracer_emit_process(tracer, leader, false);
         note_threads(tracer, tgid, leader->start, &attach->seized_threads);
         attach->seized_processes++;

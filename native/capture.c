@@ -108,6 +108,21 @@ long read_status_number(pid_t tid, const char *key)
         return isdigit((unsigned char)*line) ? strtol(line, NULL, 10) : -ENODATA;
 }
 
+static int read_four(pid_t tid, const char *key, uint32_t ret_ids[4])
+{
+        char buffer[STATUS_SIZE], *line;
+        ssize_t n = read_status_line(tid, key, buffer, sizeof(buffer), &line);
+        if (n < 0)
+                return (int)n;
+        return sscanf(line, "%u %u %u %u", &ret_ids[0], &ret_ids[1], &ret_ids[2], &ret_ids[3]) == 4 ? 0 : -EBADMSG;
+}
+
+int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4])
+{
+        int r = read_four(tid, "Uid:", ret_uids);
+        return r < 0 ? r : read_four(tid, "Gid:", ret_gids);
+}
+
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size)
 {
         char status[STATUS_SIZE], *line;

@@ -24,6 +24,8 @@ ssize_t read_task_file(pid_t tid, const char *name, void *buffer, size_t size);
 int read_stat(pid_t tid, struct stat_line *ret_stat);
 /* The number after `key` (with its colon) in /proc/TID/status, such as "Tgid:"; -errno, or -ENODATA where there is none. */
 long read_status_number(pid_t tid, const char *key);
+/* The Uid and Gid lines. 0, or -errno. */
+int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4]);
 /* The NSpid line without its key. Length, or -errno. */
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size);
 /* All ten links; a refused one is its negative errno. Only -ESRCH or -ENOENT when the task is gone. */

@@ -15,6 +15,7 @@ static long (*map_delete)(void *map, const void *key) = (void *)BPF_FUNC_map_del
 static long (*read_kernel)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel;
 static long (*read_kernel_string)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_kernel_str;
 static long (*read_user)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*read_user_string)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user_str;
 static __u64 (*ktime_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u64 (*current_task)(void) = (void *)BPF_FUNC_get_current_task;
 static void *(*ring_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
@@ -30,6 +31,8 @@ struct map ring SECTION("maps");
 struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec */
 struct map lost SECTION("maps");    /* array of one counter */
 struct map self SECTION("maps");    /* array of one struct follow_self */
+struct map numbers SECTION("maps"); /* array by system call number: struct follow_number */
+struct map call_scratch SECTION("maps"); /* per-CPU array of one struct follow_call */
 
 const volatile struct follow_config config SECTION(".rodata");
 
@@ -43,6 +46,7 @@ const volatile struct follow_config config SECTION(".rodata");
 #define CONTINUE_SIGNAL 18
 
 #define CLONE_THREAD_FLAG 0x10000u
+#define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
 
 INLINE __u64 read_u64(__u64 address)
 {
@@ -158,6 +162,19 @@ INLINE void begin_event(struct follow_event *event, __u32 kind, __u64 task, __s3
         event->other = 0;
         event->ppid = 0;
         read_namespaces(task, event->ns);
+}
+
+INLINE void read_ids(__u64 task, __u32 *uids, __u32 *gids)
+{
+        __u64 cred = read_u64(task + config.task_real_cred);
+        uids[0] = read_u32(cred + config.cred_uid);
+        uids[1] = read_u32(cred + config.cred_euid);
+        uids[2] = read_u32(cred + config.cred_suid);
+        uids[3] = read_u32(cred + config.cred_fsuid);
+        gids[0] = read_u32(cred + config.cred_gid);
+        gids[1] = read_u32(cred + config.cred_egid);
+        gids[2] = read_u32(cred + config.cred_sgid);
+        gids[3] = read_u32(cred + config.cred_fsgid);
 }
 
 /* Run by the helper itself, once, before the others are loaded. */
@@ -276,15 +293,7 @@ SECTION("program/sched_process_exec") int on_exec(__u64 *context)
         read_kernel(exec->comm, sizeof(exec->comm), (void *)(task + config.task_comm));
         read_exe(task, exec);
         read_pids(task, &exec->pids);
-        __u64 cred = read_u64(task + config.task_real_cred);
-        exec->uids[0] = read_u32(cred + config.cred_uid);
-        exec->uids[1] = read_u32(cred + config.cred_euid);
-        exec->uids[2] = read_u32(cred + config.cred_suid);
-        exec->uids[3] = read_u32(cred + config.cred_fsuid);
-        exec->gids[0] = read_u32(cred + config.cred_gid);
-        exec->gids[1] = read_u32(cred + config.cred_egid);
-        exec->gids[2] = read_u32(cred + config.cred_sgid);
-        exec->gids[3] = read_u32(cred + config.cred_fsgid);
+        read_ids(task, exec->uids, exec->gids);
 
         __u64 mm = read_u64(task + config.task_mm);
         __u64 start = read_u64(mm + config.mm_arg_start), size = read_u64(mm + config.mm_arg_end) - start;
@@ -374,4 +383,135 @@ SECTION("program/signal_generate") int on_generate(__u64 *context)
 }
 
 /* As the kernel spells it (include/linux/license.h): the helpers used are for GPL-compatible programs. */
+/* ---- Isolation calls ---- */
+
+INLINE __u64 file_of(__u64 task, __u32 fd)
+{
+        __u64 fdt = read_u64(read_u64(task + config.task_files) + config.files_fdt);
+        if (!fdt || fd >= read_u32(fdt + config.fdt_max))
+                return 0;
+        return read_u64(read_u64(fdt + config.fdt_fd) + 8 * (__u64)fd);
+}
+
+/* What setns was given: fs/nsfs.c, fs/pidfs.c (6.9; before, a pidfd is an anonymous inode, which the helper looks at). */
+INLINE void read_fd(__u64 task, struct nsv_call *call)
+{
+        __u64 file = file_of(task, (__u32)call->arguments[0]);
+        if (!file)
+                return;
+        __u64 inode = read_u64(file + config.file_inode);
+        __u64 magic = read_u64(read_u64(inode + config.inode_super) + config.super_magic);
+        if (magic == FOLLOW_NSFS_MAGIC) {
+                __u64 ns = read_u64(inode + config.inode_private);
+                call->fd_inode = read_u64(inode + config.inode_number);
+                if (config.ns_type != FOLLOW_ABSENT)
+                        call->fd_type = read_u32(ns + config.ns_type);
+                else if (config.ns_ops != FOLLOW_ABSENT && config.ns_ops_type != FOLLOW_ABSENT)
+                        call->fd_type = read_u32(read_u64(ns + config.ns_ops) + config.ns_ops_type);
+        } else if (magic == FOLLOW_PIDFS_MAGIC)
+                call->fd_pid = pid_number(read_u64(inode + config.inode_private));
+}
+
+INLINE __u64 argument_of(const struct follow_call *call, __u32 argument)
+{
+        return argument < 6 ? call->call.arguments[argument] : 0;
+}
+
+INLINE __u32 read_pointer(struct follow_call *call, __u32 used, __u64 address, const struct nsv_pointer *pointer)
+{
+        if (!address)
+                return NSV_POINTER_NULL;
+        if (used > (NSV_POINTERS - 1) * NSV_POINTER_MAX)
+                return NSV_POINTER_FAULT;
+        if (pointer->kind == NSV_POINTER_STRING) {
+                long n = read_user_string(call->bytes + used, NSV_POINTER_MAX, (const void *)address);
+                return n < 0 || n > NSV_POINTER_MAX ? NSV_POINTER_FAULT : (__u32)n;
+        }
+        __u64 size = pointer->size;
+        if (pointer->kind == NSV_POINTER_COUNTED) {
+                __u64 count = argument_of(call, pointer->count);
+                size = count > NSV_POINTER_MAX ? NSV_POINTER_MAX : size * count;
+        }
+        if (size > NSV_POINTER_MAX)
+                size = NSV_POINTER_MAX;
+        if (size > 0 && read_user(call->bytes + used, (__u32)size, (const void *)address) < 0)
+                return NSV_POINTER_FAULT;
+        return (__u32)size;
+}
+
+/* sys_exit(regs, result). Only here: two programs would cost each call of everybody twice as much, and nothing that is read has changed
+ * since the call began, unless another thread wanted it to. */
+SECTION("program/sys_exit") int on_return(__u64 *context)
+{
+        __u64 registers = context[0];
+        __u32 number = read_u32(registers + config.registers_number), zero = 0;
+        __u32 abi = NSV_ABI_NATIVE;
+        if (number & X32_BIT) {
+                number &= ~X32_BIT;
+                abi = NSV_ABI_X32;
+        }
+        if (number >= NSV_CALL_NUMBERS || !(config.wanted[(number >> 6) & (NSV_CALL_NUMBERS / 64 - 1)] >> (number & 63) & 1))
+                return 0;
+        __u64 task = current_task();
+        if (read_u32(task + config.task_thread_info + config.thread_abi) & config.abi_32)
+                abi = NSV_ABI_32;
+        const struct follow_number *what = map_lookup(&numbers, &number);
+        if (!what)
+                return 0;
+        __u32 name = abi == NSV_ABI_32 ? what->narrow : what->native;
+        if (!name--)
+                return 0;
+        __s64 result = (__s64)context[1];
+        /* Where they succeed the birth is told. */
+        if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
+                return 0;
+        __u64 first = read_u64(registers + config.registers_first);
+        __u64 second = read_u64(registers + config.registers_second + config.registers_step);
+        __u64 third = read_u64(registers + config.registers_third + 2 * config.registers_step);
+        if (abi != NSV_ABI_32 && !nsv_call_counts(name, (__u32)first, (__u32)second, (__u32)third))
+                return 0;
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+
+        struct follow_call *call = map_lookup(&call_scratch, &zero);
+        if (!call)
+                return 0;
+        begin_event(&call->event, FOLLOW_CALL, task, tgid);
+        call->event.value = (__u64)result;
+        call->event.other = (__s32)name;
+        call->abi = abi;
+        call->unused = 0;
+        call->call.arguments[0] = first;
+        call->call.arguments[1] = second;
+        call->call.arguments[2] = third;
+        call->call.arguments[3] = read_u64(registers + config.registers_fourth + 3 * config.registers_step);
+        call->call.arguments[4] = read_u64(registers + config.registers_fifth + 4 * config.registers_step);
+        call->call.arguments[5] = 0;
+        read_ids(task, call->call.uids_after, call->call.gids_after);
+        call->call.ids_known = 0;
+        call->call.unused = 0;
+        call->call.fd_type = 0;
+        call->call.fd_pid = 0;
+        call->call.fd_inode = 0;
+        if (name == NSV_CALL_setns)
+                read_fd(task, &call->call);
+        __u32 used = 0;
+#pragma clang loop unroll(full)
+        for (int i = 0; i < NSV_POINTERS; i++) {
+                const struct nsv_pointer *pointer = &what->pointers[i];
+                __u32 size = 0;
+                if (abi != NSV_ABI_32 && pointer->kind != NSV_POINTER_NONE)
+                        size = read_pointer(call, used, argument_of(call, pointer->argument), pointer);
+                call->call.sizes[i] = size;
+                if (size <= NSV_POINTER_MAX)
+                        used += size;
+        }
+        if (used > NSV_POINTERS * NSV_POINTER_MAX)
+                used = NSV_POINTERS * NSV_POINTER_MAX;
+        if (ring_output(&ring, call, __builtin_offsetof(struct follow_call, bytes) + used, 0) < 0)
+                count_lost();
+        return 0;
+}
+
 char program_license[] SECTION("license") = "Dual MIT/GPL";

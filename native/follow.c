@@ -84,6 +84,8 @@ static int create_maps(struct follow *follow, size_t ring)
                 {FOLLOW_MAP_lost, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
                 {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
                 {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
+                {FOLLOW_MAP_numbers, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_number), NSV_CALL_NUMBERS, 0},
+                {FOLLOW_MAP_call_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_call), 1, 0},
         };
         for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
                 int r = create_map(follow, maps[i].map, maps[i].type, maps[i].key, maps[i].value, maps[i].entries, maps[i].flags);
@@ -131,6 +133,70 @@ static int know_self(struct follow *follow, struct follow_config *config, size_t
         if (r == 0 && config->self.pid != (uint32_t)getpid())
                 r = -EBADMSG; /* the offsets are not those of this kernel */
         return r < 0 ? r : publish_config(follow, config);
+}
+
+/* New in 5.2, 5.12 and 5.13, and the same on every architecture; the C library's headers may be older. */
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#define SYS_move_mount 429
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
+#define SYS_fspick 433
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
+#endif
+
+#if defined(__x86_64__)
+#define NARROW(i386, arm) (i386)
+#else
+#define NARROW(i386, arm) ((arm) ? (arm) : (i386))
+#endif
+
+static const struct {
+        uint32_t native, narrow, narrow_too;
+        struct nsv_pointer pointers[NSV_POINTERS];
+} calls[NSV_CALL_COUNT] = {
+#define CALL(name, i386, i386_too, arm, ...) {SYS_##name, NARROW(i386, arm), i386_too, {__VA_ARGS__}},
+        NSV_CALLS(CALL)
+#undef CALL
+};
+
+static void fill_numbers(struct follow_number numbers[NSV_CALL_NUMBERS], struct follow_config *config)
+{
+        for (uint32_t i = 0; i < NSV_CALL_COUNT; i++) {
+                numbers[calls[i].native].native = 1 + i;
+                memcpy(numbers[calls[i].native].pointers, calls[i].pointers, sizeof(calls[i].pointers));
+                numbers[calls[i].narrow].narrow = 1 + i;
+                if (calls[i].narrow_too)
+                        numbers[calls[i].narrow_too].narrow = 1 + i;
+        }
+        for (uint32_t i = 0; i < NSV_CALL_NUMBERS; i++)
+                if (numbers[i].native || numbers[i].narrow)
+                        config->wanted[i / 64] |= UINT64_C(1) << (i % 64);
+        config->abi_32 = FOLLOW_ABI_32;
+        config->registers_step = FOLLOW_REGISTER_STEP;
+}
+
+static int publish_numbers(struct follow *follow, struct follow_config *config)
+{
+        static struct follow_number numbers[NSV_CALL_NUMBERS];
+        memset(numbers, 0, sizeof(numbers));
+        fill_numbers(numbers, config);
+        for (uint32_t i = 0; i < NSV_CALL_NUMBERS; i++) {
+                if (!numbers[i].native && !numbers[i].narrow)
+                        continue;
+                int r = bpf_map_put(follow->maps[FOLLOW_MAP_numbers], &i, &numbers[i], 0);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static bool is_self(size_t i)
@@ -188,6 +254,10 @@ int follow_open(struct follow *follow, size_t size, uint32_t *ret_stage)
         if (r == 0) {
                 *ret_stage = NSV_STAGE_BTF;
                 r = find_offsets(&config);
+        }
+        if (r == 0) {
+                *ret_stage = NSV_STAGE_BPF_MAP;
+                r = publish_numbers(follow, &config);
         }
         if (r == 0) {
                 *ret_stage = NSV_STAGE_BPF_LOAD;
@@ -329,6 +399,8 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, ui
                 child->known = true;
                 child->start = record.start;
                 memcpy(child->ns, record.child_ns, sizeof(child->ns));
+                if (caller)
+                        child->ids = caller->ids;
         }
         if (thread && caller)
                 record.start = caller->start;
@@ -416,6 +488,9 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 .start = task->start,
                 .value = head->value > FOLLOW_ARGV_MAX,
         };
+        memcpy(task->ids.uids, event->uids, sizeof(event->uids));
+        memcpy(task->ids.gids, event->gids, sizeof(event->gids));
+        task->ids.known = true;
         struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
 
         char exe[FOLLOW_EXE_MAX + 64], argv[FOLLOW_ARGV_MAX];
@@ -459,6 +534,38 @@ static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint
         if (task->tid != task->tgid)
                 tracer_count_thread(tracer, task->tgid, -1);
         task_remove(tracer, task);
+}
+
+/* A pidfd of before 6.9 tells in /proc what it is, if it is still there. */
+static void look_at_fd(pid_t tid, struct nsv_call *call)
+{
+        char path[64], text[1024];
+        snprintf(path, sizeof(path), "fdinfo/%u", (unsigned)call->arguments[0]);
+        ssize_t n = read_task_file(tid, path, text, sizeof(text) - 1);
+        if (n <= 0)
+                return;
+        text[n] = '\0';
+        const char *pid = strstr(text, "\nPid:\t");
+        if (pid)
+                call->fd_pid = (int32_t)strtol(pid + 6, NULL, 10);
+}
+
+static void on_call(struct tracer *tracer, const struct follow_call *event, size_t size, uint64_t at)
+{
+        /* What it changed is told with it, not before it. */
+        struct task *task = task_find(tracer, event->event.tid);
+        if (!task)
+                task = event_task(tracer, &event->event, at);
+        uint32_t name = (uint32_t)event->event.other;
+        if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
+                return;
+        struct nsv_call call = event->call;
+        if (name == NSV_CALL_setns && event->abi == NSV_ABI_NATIVE && !call.fd_type && !call.fd_pid)
+                look_at_fd(event->event.tid, &call);
+        int64_t ns[NSV_LINK_COUNT];
+        copy_inodes(event->event.ns, ns);
+        tracer_emit_call(tracer, task, name, at, (int64_t)event->event.value, false, (enum nsv_abi)event->abi, &call, event->bytes,
+                         size - offsetof(struct follow_call, bytes), at < task->seen_at ? NULL : ns);
 }
 
 static void forget_stopping(struct follow *follow, pid_t pid)
@@ -598,6 +705,9 @@ static void on_event(struct tracer *tracer, const void *bytes, size_t size)
                 break;
         case FOLLOW_CONTINUE:
                 on_continue(tracer, event, at);
+                break;
+        case FOLLOW_CALL:
+                on_call(tracer, bytes, size, at);
                 break;
         }
 }

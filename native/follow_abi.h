@@ -5,7 +5,33 @@
 
 #include <linux/types.h>
 
+#include "calls.h"
 #include "nsview.h"
+
+/* What still holds number and arguments of a system call when it has returned, and what says by which ABI it came: TS_COMPAT in the
+ * status (arch/x86/include/asm/thread_info.h), TIF_32BIT in the flags (arch/arm64/include/asm/thread_info.h). Arguments of arm64 lie in
+ * an array. No call of the table has a sixth. */
+#if defined(__aarch64__)
+#define FOLLOW_THREAD_ABI "flags"
+#define FOLLOW_ABI_32 (1u << 22)
+#define FOLLOW_REGISTER_NUMBER "syscallno"
+#define FOLLOW_REGISTER_FIRST "orig_x0"
+#define FOLLOW_REGISTER_SECOND "regs"
+#define FOLLOW_REGISTER_THIRD "regs"
+#define FOLLOW_REGISTER_FOURTH "regs"
+#define FOLLOW_REGISTER_FIFTH "regs"
+#define FOLLOW_REGISTER_STEP 8u
+#else
+#define FOLLOW_THREAD_ABI "status"
+#define FOLLOW_ABI_32 2u
+#define FOLLOW_REGISTER_NUMBER "orig_ax"
+#define FOLLOW_REGISTER_FIRST "di"
+#define FOLLOW_REGISTER_SECOND "si"
+#define FOLLOW_REGISTER_THIRD "dx"
+#define FOLLOW_REGISTER_FOURTH "r10"
+#define FOLLOW_REGISTER_FIFTH "r8"
+#define FOLLOW_REGISTER_STEP 0u
+#endif
 
 /* Where the kernel's structures have the members that are read: X(name, structure, member). From the kernel's own description,
  * /sys/kernel/btf/vmlinux, when the programs are loaded. */
@@ -69,13 +95,34 @@
         X(vfsmount_root, "vfsmount", "mnt_root")                   \
         X(mount_mnt, "mount", "mnt")                               \
         X(mount_parent, "mount", "mnt_parent")                     \
-        X(mount_mountpoint, "mount", "mnt_mountpoint")
+        X(mount_mountpoint, "mount", "mnt_mountpoint")             \
+        X(task_files, "task_struct", "files")                      \
+        X(task_thread_info, "task_struct", "thread_info")          \
+        X(thread_abi, "thread_info", FOLLOW_THREAD_ABI)            \
+        X(files_fdt, "files_struct", "fdt")                        \
+        X(fdt_fd, "fdtable", "fd")                                 \
+        X(fdt_max, "fdtable", "max_fds")                           \
+        X(file_inode, "file", "f_inode")                           \
+        X(inode_number, "inode", "i_ino")                          \
+        X(inode_super, "inode", "i_sb")                            \
+        X(inode_private, "inode", "i_private")                     \
+        X(super_magic, "super_block", "s_magic")                   \
+        X(registers_number, "pt_regs", FOLLOW_REGISTER_NUMBER)     \
+        X(registers_first, "pt_regs", FOLLOW_REGISTER_FIRST)       \
+        X(registers_second, "pt_regs", FOLLOW_REGISTER_SECOND)     \
+        X(registers_third, "pt_regs", FOLLOW_REGISTER_THIRD)       \
+        X(registers_fourth, "pt_regs", FOLLOW_REGISTER_FOURTH)     \
+        X(registers_fifth, "pt_regs", FOLLOW_REGISTER_FIFTH)
 
-/* Not in every kernel (CONFIG_TIME_NS): FOLLOW_ABSENT then, and the link is told as readlink would tell it. */
+/* Not in every kernel: FOLLOW_ABSENT then. Without CONFIG_TIME_NS the link is told as readlink would tell it; the type of a namespace
+ * moved from its operations to itself in 6.18. */
 #define FOLLOW_OPTIONAL_OFFSETS(X)                                           \
         X(nsproxy_time, "nsproxy", "time_ns")                                \
         X(nsproxy_time_for_children, "nsproxy", "time_ns_for_children")      \
-        X(time_ns, "time_namespace", "ns")
+        X(time_ns, "time_namespace", "ns")                                   \
+        X(ns_type, "ns_common", "ns_type")                                   \
+        X(ns_ops, "ns_common", "ops")                                        \
+        X(ns_ops_type, "proc_ns_operations", "type")
 
 #define FOLLOW_ABSENT 0xffffffffu
 
@@ -96,6 +143,10 @@ struct follow_config {
         FOLLOW_OPTIONAL_OFFSETS(FOLLOW_FIELD)
 #undef FOLLOW_FIELD
         __u32 upid_size;
+        __u32 abi_32;         /* bit of thread_abi */
+        __u32 registers_step; /* bytes from one argument to the next where they lie in an array */
+        /* A bit for each number of a call that is told, native or not: all other calls are let go at once. */
+        __u64 wanted[NSV_CALL_NUMBERS / 64];
 };
 
 enum follow_kind {
@@ -104,6 +155,7 @@ enum follow_kind {
         FOLLOW_EXIT,
         FOLLOW_STOPPING,
         FOLLOW_CONTINUE,
+        FOLLOW_CALL,
 };
 
 /* The deepest nesting of pid namespaces (include/linux/pid_namespace.h: MAX_PID_NS_LEVEL). */
@@ -148,6 +200,25 @@ struct follow_clone {
         __s32 child_ppid;
         struct follow_pids pids; /* the child's */
 };
+
+/* Per system call number: which of NSV_CALLS it is, and what to read. */
+struct follow_number {
+        __u32 native, narrow; /* 1 + enum nsv_call_name; 0: none */
+        struct nsv_pointer pointers[NSV_POINTERS];
+};
+
+/* An isolation call returned. event.value: what; event.other: enum nsv_call_name. */
+struct follow_call {
+        struct follow_event event;
+        __u32 abi; /* enum nsv_abi */
+        __u32 unused;
+        struct nsv_call call; /* without the ids before */
+        char bytes[NSV_POINTERS * NSV_POINTER_MAX];
+};
+
+/* include/uapi/linux/magic.h */
+#define FOLLOW_NSFS_MAGIC 0x6e736673u
+#define FOLLOW_PIDFS_MAGIC 0x50494446u
 
 #define FOLLOW_EXE_MAX 4096u
 #define FOLLOW_NAME_MAX 256u

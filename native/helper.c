@@ -137,6 +137,7 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
                 tracer_emit(tracer, &record, NULL, 0);
                 return false;
         }
+        record.value = tracer->follow.active;
         if (!tracer->prepared)
                 tracer_emit(tracer, &record, NULL, 0);
         tracer->prepared = true;

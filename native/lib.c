@@ -13,6 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "nsview.h"
 #include "sys.h"
 
@@ -23,6 +24,10 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count)
 #define AT(field) (int32_t)offsetof(struct nsv_record, field)
                 AT(size),  AT(kind),  AT(text_count), AT(at),    AT(pid),       AT(tid), AT(other),    AT(ppid),
                 AT(start), AT(value), AT(error),      AT(stage), AT(text_size), AT(ns),  AT(child_ns),
+#undef AT
+                sizeof(struct nsv_call),
+#define AT(field) (int32_t)offsetof(struct nsv_call, field)
+                AT(arguments), AT(sizes), AT(uids), AT(gids), AT(uids_after), AT(gids_after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(ids_known),
 #undef AT
         };
         int have = (int)(sizeof(numbers) / sizeof(*numbers));
@@ -39,6 +44,32 @@ NSV_API const char *nsv_link_name(int index)
 #undef NAME
         };
         return index >= 0 && index < NSV_LINK_COUNT ? names[index] : NULL;
+}
+
+NSV_API const char *nsv_call_name(int index)
+{
+        static const char *const names[] = {
+#define NAME(name, ...) #name,
+                NSV_CALLS(NAME)
+#undef NAME
+        };
+        return index >= 0 && index < NSV_CALL_COUNT ? names[index] : NULL;
+}
+
+NSV_API int nsv_call_pointers(int index)
+{
+        static const struct nsv_pointer pointers[][NSV_POINTERS] = {
+#define POINTERS(name, i386, i386_too, arm, ...) {__VA_ARGS__},
+                NSV_CALLS(POINTERS)
+#undef POINTERS
+        };
+        if (index < 0 || index >= NSV_CALL_COUNT)
+                return -EINVAL;
+        int mask = 0;
+        for (int i = 0; i < NSV_POINTERS; i++)
+                if (pointers[index][i].kind != NSV_POINTER_NONE)
+                        mask |= 1 << pointers[index][i].argument;
+        return mask;
 }
 
 /* Runs in the forked child of a program with threads: async-signal-safe calls only. */

@@ -52,6 +52,26 @@ _Static_assert(sizeof(struct nsv_command) == 40, "struct nsv_command is part of 
 
 /* ---- Records: helper to library's caller, over a pipe ---- */
 
+/* What is known of an isolation call besides its name and result: the first text of NSV_RECORD_CALL. The second holds what its pointers
+ * led to, one after the other. */
+struct nsv_call {
+        uint64_t arguments[6]; /* as far as the call has them */
+        /* Of each pointer (native/calls.h): how many bytes of it are in the second text, or one of NSV_POINTER_…. */
+        uint32_t sizes[4];
+        uint32_t uids[4], gids[4];             /* real, effective, saved, file system: before */
+        uint32_t uids_after[4], gids_after[4]; /* and after */
+        /* setns: what the fd is. type: the CLONE_NEW… flag of a namespace, whose inode follows; 0 with a pid: a pidfd; both 0: unknown. */
+        uint32_t fd_type;
+        int32_t fd_pid;
+        uint64_t fd_inode;
+        uint32_t ids_known; /* 1: the ids before are */
+        uint32_t unused;
+};
+
+/* Null, and a bad address. A string that was cut has NSV_POINTER_MAX bytes, the last a NUL. */
+#define NSV_POINTER_NULL 0xffffffffu
+#define NSV_POINTER_FAULT 0xfffffffeu
+
 enum nsv_record_kind {
         /* First record. value: NSV_ABI. */
         NSV_RECORD_HELLO = 1,
@@ -84,8 +104,11 @@ enum nsv_record_kind {
         /* A process is not there any more; its end was among what was lost. */
         NSV_RECORD_GONE = 13,
         /* Comes before the first attach or launch. other: enum nsv_follow, what is in force. error, stage: what refused BPF, where it was
-         * not ptrace that was asked for. */
+         * not ptrace that was asked for. value: 1 if isolation calls are seen. */
         NSV_RECORD_FOLLOWING = 14,
+        /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if its task ended in it.
+         * ns: before; child_ns: after. stage: enum nsv_abi. texts: struct nsv_call, and what its pointers led to. */
+        NSV_RECORD_CALL = 15,
 };
 
 /* How the helper follows. */
@@ -96,6 +119,13 @@ enum nsv_follow {
 };
 
 /* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
+/* How a system call is numbered. What is not native is named, and not decoded. */
+enum nsv_abi {
+        NSV_ABI_NATIVE = 0,
+        NSV_ABI_32 = 1,
+        NSV_ABI_X32 = 2,
+};
+
 enum nsv_stage {
         NSV_STAGE_NONE = 0,
         NSV_STAGE_SEIZE = 1,
@@ -138,9 +168,14 @@ _Static_assert(sizeof(struct nsv_record) == 232, "struct nsv_record is part of t
 
 /* ---- The library. Every function returns >= 0 or -errno. It never prints, exits or aborts. ---- */
 
-/* Where the fields of struct nsv_record are: size of the struct, then the offset of each field in declaration order.
+/* Where the fields of struct nsv_record, and then those of struct nsv_call, are: size of the struct, then the offset of each field in
+ * declaration order.
  * Returns how many numbers there are; writes at most `count`. */
 NSV_API int nsv_layout(int32_t *ret_numbers, int count);
+/* The name of isolation call number `index` (native/calls.h), or NULL past the end; and a bit for each of its arguments that is read from
+ * memory. */
+NSV_API const char *nsv_call_name(int index);
+NSV_API int nsv_call_pointers(int index);
 /* The name of link number `index`, or NULL past the end. */
 NSV_API const char *nsv_link_name(int index);
 

@@ -130,6 +130,34 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
         tracer_emit(tracer, &record, &comm, 1);
 }
 
+void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, uint64_t at, int64_t result, bool ended, enum nsv_abi abi,
+                      struct nsv_call *call, const char *bytes, size_t size, const int64_t *ns)
+{
+        struct nsv_record record = {
+                .kind = NSV_RECORD_CALL,
+                .at = at,
+                .pid = task->tgid,
+                .tid = task->tid,
+                .start = task->start,
+                .other = (int32_t)name,
+                .value = (uint64_t)result,
+                .error = ended,
+                .stage = abi,
+        };
+        memcpy(record.ns, task->ns, sizeof(record.ns));
+        memcpy(record.child_ns, ns ? ns : task->ns, sizeof(record.child_ns));
+        if (ns)
+                memcpy(task->ns, ns, sizeof(task->ns));
+        call->ids_known = task->ids.known;
+        memcpy(call->uids, task->ids.uids, sizeof(call->uids));
+        memcpy(call->gids, task->ids.gids, sizeof(call->gids));
+        memcpy(task->ids.uids, call->uids_after, sizeof(call->uids_after));
+        memcpy(task->ids.gids, call->gids_after, sizeof(call->gids_after));
+        task->ids.known = true;
+        struct text texts[] = {{(const char *)call, sizeof(*call)}, {bytes, size}};
+        tracer_emit(tracer, &record, texts, 2);
+}
+
 /* Read the links of a stopped task, and tell if they are not what they were. */
 static void note_namespaces(struct tracer *tracer, struct task *task)
 {

@@ -10,7 +10,13 @@
 #include "nsview.h"
 #include "outbox.h"
 
+struct ids {
+        uint32_t uids[4], gids[4]; /* real, effective, saved, file system */
+        bool known;
+};
+
 struct task {
+        struct ids ids;
         struct task *next; /* in its bucket */
         pid_t tid, tgid;
         uint64_t start;  /* of the process */
@@ -73,6 +79,11 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
 bool tracer_drain(struct tracer *tracer);
 /* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
 int tracer_release_held(struct tracer *tracer);
+
+/* An isolation call of `task` returned, or ended with it. `call` has the ids after it, and gets those before. `ns`: after it; NULL for no
+ * change. `bytes`: what its pointers led to. */
+void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, uint64_t at, int64_t result, bool ended, enum nsv_abi abi,
+                      struct nsv_call *call, const char *bytes, size_t size, const int64_t *ns);
 
 /* attach.c. Answers by a record. */
 void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence);

@@ -149,6 +149,35 @@ export type NamespacesFact = At & {
   readonly changed: NamespaceChanges;
 };
 
+/** An argument of a call: flags are lists of names, structures are objects, strings are what the memory held (1024 bytes at the most). */
+export type CallArgument =
+  | string
+  | number
+  | null
+  | Refusal
+  | readonly string[]
+  | readonly number[]
+  | {readonly [name: string]: CallArgument};
+export type CallArguments = {readonly [name: string]: CallArgument};
+/** What it returned; the errno where it failed; null where its task ended in it. */
+export type CallResult = number | {readonly errno: string} | null;
+
+/** A system call that changes isolation, when it returned. `args` is null for calls of another ABI, which are not decoded. */
+export type CallFact = At & {
+  readonly kind: 'call';
+  readonly pid: number;
+  readonly tid: number;
+  readonly name: string;
+  /** Where it was not numbered as the machine's own: a 32-bit call, or one of x32. */
+  readonly abi?: '32-bit' | 'x32';
+  readonly args: CallArguments | null;
+  readonly result: CallResult;
+  /** Links of its task that lead elsewhere since. */
+  readonly changed: NamespaceChanges;
+  readonly uids?: {readonly from: Ids; readonly to: Ids};
+  readonly gids?: {readonly from: Ids; readonly to: Ids};
+};
+
 /** A process stopped by a signal (job control), or continued. */
 export type StopFact = At & {readonly kind: 'stop'; readonly pid: number; readonly signal: string};
 export type ContinueFact = At & {readonly kind: 'continue'; readonly pid: number};
@@ -234,6 +263,7 @@ export type Fact =
   | ExitFact
   | ThreadExitFact
   | NamespacesFact
+  | CallFact
   | StopFact
   | ContinueFact
   | ChangeFact

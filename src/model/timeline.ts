@@ -1,6 +1,7 @@
 // Knows the events that are worth a person's attention, in order, and what each of them says.
 
-import type {Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
+import {callText} from './call.ts';
+import type {CallFact, Ids, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
 import {dim, type Line, lineCells, type Piece, plain, strong, toned} from './line.ts';
 import type {Namespace} from './names.ts';
@@ -27,6 +28,7 @@ export type What =
       readonly ppid: number;
       readonly moves: readonly Move[];
     }
+  | {readonly kind: 'call'; readonly call: CallFact; readonly moves: readonly Move[]}
   | {readonly kind: 'moves'; readonly tid: number; readonly moves: readonly Move[]}
   | {readonly kind: 'appeared'; readonly moves: readonly Move[]}
   | {
@@ -86,6 +88,7 @@ function touchesIsolation(what: What): boolean {
       return what.moves.length > 0;
     case 'end':
       return what.emptied.length > 0;
+    case 'call':
     case 'moves':
     case 'tracer':
     case 'lost':
@@ -122,7 +125,12 @@ function movePieces(moves: readonly Move[]): Line {
     if (pieces.length > 0) pieces.push(plain('  '));
     if (move.link.endsWith('_for_children')) pieces.push(dim('children '));
     if (move.from !== null) pieces.push(namespacePiece(move.from), plain(' '));
-    pieces.push(plain('→ '), move.refusal === null ? namespacePiece(move.to) : toned('bad', move.refusal.errno));
+    // pid_namespaces(7): it has no first process yet, and until then the link leads nowhere.
+    const empty = move.link === 'pid_for_children' && move.refusal?.errno === 'ENOENT';
+    pieces.push(
+      plain('→ '),
+      empty ? plain('new, empty') : move.refusal === null ? namespacePiece(move.to) : toned('bad', move.refusal.errno),
+    );
   }
   return pieces;
 }
@@ -156,12 +164,30 @@ export function quoteArgument(argument: string): string {
   return /^[\w@%+=:,./~^-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
 }
 
+/** Real, effective and saved id, or one where they are the same. */
+const idsText = ([real, effective, saved]: Ids): string =>
+  real === effective && effective === saved ? String(real) : `${real}/${effective}/${saved}`;
+
 function sayEvent(what: What): Said {
   switch (what.kind) {
     case 'clone': {
       const call = plain(`${cloneCall(what.flags)} → `);
       const child = strong(String(what.child));
       return {did: [call, child], changed: movePieces(telling(what.moves))};
+    }
+    case 'call': {
+      const {call, moves} = what;
+      const failed = call.result !== null && typeof call.result !== 'number';
+      const text = `${call.abi === undefined ? '' : `${call.abi} `}${callText(call)}`;
+      const ids: Piece[] = [
+        ...(call.uids === undefined ? [] : [plain(`uid ${idsText(call.uids.from)} → ${idsText(call.uids.to)}`)]),
+        ...(call.gids === undefined ? [] : [plain(`gid ${idsText(call.gids.from)} → ${idsText(call.gids.to)}`)]),
+      ];
+      const moved = movePieces(telling(moves));
+      return {
+        did: [failed ? toned('bad', text) : plain(text)],
+        changed: [...moved, ...ids.flatMap((piece, index) => (index > 0 || moved.length > 0 ? [plain('  '), piece] : [piece]))],
+      };
     }
     case 'moves':
       return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
@@ -214,6 +240,10 @@ function realTime(header: {readonly at: string; readonly realtime: string}, at: 
   return Number(BigInt(header.realtime) - BigInt(header.at)) / 1e6 + at / 1e6;
 }
 
+/** The thread that did it, where that is told. */
+const tidOf = (what: What): number | undefined =>
+  what.kind === 'moves' || what.kind === 'clone' ? what.tid : what.kind === 'call' ? what.call.tid : undefined;
+
 /** An event as one line, in columns: when, who, what, and what moved. */
 export function eventLine(
   event: TimelineEvent,
@@ -223,8 +253,8 @@ export function eventLine(
 ): Line {
   const said = sayEvent(event.what);
   const who = event.process === null ? '' : `${printable(event.comm) || '?'} ${event.pid}`;
-  const tid =
-    (event.what.kind === 'moves' || event.what.kind === 'clone') && event.what.tid !== event.pid ? ` thread ${event.what.tid}` : '';
+  const caller = tidOf(event.what) ?? event.pid;
+  const tid = caller === event.pid ? '' : ` thread ${caller}`;
   const did = lineCells(said.did);
   const name = `${who}${tid}`;
   return [

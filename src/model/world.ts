@@ -17,7 +17,7 @@ import {isRefusal} from './fact.ts';
 import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
 import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads} from './membership.ts';
 import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
-import {NAMESPACE_LINKS, type NamespaceType} from './namespace.ts';
+import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {createProcess, type End, type Process} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
 
@@ -115,7 +115,19 @@ function observeKind(world: World, fact: Fact, at: number): void {
     }
     case 'namespaces': {
       const process = known(world, fact.pid, at);
-      observeMoves(world, process, fact.tid, fact.changed, at);
+      const moves = observeMoves(world, process, fact.tid, fact.changed).filter(({link}) => !isFirstBirth(fact.changed, link));
+      if (moves.length > 0) event(world, process, at, {kind: 'moves', tid: fact.tid, moves});
+      return;
+    }
+    case 'call': {
+      const process = known(world, fact.pid, at);
+      const moves = observeMoves(world, process, fact.tid, fact.changed);
+      if (process.end !== null) return;
+      if (fact.tid === fact.pid) {
+        if (fact.uids !== undefined) process.uids = fact.uids.to;
+        if (fact.gids !== undefined) process.gids = fact.gids.to;
+      }
+      event(world, process, at, {kind: 'call', call: fact, moves});
       return;
     }
     case 'stop': {
@@ -380,25 +392,27 @@ function endProcess(world: World, process: Process, end: End): void {
 
 // --- namespaces ---
 
-function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges, at: number): void {
-  if (process.end !== null) return;
+/** pid_namespaces(7): a new one is opened by its first process, whose birth tells of it. The link of its maker only follows. */
+function isFirstBirth(changed: NamespaceChanges, link: NamespaceLink): boolean {
+  const from = changed[link]?.from ?? null;
+  return link === 'pid_for_children' && from !== null && isRefusal(from) && from.errno === 'ENOENT';
+}
+
+/** What moved; nothing where a reading of /proc or a clone told of it before. */
+function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges): readonly Move[] {
+  if (process.end !== null) return [];
   const thread = tid === process.pid ? undefined : process.threads.get(tid);
-  // Told before, by a reading of /proc or by a clone: no news.
   if (NAMESPACE_LINKS.every(link => changed[link] === undefined || changed[link].to === (thread?.links[link] ?? process.links[link])))
-    return;
-  if (tid !== process.pid) {
-    const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
-    const opened = putThread(world.namespaces, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
-    const moves: Move[] = [];
-    for (const [i, link] of NAMESPACE_LINKS.entries()) {
-      const change = changed[link];
-      if (change === undefined) continue;
-      const to = process.threads.get(tid)?.spaces[link] ?? process.spaces[link] ?? null;
-      moves.push({link, from: from[i] ?? null, to, isNew: to !== null && opened.has(to), refusal: isRefusal(change.to) ? change.to : null});
-    }
-    event(world, process, at, {kind: 'moves', tid, moves});
-    return;
+    return [];
+  if (tid === process.pid) return move(world.namespaces, process, changed, () => false);
+  const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
+  const opened = putThread(world.namespaces, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
+  const moves: Move[] = [];
+  for (const [i, link] of NAMESPACE_LINKS.entries()) {
+    const change = changed[link];
+    if (change === undefined) continue;
+    const to = process.threads.get(tid)?.spaces[link] ?? process.spaces[link] ?? null;
+    moves.push({link, from: from[i] ?? null, to, isNew: to !== null && opened.has(to), refusal: isRefusal(change.to) ? change.to : null});
   }
-  const moves = move(world.namespaces, process, changed, () => false);
-  event(world, process, at, {kind: 'moves', tid, moves});
+  return moves;
 }

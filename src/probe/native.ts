@@ -4,8 +4,9 @@ import {existsSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import koffi from 'koffi';
+import {CALL_NAMES, pointerMask} from '../model/call.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
-import {RECORD_LAYOUT} from './record.ts';
+import {CALL_LAYOUT, RECORD_LAYOUT} from './record.ts';
 
 /** Returns of all functions: >= 0, or -errno. */
 export type Native = {
@@ -62,9 +63,14 @@ export function loadNative(): Native {
   const layout = new Int32Array(64);
   const count: number = library.func('int nsv_layout(int32_t *ret_numbers, int count)')(layout, layout.length);
   const linkName: (index: number) => string | null = library.func('const char *nsv_link_name(int index)');
+  const callName: (index: number) => string | null = library.func('const char *nsv_call_name(int index)');
+  const callPointers: (index: number) => number = library.func('int nsv_call_pointers(int index)');
+  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT];
   const same =
-    count === RECORD_LAYOUT.length &&
-    RECORD_LAYOUT.every((number, index) => layout[index] === number) &&
+    count === expected.length &&
+    expected.every((number, index) => layout[index] === number) &&
+    CALL_NAMES.every((name, index) => callName(index) === name && callPointers(index) === pointerMask(name)) &&
+    callName(CALL_NAMES.length) === null &&
     NAMESPACE_LINKS.every((link, index) => linkName(index) === link) &&
     linkName(NAMESPACE_LINKS.length) === null;
   if (!same) throw new NativeError('nsview: its native part is of another version: run `npm run build:native` in its folder');

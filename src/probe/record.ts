@@ -1,5 +1,8 @@
 // Knows the records of native/nsview.h: bytes from the helper's pipe in, plain values out.
 
+import {CALL_NAMES, pointerCount, type RawCall} from '../model/call.ts';
+import {cloneFlagNames} from '../model/clone-flag.ts';
+import type {Ids, Refusal} from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 
 /** enum nsv_record_kind. */
@@ -18,6 +21,7 @@ export const RECORD = {
   lost: 12,
   gone: 13,
   following: 14,
+  call: 15,
 } as const;
 
 /** enum nsv_stage, as the call that failed. */
@@ -46,6 +50,9 @@ export const FOLLOW = {auto: 0, ptrace: 1, bpf: 2} as const;
 /** The stages after which a process was not there, or was nsview's own. */
 export const STAGE = {find: 8, self: 9} as const;
 
+/** struct nsv_call, as nsv_layout() tells it behind the record's. */
+export const CALL_LAYOUT = [152, 0, 48, 64, 80, 96, 112, 128, 132, 136, 144] as const;
+
 /** struct nsv_record: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
 export const RECORD_LAYOUT = [232, 0, 4, 6, 8, 16, 20, 24, 28, 32, 40, 48, 52, 56, 72, 152] as const;
 const SIZE = RECORD_LAYOUT[0];
@@ -69,6 +76,77 @@ export type HelperRecord = {
 
 /** Ten 64-bit inodes as the record holds them: most are never looked at, since most tasks stay where they are. */
 export type InodeLinks = Buffer;
+
+/** struct nsv_call: the registers, the sizes of what pointers led to, ids before and after, and what the fd of setns is. */
+const CALL = {
+  size: 152,
+  registers: 0,
+  sizes: 48,
+  uids: 64,
+  gids: 80,
+  uidsAfter: 96,
+  gidsAfter: 112,
+  fdType: 128,
+  fdPid: 132,
+  fdInode: 136,
+  idsKnown: 144,
+};
+const POINTER_NULL = 0xffffffff;
+const POINTER_FAULT = 0xfffffffe;
+
+const idsAt = (bytes: Buffer, at: number): Ids => [
+  bytes.readUInt32LE(at),
+  bytes.readUInt32LE(at + 4),
+  bytes.readUInt32LE(at + 8),
+  bytes.readUInt32LE(at + 12),
+];
+
+export type CallRecord = RawCall & {
+  /** Null where they were not known. */
+  readonly before: {readonly uids: Ids; readonly gids: Ids} | null;
+  readonly after: {readonly uids: Ids; readonly gids: Ids};
+};
+
+/** The two texts of a record of kind `call`. */
+export function decodeCall(record: HelperRecord): CallRecord {
+  const [call, bytes = Buffer.alloc(0)] = record.texts;
+  const name = CALL_NAMES[record.other];
+  if (call === undefined || call.length !== CALL.size || name === undefined) throw new RecordError('a call that is none');
+  const count = pointerCount(name);
+  const pointers: (Uint8Array | null | Refusal)[] = [];
+  let from = 0;
+  for (let i = 0; i < count; i++) {
+    const size = call.readUInt32LE(CALL.sizes + 4 * i);
+    if (size === POINTER_NULL) pointers.push(null);
+    else if (size === POINTER_FAULT) pointers.push({errno: 'EFAULT', during: 'read memory'});
+    else {
+      pointers.push(bytes.subarray(from, from + size));
+      from += size;
+    }
+  }
+  const type = call.readUInt32LE(CALL.fdType);
+  const fdPid = call.readInt32LE(CALL.fdPid);
+  return {
+    name,
+    registers: Array.from({length: 6}, (_, i) => call.readBigUInt64LE(CALL.registers + 8 * i)),
+    pointers,
+    fd:
+      type !== 0
+        ? {namespace: {type: namespaceOfFlag(type), inode: String(call.readBigUInt64LE(CALL.fdInode))}}
+        : fdPid > 0
+          ? {pid: fdPid}
+          : null,
+    before: call.readUInt32LE(CALL.idsKnown) === 0 ? null : {uids: idsAt(call, CALL.uids), gids: idsAt(call, CALL.gids)},
+    after: {uids: idsAt(call, CALL.uidsAfter), gids: idsAt(call, CALL.gidsAfter)},
+  };
+}
+
+/** `net` for CLONE_NEWNET. */
+function namespaceOfFlag(flag: number): string {
+  const [name = ''] = cloneFlagNames(BigInt(flag));
+  const type = name === 'CLONE_NEWNS' ? 'mnt' : name.replace('CLONE_NEW', '').toLowerCase();
+  return type;
+}
 
 /** The bytes were not records: the two sides are out of step, which only a bug can do. */
 export class RecordError extends Error {}

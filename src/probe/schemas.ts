@@ -2,6 +2,8 @@
 
 import {z} from 'zod';
 import type {
+  CallArgument,
+  CallFact,
   CgroupFact,
   CgroupPath,
   ChangeFact,
@@ -68,6 +70,10 @@ const cgroupPath = z
 const thread = z
   .object({tid: pid, comm: z.string(), namespaces: someLinks.describe('Only links that differ from those of the process.').exactOptional()})
   .describe('A thread other than the leader.') satisfies Holds<ThreadSeen>;
+
+const callArgument: z.ZodType<CallArgument> = z.lazy(() =>
+  z.union([z.string(), z.number(), z.null(), refusal, z.array(z.string()), z.array(z.number()), z.record(z.string(), callArgument)]),
+);
 
 const processShape = {
   pid,
@@ -141,6 +147,21 @@ const FACTS = {
     .refine(fact => (fact.code === undefined) !== (fact.signal === undefined), 'an exit has a code or a signal') satisfies Holds<ExitFact>,
   'thread-exit': z.object({kind: z.literal('thread-exit'), at, pid, tid: pid, ...end}) satisfies Holds<ThreadExitFact>,
   namespaces: z.object({kind: z.literal('namespaces'), at, pid, tid: pid, changed: changes}) satisfies Holds<NamespacesFact>,
+  call: z.object({
+    kind: z.literal('call'),
+    at,
+    pid,
+    tid: pid,
+    name: z.string(),
+    abi: z.enum(['32-bit', 'x32']).exactOptional(),
+    args: z.record(z.string(), callArgument).nullable().describe('By the names of the man page; null for calls of another ABI.'),
+    result: z
+      .union([z.number(), z.object({errno: z.string()}), z.null()])
+      .describe('What it returned, the errno where it failed, null where its task ended in it.'),
+    changed: changes,
+    uids: z.object({from: ids, to: ids}).exactOptional(),
+    gids: z.object({from: ids, to: ids}).exactOptional(),
+  }) satisfies Holds<CallFact>,
   stop: z.object({kind: z.literal('stop'), at, pid, signal: z.string()}) satisfies Holds<StopFact>,
   continue: z.object({kind: z.literal('continue'), at, pid}) satisfies Holds<ContinueFact>,
   change: z.object({

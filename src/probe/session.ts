@@ -75,7 +75,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
         if (live.has(fact.child) && caller !== undefined) told.set(fact.child, {namespaces: moveLinks(caller, fact.changed)});
         break;
       }
+      case 'call':
       case 'namespaces': {
+        if (Object.keys(fact.changed).length === 0) break;
         const before = told.get(fact.pid)?.namespaces;
         if (fact.tid === fact.pid && before !== undefined) told.set(fact.pid, {namespaces: moveLinks(before, fact.changed)});
         break;
@@ -146,7 +148,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const emit = (facts: readonly Fact[]) => {
     for (const fact of facts) {
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
-      if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'exit' || fact.kind === 'process')
+      if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'call' || fact.kind === 'exit' || fact.kind === 'process')
         touched.set(fact.pid, performance.now());
       keepCount(fact);
       keepTold(fact);

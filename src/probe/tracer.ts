@@ -1,11 +1,14 @@
 // Knows a running helper: commands go to it, and what it tells becomes facts.
 
 import {Socket} from 'node:net';
+import {decodeArguments} from '../model/call.ts';
 import {cloneFlagNames} from '../model/clone-flag.ts';
 import type {
+  CallFact,
   ExitFact,
   Fact,
   Follow,
+  Ids,
   NamespaceChanges,
   NamespaceLinks,
   ProcessFact,
@@ -19,10 +22,21 @@ import type {NamespaceLink} from '../model/namespace.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
-import {decodeRecords, FOLLOW, type HelperRecord, type InodeLinks, linkEntries, RECORD, RecordError, STAGE, STAGES} from './record.ts';
+import {
+  decodeCall,
+  decodeRecords,
+  FOLLOW,
+  type HelperRecord,
+  type InodeLinks,
+  linkEntries,
+  RECORD,
+  RecordError,
+  STAGE,
+  STAGES,
+} from './record.ts';
 
 /** What a tracer sees by events; the rest is read from /proc every so often. */
-const SEES = ['clone', 'exec', 'exit', 'stop'] as const;
+const SEES = {bpf: ['clone', 'exec', 'exit', 'stop', 'isolation calls'], ptrace: ['clone', 'exec', 'exit', 'stop']} as const;
 
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
@@ -71,6 +85,8 @@ export type Tracer = {
   /** Detach from everything; resolves when the last facts are out. */
   stop(): Promise<void>;
 };
+
+const sameIds = (one: Ids, other: Ids): boolean => one.every((value, index) => value === other[index]);
 
 function seenInode(inode: bigint): Seen<string> {
   return inode > 0n ? String(inode) : {errno: inode === 0n ? 'ESRCH' : errnoName(Number(-inode)), during: 'readlink'};
@@ -205,6 +221,25 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
     }
     case RECORD.namespaces:
       return [{kind: 'namespaces', at, pid, tid, changed: changes(record.ns, record.childNs)}];
+    case RECORD.call: {
+      const call = decodeCall(record);
+      const result = Number(BigInt.asIntN(64, record.value));
+      const {before, after} = call;
+      const fact: CallFact = {
+        kind: 'call',
+        at,
+        pid,
+        tid,
+        name: call.name,
+        ...(record.stage === 0 ? {} : {abi: record.stage === 1 ? '32-bit' : 'x32'}),
+        args: record.stage === 1 ? null : decodeArguments(call),
+        result: record.error !== 0 ? null : result < 0 && result >= -4095 ? {errno: errnoName(-result)} : result,
+        changed: changes(record.ns, record.childNs),
+        ...(before === null || sameIds(before.uids, after.uids) ? {} : {uids: {from: before.uids, to: after.uids}}),
+        ...(before === null || sameIds(before.gids, after.gids) ? {} : {gids: {from: before.gids, to: after.gids}}),
+      };
+      return [fact];
+    }
     case RECORD.stop:
       return [{kind: 'stop', at, pid, signal: signalName(Number(record.value))}];
     case RECORD.lost:
@@ -294,7 +329,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
             at: String(record.at),
             mode,
             scope: record.pid,
-            sees: SEES,
+            sees: SEES[mode],
             processes: Number(record.value),
             threads: record.tid,
             ...(refused === undefined ? {} : {bpf: refused}),

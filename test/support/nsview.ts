@@ -4,7 +4,7 @@ import {type ChildProcess, type SpawnOptions, spawn} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import type {Fact, TapeHeader} from '../../src/model/fact.ts';
+import type {CallFact, Fact, NamespacesFact, TapeHeader} from '../../src/model/fact.ts';
 import {parseFact, parseHeader} from '../../src/probe/schemas.ts';
 import {NSVIEW} from './paths.ts';
 
@@ -126,3 +126,10 @@ export const traceProgramBy =
 
 export const ofKind = <K extends Fact['kind']>(facts: readonly Fact[], kind: K): Extract<Fact, {kind: K}>[] =>
   facts.filter((fact): fact is Extract<Fact, {kind: K}> => fact.kind === kind);
+
+/** What tells that a task moved between calls or in one, where it did. */
+export const moves = (facts: readonly Fact[]): (NamespacesFact | CallFact)[] =>
+  facts.filter(
+    (fact): fact is NamespacesFact | CallFact =>
+      (fact.kind === 'namespaces' || fact.kind === 'call') && Object.keys(fact.changed).length > 0,
+  );

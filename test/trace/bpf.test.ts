@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {HOWS, moves, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -94,7 +94,11 @@ describe('what BPF and ptrace tell', () => {
       if (!names.has(key)) names.set(key, `#${names.size}`);
       return names.get(key);
     };
+    const moved = new Set<Fact>(moves(facts));
     return facts
+      .map(fact =>
+        fact.kind === 'call' && moved.has(fact) ? {...fact, kind: 'namespaces', name: undefined, args: undefined, result: undefined} : fact,
+      )
       .filter(fact => ['clone', 'exec', 'exit', 'namespaces', 'stop', 'continue'].includes(fact.kind))
       .map(fact =>
         JSON.parse(JSON.stringify(fact), (key, value) => {

@@ -1,7 +1,7 @@
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, ofKind, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {HOWS, moves, ofKind, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -120,7 +120,7 @@ describe.each(HOWS)('hard cases, launched, by %s', how => {
   it('a namespace that lives shorter than any poll is told', async () => {
     const {code, facts} = await traceProgram(fixture('unshares-and-exits'));
     expect(code).toBe(3);
-    const [moved] = ofKind(facts, 'namespaces');
+    const [moved] = moves(facts);
     expect(Object.keys(moved?.changed ?? {})).toEqual(['uts']);
     expect(moved?.changed.uts?.to).not.toEqual(moved?.changed.uts?.from);
   });
@@ -128,10 +128,10 @@ describe.each(HOWS)('hard cases, launched, by %s', how => {
   it('a thread that moves to its own network namespace is told apart from its process', async () => {
     const {facts, stdout} = await traceProgram(fixture('thread-unshares-net'));
     const tid = Number(/tid (\d+)/.exec(stdout)?.[1]);
-    const moved = ofKind(facts, 'namespaces').filter(fact => fact.tid === tid);
+    const moved = moves(facts).filter(fact => fact.tid === tid);
     expect(moved.length).toBeGreaterThan(0);
     expect(Object.keys(moved[0]?.changed ?? {})).toEqual(['net']);
-    expect(ofKind(facts, 'namespaces').filter(fact => fact.tid === fact.pid)).toEqual([]);
+    expect(moves(facts).filter(fact => fact.tid === fact.pid)).toEqual([]);
   });
 
   it('a 32-bit call of a 64-bit program is read by its own registers', async context => {
@@ -149,7 +149,7 @@ describe.each(HOWS)('hard cases, launched, by %s', how => {
     const birth = ofKind(facts, 'clone').find(fact => fact.child === child);
     expect(birth?.nspid).toEqual([child, 1]);
     expect(Object.keys(birth?.changed ?? {})).toEqual(['pid']);
-    const [moved] = ofKind(facts, 'namespaces');
+    const [moved] = moves(facts);
     expect(Object.keys(moved?.changed ?? {}).sort()).toEqual(['mnt', 'net', 'pid_for_children', 'user']);
   });
 });
