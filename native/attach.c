@@ -202,6 +202,8 @@ static int follow_process(struct attach *attach, pid_t tgid)
         /* Born of one that is followed: its birth is in the ring, or told. */
         if (r < 0 || (r == 0 && (!attach->again || task_find(tracer, tgid))))
                 return r;
+        if (follow_look_at_program(&tracer->follow, tgid) > 0)
+                tracer_emit_following(tracer);
         /* Those who are born followed are no reason for another pass: of them there may be no end. */
         attach->progress = true;
         struct stat_line stat;

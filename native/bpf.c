@@ -70,7 +70,7 @@ int bpf_map_freeze(int map)
         return sys_bpf(BPF_MAP_FREEZE, &attr);
 }
 
-int bpf_program_load(const struct bpf_program *program, const int *fds, const bool *is_value)
+int bpf_program_load(const struct bpf_program *program, uint32_t type, const int *fds, const bool *is_value)
 {
         _cleanup_free_ struct bpf_insn *code = malloc(program->count * sizeof(*code));
         if (!code)
@@ -85,7 +85,7 @@ int bpf_program_load(const struct bpf_program *program, const int *fds, const bo
         }
         union bpf_attr attr;
         memset(&attr, 0, sizeof(attr));
-        attr.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
+        attr.prog_type = type;
         attr.insns = address(code);
         attr.insn_cnt = (uint32_t)program->count;
         attr.license = address("Dual MIT/GPL"); /* the helpers used are for programs with a GPL-compatible licence */

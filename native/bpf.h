@@ -12,7 +12,7 @@ struct bpf_reference {
 };
 
 struct bpf_program {
-        const char *name; /* also of the raw tracepoint */
+        const char *name; /* also of the raw tracepoint, where it is for one */
         const uint64_t *code;
         size_t count; /* instructions */
         const struct bpf_reference *references;
@@ -25,9 +25,9 @@ int bpf_map_put(int map, const void *key, const void *value, uint64_t flags);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_delete(int map, const void *key);
 int bpf_map_freeze(int map);
-/* `fds` and `is_value` are indexed by the references' maps: is_value where the program wants the map's value itself. A raw tracepoint
- * program. */
-int bpf_program_load(const struct bpf_program *program, const int *fds, const bool *is_value);
+/* `fds` and `is_value` are indexed by the references' maps: is_value where the program wants the map's value itself. `type`: as in
+ * bpf(2). */
+int bpf_program_load(const struct bpf_program *program, uint32_t type, const int *fds, const bool *is_value);
 int bpf_program_run(int program);
 int bpf_raw_tracepoint_open(int program, const char *name);
 /* How often the kernel passed a program over because it ran on that CPU already. */

@@ -76,7 +76,7 @@ enum nsv_call_name {
 #define NSV_CALL_NUMBERS 512u
 
 /* Does this call change isolation or privilege? Queries do not, nor what else prctl(2) does, such as PR_SET_NAME. */
-static inline int nsv_call_counts(uint32_t name, uint32_t first, uint32_t second, uint32_t third)
+__attribute__((always_inline)) static inline int nsv_call_counts(uint32_t name, uint32_t first, uint32_t second, uint32_t third)
 {
         if (name == NSV_CALL_seccomp)
                 return first < 2; /* SECCOMP_GET_… follow */

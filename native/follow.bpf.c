@@ -18,6 +18,8 @@ static long (*read_user)(void *to, __u32 size, const void *from) = (void *)BPF_F
 static long (*read_user_string)(void *to, __u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user_str;
 static __u64 (*ktime_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u64 (*current_task)(void) = (void *)BPF_FUNC_get_current_task;
+static void *(*current_task_object)(void) = (void *)BPF_FUNC_get_current_task_btf;
+static long (*task_registers)(void *task) = (void *)BPF_FUNC_task_pt_regs;
 static void *(*ring_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*ring_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
 static long (*ring_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_output;
@@ -32,6 +34,9 @@ struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec *
 struct map lost SECTION("maps");    /* array of one counter */
 struct map self SECTION("maps");    /* array of one struct follow_self */
 struct map numbers SECTION("maps"); /* array by system call number: struct follow_number */
+struct map foreign SECTION("maps");      /* ring of tgids: a program of another ABI begins */
+struct map returns SECTION("maps");      /* per-CPU array of one counter: system calls that sys_exit saw */
+struct map events_tell SECTION("maps");  /* array of one flag: the machine's own calls are told by syscall_return */
 struct map call_scratch SECTION("maps"); /* per-CPU array of one struct follow_call */
 
 const volatile struct follow_config config SECTION(".rodata");
@@ -44,6 +49,9 @@ const volatile struct follow_config config SECTION(".rodata");
 #define STOP_SIGNAL_FIRST 19 /* SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU */
 #define STOP_SIGNAL_LAST 22
 #define CONTINUE_SIGNAL 18
+
+#define ELF_CLASS_AT 4 /* elf(5): EI_CLASS, ELFCLASS32 */
+#define ELF_CLASS_32 1
 
 #define CLONE_THREAD_FLAG 0x10000u
 #define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
@@ -282,6 +290,11 @@ SECTION("program/sched_process_exec") int on_exec(__u64 *context)
         __s32 tgid = task_tgid(task);
         if (!tgid || !map_lookup(&followed, &tgid))
                 return 0;
+        __u8 class = 0;
+        read_kernel(&class, 1, (void *)(context[2] + config.binprm_buf + ELF_CLASS_AT));
+        /* At once: its first call may come soon. */
+        if (class == ELF_CLASS_32)
+                ring_output(&foreign, &tgid, sizeof(tgid), BPF_RB_FORCE_WAKEUP);
         __u32 zero = 0;
         struct follow_exec *exec = map_lookup(&scratch, &zero);
         if (!exec)
@@ -382,7 +395,6 @@ SECTION("program/signal_generate") int on_generate(__u64 *context)
         return put_small(FOLLOW_CONTINUE, task, 0);
 }
 
-/* As the kernel spells it (include/linux/license.h): the helpers used are for GPL-compatible programs. */
 /* ---- Isolation calls ---- */
 
 INLINE __u64 file_of(__u64 task, __u32 fd)
@@ -439,11 +451,9 @@ INLINE __u32 read_pointer(struct follow_call *call, __u32 used, __u64 address, c
         return (__u32)size;
 }
 
-/* sys_exit(regs, result). Only here: two programs would cost each call of everybody twice as much, and nothing that is read has changed
- * since the call began, unless another thread wanted it to. */
-SECTION("program/sys_exit") int on_return(__u64 *context)
+/* Nothing that is read has changed since the call began, unless another thread wanted it to. */
+INLINE int on_return(__u64 registers, __s64 result, int by_event)
 {
-        __u64 registers = context[0];
         __u32 number = read_u32(registers + config.registers_number), zero = 0;
         __u32 abi = NSV_ABI_NATIVE;
         if (number & X32_BIT) {
@@ -455,13 +465,16 @@ SECTION("program/sys_exit") int on_return(__u64 *context)
         __u64 task = current_task();
         if (read_u32(task + config.task_thread_info + config.thread_abi) & config.abi_32)
                 abi = NSV_ABI_32;
+        /* Where both programs run, one of them tells. */
+        const __u32 *told_by_event = map_lookup(&events_tell, &zero);
+        if (!told_by_event || (abi == NSV_ABI_NATIVE && (*told_by_event != 0) != by_event))
+                return 0;
         const struct follow_number *what = map_lookup(&numbers, &number);
         if (!what)
                 return 0;
         __u32 name = abi == NSV_ABI_32 ? what->narrow : what->native;
         if (!name--)
                 return 0;
-        __s64 result = (__s64)context[1];
         /* Where they succeed the birth is told. */
         if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
                 return 0;
@@ -514,4 +527,27 @@ SECTION("program/sys_exit") int on_return(__u64 *context)
         return 0;
 }
 
+/* sys_exit(regs, result): runs for every call of the machine, and counts them: where they are many, that is too dear. */
+SECTION("program/sys_exit") int on_any_return(__u64 *context)
+{
+        __u32 zero = 0;
+        __u64 *count = map_lookup(&returns, &zero);
+        if (count)
+                ++*count;
+        return on_return(context[0], (__s64)context[1], 0);
+}
+
+/* include/trace/events/syscalls.h as perf hands it on (kernel/trace/trace_syscalls.c, perf_call_bpf_exit); not what the raw one gets. */
+struct syscall_return {
+        __u64 unused;
+        __s64 number, result;
+};
+
+/* syscalls:sys_exit_…: runs for those calls only. */
+SECTION("program/syscall_return") int on_wanted_return(struct syscall_return *context)
+{
+        return on_return((__u64)task_registers(current_task_object()), context->result, 1);
+}
+
+/* As the kernel spells it (include/linux/license.h): the helpers used are for GPL-compatible programs. */
 char program_license[] SECTION("license") = "Dual MIT/GPL";

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 #include "follow.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "btf.h"
 #include "capture.h"
 #include "follow_abi.h"
 #include "sys.h"
+#include "syscall_events.h"
 #include "tracer.h"
 
 /* Bytes: some 30,000 births. The helper empties it every 8 ms. */
 #define RING_SIZE (16u << 20)
+/* So often it is looked how many system calls the machine makes, and more than so many are too many to run a program for each. */
+#define BALANCE_NS (FOLLOW_BALANCE_MS * 1000000u)
+#define RETURNS_TOO_MANY 50000u
+#define CPUS_MAX 8192u /* CONFIG_NR_CPUS at the most (arch/x86/Kconfig) */
+#define FOREIGN_RING_SIZE 65536u /* pages of every size divide it */
 /* More processes than a machine can have at once: pid_max is 4 M at the most (proc_sys_kernel(5)). Memory is used as needed. */
 #define FOLLOWED_MAX (4u << 20)
 /* A stop signal that has stopped nothing after this long was without effect: its process group is orphaned. */
@@ -85,6 +93,9 @@ static int create_maps(struct follow *follow, size_t ring)
                 {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
                 {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
                 {FOLLOW_MAP_numbers, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_number), NSV_CALL_NUMBERS, 0},
+                {FOLLOW_MAP_returns, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
+                {FOLLOW_MAP_events_tell, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t), 1, 0},
+                {FOLLOW_MAP_foreign, BPF_MAP_TYPE_RINGBUF, 0, 0, FOREIGN_RING_SIZE, 0},
                 {FOLLOW_MAP_call_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_call), 1, 0},
         };
         for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
@@ -110,10 +121,18 @@ static int publish_config(struct follow *follow, const struct follow_config *con
         return r;
 }
 
+#define PROGRAM_COUNT (sizeof(follow_programs) / sizeof(*follow_programs))
+
+static bool is_program(size_t i, const char *name)
+{
+        return strcmp(follow_programs[i].name, name) == 0;
+}
+
 static int load_program(struct follow *follow, size_t i)
 {
         static const bool is_value[FOLLOW_MAP_COUNT] = {[FOLLOW_MAP_config] = true};
-        int fd = bpf_program_load(&follow_programs[i], follow->maps, is_value);
+        uint32_t type = is_program(i, "syscall_return") ? BPF_PROG_TYPE_TRACEPOINT : BPF_PROG_TYPE_RAW_TRACEPOINT;
+        int fd = bpf_program_load(&follow_programs[i], type, follow->maps, is_value);
         if (fd >= 0)
                 follow->programs[i] = fd;
         return fd < 0 ? fd : 0;
@@ -199,49 +218,155 @@ static int publish_numbers(struct follow *follow, struct follow_config *config)
         return 0;
 }
 
-static bool is_self(size_t i)
+/* As the kernel's own source names them. */
+static int open_call_events(struct follow *follow, int program)
 {
-        return strcmp(follow_programs[i].name, "self") == 0;
+        static const char *const names[NSV_CALL_COUNT] = {
+#define NAME(name, ...) #name,
+                NSV_CALLS(NAME)
+#undef NAME
+        };
+        const char *defined[NSV_CALL_COUNT];
+        memcpy(defined, names, sizeof(names));
+        defined[NSV_CALL_umount2] = "umount";
+        return syscall_events_open(defined, NSV_CALL_COUNT, program, follow->call_events);
 }
-
-#define PROGRAM_COUNT (sizeof(follow_programs) / sizeof(*follow_programs))
 
 static int load_programs(struct follow *follow, struct follow_config *config)
 {
-        for (size_t i = 0; i < PROGRAM_COUNT; i++)
-                if (is_self(i)) {
-                        int r = know_self(follow, config, i);
-                        if (r < 0)
-                                return r;
-                }
+        /* The others take their own identity from this one. */
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                int r = is_self(i) ? 0 : load_program(follow, i);
+                int r = is_program(i, "self") ? know_self(follow, config, i) : 0;
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                int r = is_program(i, "self") || is_program(i, "syscall_return") ? 0 : load_program(follow, i);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
+static int attach_program(struct follow *follow, size_t i)
+{
+        int fd = bpf_raw_tracepoint_open(follow->programs[i], follow_programs[i].name);
+        if (fd < 0)
+                return fd;
+        follow->links[i] = fd;
+        return 0;
+}
+
 static int attach_programs(struct follow *follow)
 {
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                if (is_self(i))
-                        continue;
-                int fd = bpf_raw_tracepoint_open(follow->programs[i], follow_programs[i].name);
-                if (fd < 0)
-                        return fd;
-                follow->links[i] = fd;
+                int r = is_program(i, "self") || is_program(i, "syscall_return") ? 0 : attach_program(follow, i);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-int follow_open(struct follow *follow, size_t size, uint32_t *ret_stage)
+static size_t program_index(const char *name)
+{
+        size_t i = 0;
+        while (!is_program(i, name))
+                i++;
+        return i;
+}
+
+/* ---- Which program sees the calls ---- */
+
+bool follow_sees_every_abi(const struct follow *follow)
+{
+        return follow->active && follow->links[program_index("sys_exit")] >= 0;
+}
+
+int follow_foreign_fd(const struct follow *follow)
+{
+        return follow->foreign_runs ? -EBADF : follow->maps[FOLLOW_MAP_foreign];
+}
+
+int follow_see_foreign(struct follow *follow)
+{
+        follow->foreign_runs = true;
+        if (follow_sees_every_abi(follow))
+                return 0;
+        int r = attach_program(follow, program_index("sys_exit"));
+        return r < 0 ? r : 1;
+}
+
+int follow_look_at_program(struct follow *follow, pid_t tgid)
+{
+        if (follow->foreign_runs)
+                return 0;
+        unsigned char head[EI_CLASS + 1];
+        ssize_t n = read_task_file(tgid, "exe", head, sizeof(head));
+        return n == (ssize_t)sizeof(head) && head[EI_CLASS] == ELFCLASS32 ? follow_see_foreign(follow) : 0;
+}
+
+/* System calls of the whole machine since the last time. */
+static uint64_t count_returns(struct follow *follow)
+{
+        uint64_t counts[CPUS_MAX] = {0}, all = 0;
+        uint32_t zero = 0;
+        if (bpf_map_get(follow->maps[FOLLOW_MAP_returns], &zero, counts) < 0)
+                return 0;
+        for (size_t i = 0; i < CPUS_MAX; i++)
+                all += counts[i];
+        uint64_t since = all - follow->returns;
+        follow->returns = all;
+        return since;
+}
+
+/* From sys_exit over to events. What returns in the very moment of the change may be told twice, and never not at all: sys_exit, which
+ * was there first, runs first. */
+static int go_over_to_events(struct follow *follow)
+{
+        size_t i = program_index("syscall_return");
+        int r = load_program(follow, i);
+        if (r == 0)
+                r = open_call_events(follow, follow->programs[i]);
+        uint32_t zero = 0, yes = 1;
+        if (r >= 0)
+                r = bpf_map_put(follow->maps[FOLLOW_MAP_events_tell], &zero, &yes, 0);
+        if (r < 0)
+                return r;
+        i = program_index("sys_exit");
+        close(follow->links[i]);
+        follow->links[i] = -EBADF;
+        return 0;
+}
+
+int follow_balance(struct follow *follow, uint64_t now)
+{
+        if (!follow_may_balance(follow) || now < follow->balance_at)
+                return 0;
+        bool first = follow->balance_at == 0;
+        follow->balance_at = now + BALANCE_NS;
+        if (count_returns(follow) < RETURNS_TOO_MANY || first)
+                return 0;
+        int r = go_over_to_events(follow);
+        /* Refused here: it stays as it is. */
+        follow->keep_sys_exit = r < 0;
+        return r < 0 ? 0 : 1;
+}
+
+bool follow_may_balance(const struct follow *follow)
+{
+        return follow_sees_every_abi(follow) && !follow->foreign_runs && !follow->keep_sys_exit;
+}
+
+int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *ret_stage)
 {
         memset(follow, 0, sizeof(*follow));
         for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
                 follow->maps[i] = -EBADF;
         for (size_t i = 0; i < PROGRAM_COUNT; i++)
                 follow->programs[i] = follow->links[i] = -EBADF;
+        for (size_t i = 0; i < NSV_CALL_COUNT; i++)
+                follow->call_events[i] = -EBADF;
+        follow->keep_sys_exit = every_abi;
         read_time_offsets(follow);
 
         struct follow_config config = {0};
@@ -277,6 +402,27 @@ int follow_open(struct follow *follow, size_t size, uint32_t *ret_stage)
         }
         follow->active = true;
         return 0;
+}
+
+void follow_close_events(struct follow *follow)
+{
+        int first = 0;
+        while (first < NSV_CALL_COUNT && follow->call_events[first] < 0)
+                first++;
+        if (first == NSV_CALL_COUNT || fork() != 0)
+                return;
+        prctl(PR_SET_NAME, "nsview-closing");
+        /* Who waits for the end of a pipe must not wait for the events. They were opened in a row. */
+        unsigned from = 0;
+        for (int i = first; i < NSV_CALL_COUNT; i++)
+                if (follow->call_events[i] >= 0) {
+                        unsigned fd = (unsigned)follow->call_events[i];
+                        if (fd > from)
+                                sys_close_range(from, fd - 1);
+                        from = fd + 1;
+                }
+        sys_close_range(from, ~0u);
+        _exit(0);
 }
 
 void follow_close(struct follow *follow)
@@ -552,11 +698,12 @@ static void look_at_fd(pid_t tid, struct nsv_call *call)
 
 static void on_call(struct tracer *tracer, const struct follow_call *event, size_t size, uint64_t at)
 {
-        /* What it changed is told with it, not before it. */
-        struct task *task = task_find(tracer, event->event.tid);
+        uint32_t name = (uint32_t)event->event.other;
+        /* What it changed is told with it, not before it; what it cannot have changed was done by a call that was not seen. */
+        bool moves = name == NSV_CALL_unshare || name == NSV_CALL_setns;
+        struct task *task = moves ? task_find(tracer, event->event.tid) : NULL;
         if (!task)
                 task = event_task(tracer, &event->event, at);
-        uint32_t name = (uint32_t)event->event.other;
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
                 return;
         struct nsv_call call = event->call;
@@ -724,7 +871,7 @@ static uint64_t count_misses(const struct follow *follow)
 {
         uint64_t all = 0, misses;
         for (size_t i = 0; i < PROGRAM_COUNT; i++)
-                if (!is_self(i) && bpf_program_misses(follow->programs[i], &misses) == 0)
+                if (follow->programs[i] >= 0 && !is_program(i, "self") && bpf_program_misses(follow->programs[i], &misses) == 0)
                         all += misses;
         return all;
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "bpf.h"
+#include "calls.h"
 #include "follow_program.h"
 
 struct tracer;
@@ -26,6 +27,10 @@ struct follow {
         int maps[FOLLOW_MAP_COUNT];
         int programs[sizeof(follow_programs) / sizeof(*follow_programs)];
         int links[sizeof(follow_programs) / sizeof(*follow_programs)];
+        int call_events[NSV_CALL_COUNT]; /* perf events that make a program run at those calls only; -EBADF: none */
+        bool keep_sys_exit;              /* never go over to call_events: calls of every ABI are wanted at all times, or it was refused */
+        bool foreign_runs;               /* a program of another ABI has been seen: sys_exit stays */
+        uint64_t returns, balance_at;    /* system calls of the machine so far; when to look again, CLOCK_MONOTONIC, ns, 0: never looked */
         struct bpf_ring ring;
         int64_t monotonic_offset, boottime_offset; /* of the helper's time namespace, nanoseconds */
         uint64_t lost;                             /* records, told of so far */
@@ -33,14 +38,33 @@ struct follow {
         unsigned stopping_count;
 };
 
-/* Load and attach the programs. `ring_size`: bytes, 0 for what is right. 0, or -errno with what was being done in *ret_stage (enum nsv_stage); nothing is left then. */
-int follow_open(struct follow *follow, size_t ring_size, uint32_t *ret_stage);
+/* Load and attach the programs. `ring_size`: bytes, 0 for what is right. `every_abi`: see isolation calls of every ABI at all times. 0, or
+ * -errno with what was being done in *ret_stage (enum nsv_stage); nothing is left then. */
+int follow_open(struct follow *follow, size_t ring_size, bool every_abi, uint32_t *ret_stage);
 void follow_close(struct follow *follow);
+/* The last thing to do, if events are open: for each of them the kernel waits 70 ms until nobody can be in its tracepoint any more
+ * (tracepoint_synchronize_unregister). A child does that alone, so that nobody waits for it. */
+void follow_close_events(struct follow *follow);
 
 /* Follow this process, and from now on its children. 1 if it was not followed yet, 0 if it was, -errno. */
 int follow_add(struct follow *follow, pid_t tgid);
 /* It was gone before it could be followed. */
 void follow_forget(struct follow *follow, pid_t tgid);
+
+/* Isolation calls are seen by a program that runs at the return of every system call of the machine (sys_exit), which sees calls of every
+ * ABI. Where system calls are so many that this costs too much, perf events take its place: they make a program run at the wanted calls
+ * only, but at those of the machine's own ABI. When a program of another ABI begins, sys_exit comes back. */
+bool follow_sees_every_abi(const struct follow *follow);
+/* To be called every so often, `now` in ns of CLOCK_MONOTONIC. 1 if events have taken over, else 0. */
+int follow_balance(struct follow *follow, uint64_t now);
+bool follow_may_balance(const struct follow *follow);
+#define FOLLOW_BALANCE_MS 100
+/* Readable when a program of another ABI has begun; -EBADF once one was seen. */
+int follow_foreign_fd(const struct follow *follow);
+/* One has. 1 if its calls were not seen before and are now, 0, or -errno. */
+int follow_see_foreign(struct follow *follow);
+/* This process was found running: perhaps it is such a program. As above. */
+int follow_look_at_program(struct follow *follow, pid_t tgid);
 
 /* Tell of everything that is in the ring. */
 void follow_drain(struct tracer *tracer);

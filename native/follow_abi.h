@@ -96,6 +96,7 @@
         X(mount_mnt, "mount", "mnt")                               \
         X(mount_parent, "mount", "mnt_parent")                     \
         X(mount_mountpoint, "mount", "mnt_mountpoint")             \
+        X(binprm_buf, "linux_binprm", "buf")                       \
         X(task_files, "task_struct", "files")                      \
         X(task_thread_info, "task_struct", "thread_info")          \
         X(thread_abi, "thread_info", FOLLOW_THREAD_ABI)            \

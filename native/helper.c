@@ -127,7 +127,7 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
 {
         struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING, .other = NSV_FOLLOW_PTRACE};
         if (!tracer->prepared && tracer->how != NSV_FOLLOW_PTRACE) {
-                record.error = -follow_open(&tracer->follow, tracer->ring_size, &record.stage);
+                record.error = -follow_open(&tracer->follow, tracer->ring_size, tracer->every_abi, &record.stage);
                 if (record.error == 0)
                         record.other = NSV_FOLLOW_BPF;
         }
@@ -137,7 +137,7 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
                 tracer_emit(tracer, &record, NULL, 0);
                 return false;
         }
-        record.value = tracer->follow.active;
+        record.value = tracer_calls_seen(tracer);
         if (!tracer->prepared)
                 tracer_emit(tracer, &record, NULL, 0);
         tracer->prepared = true;
@@ -246,7 +246,9 @@ int main(int argc, char **argv)
         read_namespaces(tracer.self, tracer.ns);
         struct guard guard = {.fd = -EBADF};
         struct inbox inbox = {0};
-        tracer.how = (enum nsv_follow)atoi(argv[3]);
+        int follow = atoi(argv[3]);
+        tracer.how = (enum nsv_follow)(follow & ~NSV_FOLLOW_FOREIGN);
+        tracer.every_abi = follow & NSV_FOLLOW_FOREIGN;
         tracer.ring_size = strtoul(argv[4], NULL, 10);
         struct nsv_record hello = {.kind = NSV_RECORD_HELLO, .pid = tracer.self, .value = NSV_ABI};
         tracer_emit(&tracer, &hello, NULL, 0);
@@ -271,15 +273,26 @@ int main(int argc, char **argv)
                 }
                 if (tracer.failure < 0)
                         break;
+                if (tracer.follow.active && tracer.tasks > 0 && follow_may_balance(&tracer.follow) &&
+                    (timeout < 0 || timeout > FOLLOW_BALANCE_MS))
+                        timeout = FOLLOW_BALANCE_MS;
                 struct pollfd wait[] = {
                         {.fd = command_fd, .events = POLLIN},
                         {.fd = stops, .events = POLLIN},
                         {.fd = record_fd, .events = blocked ? POLLOUT : 0},
                         /* Once it has something, the rest may gather before it is emptied. */
                         {.fd = tracer.follow.active && drain_at == 0 ? tracer.follow.ring.fd : -1, .events = POLLIN},
+                        {.fd = tracer.follow.active ? follow_foreign_fd(&tracer.follow) : -1, .events = POLLIN},
                 };
-                if (poll(wait, 4, more ? 0 : timeout) < 0 && errno != EINTR)
+                if (poll(wait, sizeof(wait) / sizeof(*wait), more ? 0 : timeout) < 0 && errno != EINTR)
                         break;
+                if (wait[4].revents && follow_see_foreign(&tracer.follow) > 0) {
+                        /* What was seen before comes before. */
+                        follow_drain(&tracer);
+                        tracer_emit_following(&tracer);
+                }
+                if (tracer.follow.active && tracer.tasks > 0 && follow_balance(&tracer.follow, monotonic_ns()) > 0)
+                        tracer_emit_following(&tracer);
                 if (wait[3].revents && drain_at == 0)
                         drain_at = monotonic_ns() + (tracer.launch.pid ? 0 : FLUSH_NS);
                 if (wait[1].revents & POLLIN) {
@@ -305,12 +318,15 @@ int main(int argc, char **argv)
                         break;
         }
         guard_restore(&guard);
-        if (tracer.follow.active) {
+        bool was_following = tracer.follow.active;
+        if (was_following) {
                 follow_drain(&tracer);
                 follow_close(&tracer.follow);
         }
         outbox_flush(&tracer.outbox);
         free(inbox.bytes);
         free(tracer.outbox.bytes);
+        if (was_following)
+                follow_close_events(&tracer.follow);
         return 0;
 }

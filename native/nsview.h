@@ -104,21 +104,13 @@ enum nsv_record_kind {
         /* A process is not there any more; its end was among what was lost. */
         NSV_RECORD_GONE = 13,
         /* Comes before the first attach or launch. other: enum nsv_follow, what is in force. error, stage: what refused BPF, where it was
-         * not ptrace that was asked for. value: 1 if isolation calls are seen. */
+         * not ptrace that was asked for. value: which isolation calls are seen, enum nsv_calls. Again when that changes. */
         NSV_RECORD_FOLLOWING = 14,
         /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if its task ended in it.
          * ns: before; child_ns: after. stage: enum nsv_abi. texts: struct nsv_call, and what its pointers led to. */
         NSV_RECORD_CALL = 15,
 };
 
-/* How the helper follows. */
-enum nsv_follow {
-        NSV_FOLLOW_AUTO = 0, /* BPF where it is allowed, else ptrace */
-        NSV_FOLLOW_PTRACE = 1,
-        NSV_FOLLOW_BPF = 2,
-};
-
-/* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
 /* How a system call is numbered. What is not native is named, and not decoded. */
 enum nsv_abi {
         NSV_ABI_NATIVE = 0,
@@ -126,6 +118,23 @@ enum nsv_abi {
         NSV_ABI_X32 = 2,
 };
 
+/* Which isolation calls are seen, as bits. */
+enum nsv_calls {
+        NSV_CALLS_NATIVE = 1,
+        NSV_CALLS_FOREIGN = 2, /* those of other ABIs */
+};
+
+/* How the helper follows. */
+enum nsv_follow {
+        NSV_FOLLOW_AUTO = 0, /* BPF where it is allowed, else ptrace */
+        NSV_FOLLOW_PTRACE = 1,
+        NSV_FOLLOW_BPF = 2,
+        /* A bit beside one of them. By BPF, calls of other ABIs are seen once a program of such an ABI runs; with this, at all times. Every
+         * system call of the machine is slower meanwhile. */
+        NSV_FOLLOW_FOREIGN = 0x10,
+};
+
+/* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
 enum nsv_stage {
         NSV_STAGE_NONE = 0,
         NSV_STAGE_SEIZE = 1,
@@ -179,7 +188,7 @@ NSV_API int nsv_call_pointers(int index);
 /* The name of link number `index`, or NULL past the end. */
 NSV_API const char *nsv_link_name(int index);
 
-/* Start the helper at `path`; `follow`: enum nsv_follow. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
+/* Start the helper at `path`; `follow`: enum nsv_follow, with its bit. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
 NSV_API int nsv_start(const char *path, int follow, int32_t *ret);
 /* Close the command socket, upon which the helper detaches from everything and ends, and wait for that.
  * The record pipe stays the caller's: what is left in it can still be read. Returns the helper's wait status. */

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+struct perf_event_attr;
+
 static inline void cleanup_close(int *fd)
 {
         if (*fd >= 0) {
@@ -43,6 +45,47 @@ static inline pid_t sys_clone3(struct clone_args *args)
 {
         long r = syscall(SYS_clone3, args, sizeof(*args));
         return r < 0 ? -errno : (pid_t)r;
+}
+
+/* New in 5.2, with the same numbers on every architecture; the C library's headers may be older. */
+#ifndef SYS_fsopen
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
+#endif
+
+/* fsopen(2), fsconfig(2) without key and value, fsmount(2): an fd, 0, or -errno. */
+static inline int sys_fsopen(const char *name, unsigned flags)
+{
+        long r = syscall(SYS_fsopen, name, flags);
+        return r < 0 ? -errno : (int)r;
+}
+
+static inline int sys_fsconfig(int context, unsigned command)
+{
+        return syscall(SYS_fsconfig, context, command, NULL, NULL, 0) < 0 ? -errno : 0;
+}
+
+static inline int sys_fsmount(int context, unsigned flags, unsigned attributes)
+{
+        long r = syscall(SYS_fsmount, context, flags, attributes);
+        return r < 0 ? -errno : (int)r;
+}
+
+/* close_range(2), new in 5.9. */
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+static inline int sys_close_range(unsigned first, unsigned last)
+{
+        return syscall(SYS_close_range, first, last, 0) < 0 ? -errno : 0;
+}
+
+/* perf_event_open(2): an fd, or -errno. */
+static inline int sys_perf_event_open(const struct perf_event_attr *attr, pid_t pid, int cpu, int group, unsigned long flags)
+{
+        long r = syscall(SYS_perf_event_open, attr, pid, cpu, group, flags);
+        return r < 0 ? -errno : (int)r;
 }
 
 /* ptrace(2) by the raw call, so that a peeked word of -1 is not an error: 0 or -errno. */

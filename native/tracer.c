@@ -130,6 +130,21 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
         tracer_emit(tracer, &record, &comm, 1);
 }
 
+uint32_t tracer_calls_seen(const struct tracer *tracer)
+{
+        if (!tracer->follow.active)
+                return 0;
+        return NSV_CALLS_NATIVE | (follow_sees_every_abi(&tracer->follow) ? NSV_CALLS_FOREIGN : 0);
+}
+
+void tracer_emit_following(struct tracer *tracer)
+{
+        struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING,
+                                    .other = tracer->follow.active ? NSV_FOLLOW_BPF : NSV_FOLLOW_PTRACE,
+                                    .value = tracer_calls_seen(tracer)};
+        tracer_emit(tracer, &record, NULL, 0);
+}
+
 void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, uint64_t at, int64_t result, bool ended, enum nsv_abi abi,
                       struct nsv_call *call, const char *bytes, size_t size, const int64_t *ns)
 {

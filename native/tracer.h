@@ -47,6 +47,7 @@ struct tracer {
         struct follow follow; /* active, or everything is done by ptrace */
         enum nsv_follow how;  /* as asked for */
         size_t ring_size;
+        bool every_abi; /* asked for: calls of every ABI are seen at all times */
         bool prepared; /* how to follow has been chosen */
         struct task *buckets[TASK_BUCKETS];
         unsigned tasks, held;
@@ -77,6 +78,10 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
  * hear. True if there may be more. */
 #define DRAIN_AT_ONCE 64
 bool tracer_drain(struct tracer *tracer);
+/* Which calls are seen: enum nsv_calls. */
+uint32_t tracer_calls_seen(const struct tracer *tracer);
+/* That has changed. */
+void tracer_emit_following(struct tracer *tracer);
 /* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
 int tracer_release_held(struct tracer *tracer);
 

@@ -193,7 +193,13 @@ async function trace(command: TraceCommand): Promise<number> {
   };
 
   if (command.json) put(`${JSON.stringify(header)}\n`);
-  const session = await openOrComplain({follow: command.follow, emit, onEmpty: () => finish(), onLost: () => finish()});
+  const session = await openOrComplain({
+    follow: command.follow,
+    everyAbi: command.everyAbi,
+    emit,
+    onEmpty: () => finish(),
+    onLost: () => finish(),
+  });
   if (session === undefined) return 1;
 
   const launched = 'argv' in target;
@@ -290,6 +296,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   const open = (): ReturnType<typeof openSession> =>
     openSession({
       follow: target.follow,
+      everyAbi: target.everyAbi,
       emit,
       onLost: () => {
         // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.
@@ -491,11 +498,11 @@ async function run(command: CommandLine): Promise<number> {
     case 'attach':
       return process.stdout.isTTY
         ? screen(command)
-        : trace({kind: 'trace', target: {pid: command.pid}, json: false, output: null, follow: command.follow});
+        : trace({...command, kind: 'trace', target: {pid: command.pid}, json: false, output: null});
     case 'launch':
       return process.stdout.isTTY
         ? screen(command)
-        : trace({kind: 'trace', target: {argv: command.argv}, json: false, output: null, follow: command.follow});
+        : trace({...command, kind: 'trace', target: {argv: command.argv}, json: false, output: null});
     case 'snapshot':
       return snapshot(command);
     case 'trace':

@@ -5,19 +5,25 @@ const {parseArgs} = process.getBuiltinModule('node:util');
 
 import type {Follow} from './fact.ts';
 
+/** How what is followed is seen. */
+type Following = {
+  readonly follow: Follow;
+  /** See isolation calls of every ABI at all times. */
+  readonly everyAbi: boolean;
+};
+
 export type CommandLine =
-  | {readonly kind: 'watch'; readonly follow: Follow}
-  | {readonly kind: 'attach'; readonly pid: number; readonly follow: Follow}
-  | {readonly kind: 'launch'; readonly argv: readonly string[]; readonly follow: Follow}
+  | ({readonly kind: 'watch'} & Following)
+  | ({readonly kind: 'attach'; readonly pid: number} & Following)
+  | ({readonly kind: 'launch'; readonly argv: readonly string[]} & Following)
   | {readonly kind: 'snapshot'; readonly pid: number | null; readonly json: boolean}
-  | {
+  | (Following & {
       readonly kind: 'trace';
       readonly target: {readonly pid: number} | {readonly argv: readonly string[]};
       readonly json: boolean;
       /** A file, `-` for stdout, null for stderr. */
       readonly output: string | null;
-      readonly follow: Follow;
-    }
+    })
   | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
   | {readonly kind: 'doctor'; readonly json: boolean}
   | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'both'}
@@ -46,6 +52,8 @@ export const HELP = `nsview: process isolation, live
   -o, --output FILE  where trace writes; - is stdout
       --follow HOW   how events are seen: bpf (without stopping anyone; needs root, or CAP_BPF and
                      CAP_PERFMON), ptrace (needs no privilege), or auto: bpf where it is allowed
+      --abi WHICH    by BPF: all sees 32-bit isolation calls of 64-bit programs at all times, though every system
+                     call of the machine is slower meanwhile; native (the default) gives them up where calls are many
   -h, --help         this text
   -V, --version      the version
 
@@ -107,8 +115,12 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (pid !== null && (command === 'replay' || command === 'doctor' || command === 'schema')) return usage(`${command} takes no -p`);
   const follow = FOLLOW.find(how => how === (values.follow ?? 'auto'));
   if (follow === undefined) return usage(`--follow ${quoted(values.follow ?? '')}: there are bpf, ptrace and auto`);
-  if (values.follow !== undefined && command !== undefined && command !== 'trace')
-    return usage(`--follow goes with what follows a program: nsview, nsview -p PID, nsview -- CMD and nsview trace, not ${command}`);
+  if (values.abi !== undefined && values.abi !== 'native' && values.abi !== 'all')
+    return usage(`--abi ${quoted(values.abi)}: there are native and all`);
+  const following: Following = {follow, everyAbi: values.abi === 'all'};
+  const how = values.follow === undefined ? '--abi' : '--follow';
+  if ((values.follow ?? values.abi) !== undefined && command !== undefined && command !== 'trace')
+    return usage(`${how} goes with what follows a program: nsview, nsview -p PID, nsview -- CMD and nsview trace, not ${command}`);
   const spare = command === 'replay' || command === 'schema' ? rest.slice(1) : rest;
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
@@ -118,13 +130,13 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   switch (command) {
     case undefined:
       if (json) return usage('--json goes with snapshot, trace, replay and doctor');
-      if (program !== null) return {kind: 'launch', argv: program, follow};
-      return pid === null ? {kind: 'watch', follow} : {kind: 'attach', pid, follow};
+      if (program !== null) return {kind: 'launch', argv: program, ...following};
+      return pid === null ? {kind: 'watch', ...following} : {kind: 'attach', pid, ...following};
     case 'snapshot':
       return {kind: 'snapshot', pid, json};
     case 'trace':
-      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null, follow};
-      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null, follow};
+      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null, ...following};
+      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null, ...following};
       return usage('trace needs a target: nsview trace -p PID, or nsview trace -- CMD');
     case 'replay':
       if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
@@ -153,6 +165,7 @@ function parseOptions(args: readonly string[]) {
       json: {type: 'boolean'},
       output: {type: 'string', short: 'o'},
       follow: {type: 'string'},
+      abi: {type: 'string'},
       help: {type: 'boolean', short: 'h'},
       version: {type: 'boolean', short: 'V'},
     },

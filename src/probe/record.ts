@@ -46,6 +46,8 @@ export const STAGES: readonly string[] = [
 
 /** enum nsv_follow. */
 export const FOLLOW = {auto: 0, ptrace: 1, bpf: 2} as const;
+export const FOLLOW_FOREIGN = 0x10;
+export const CALLS_SEEN = {native: 1, foreign: 2} as const;
 
 /** The stages after which a process was not there, or was nsview's own. */
 export const STAGE = {find: 8, self: 9} as const;

@@ -25,6 +25,7 @@ export type Session = {
 
 export type SessionOptions = {
   readonly follow: Follow;
+  readonly everyAbi?: boolean;
   readonly emit: (facts: readonly Fact[]) => void;
   /** The last process that was followed has ended. */
   readonly onEmpty?: () => void;
@@ -166,7 +167,15 @@ export function openSession(options: SessionOptions): Seen<Session> {
     options.onLost?.();
   };
 
-  const tracer: Seen<Tracer> = startTracer({native: loadNative(), follow: options.follow, emit, onLost: lost, readProcess, explainRefusal});
+  const tracer: Seen<Tracer> = startTracer({
+    native: loadNative(),
+    follow: options.follow,
+    everyAbi: options.everyAbi ?? false,
+    emit,
+    onLost: lost,
+    readProcess,
+    explainRefusal,
+  });
   if (isRefusal(tracer)) return tracer;
 
   const begun = (answer: TracerAnswer): TracerAnswer => {

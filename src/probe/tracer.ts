@@ -16,6 +16,7 @@ import type {
   Refusal,
   RefusedFact,
   Seen,
+  TracerFact,
 } from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import type {NamespaceLink} from '../model/namespace.ts';
@@ -23,9 +24,11 @@ import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
 import {
+  CALLS_SEEN,
   decodeCall,
   decodeRecords,
   FOLLOW,
+  FOLLOW_FOREIGN,
   type HelperRecord,
   type InodeLinks,
   linkEntries,
@@ -35,8 +38,19 @@ import {
   STAGES,
 } from './record.ts';
 
-/** What a tracer sees by events; the rest is read from /proc every so often. */
-const SEES = {bpf: ['clone', 'exec', 'exit', 'stop', 'isolation calls'], ptrace: ['clone', 'exec', 'exit', 'stop']} as const;
+/** What a tracer sees by events; the rest is read from /proc every so often. `calls`: enum nsv_calls of native/nsview.h. */
+const seen = (calls: number): readonly string[] => [
+  'clone',
+  'exec',
+  'exit',
+  'stop',
+  ...(calls & CALLS_SEEN.native ? ['isolation calls'] : []),
+  ...(calls & CALLS_SEEN.foreign ? ['of every ABI'] : []),
+];
+
+/** Why the tracer sees other calls than before (native/follow.h). */
+const EVERY_ABI = 'a program of another ABI runs: calls of every ABI are seen from here on';
+const OWN_ABI = 'the machine makes very many system calls: of other ABIs none is seen from here on; --abi all keeps them, at a price';
 
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
@@ -65,6 +79,8 @@ export type LaunchPlan = {
 export type TracerOptions = {
   readonly native: Native;
   readonly follow: Follow;
+  /** By BPF: see calls of every ABI at all times, not only once a program of another ABI runs. */
+  readonly everyAbi: boolean;
   /** Facts in the order in which they happened; many at once when many happened. */
   readonly emit: (facts: readonly Fact[]) => void;
   /** The helper ended though nobody asked it to: every tracee runs on, untraced. */
@@ -271,7 +287,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
 export function startTracer(options: TracerOptions): Seen<Tracer> {
   const {native} = options;
   const ret = new Int32Array(3);
-  const started = native.start(native.helperPath, FOLLOW[options.follow], ret);
+  const started = native.start(native.helperPath, FOLLOW[options.follow] | (options.everyAbi ? FOLLOW_FOREIGN : 0), ret);
   if (started < 0) return {errno: errnoName(-started), during: `execve(${native.helperPath})`};
   const [helperPid = -1, socket = -1, recordFd = -1] = ret;
 
@@ -310,6 +326,8 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
 
   let mode: 'bpf' | 'ptrace' = 'ptrace';
   let refused: Refusal | undefined;
+  let calls = 0;
+  let begun: TracerFact | undefined;
 
   let pending: Buffer = Buffer.alloc(0);
   const take = (chunk: Buffer) => {
@@ -320,20 +338,32 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     for (const record of records) {
       if (record.kind === RECORD.following) {
         mode = record.other === FOLLOW.bpf ? 'bpf' : 'ptrace';
+        calls = Number(record.value);
+        if (begun !== undefined) {
+          begun = {
+            ...begun,
+            at: String(record.at),
+            sees: seen(calls),
+            because: calls & CALLS_SEEN.foreign ? EVERY_ABI : OWN_ABI,
+          };
+          facts.push(begun);
+        }
         if (record.error !== 0) refused = {errno: errnoName(record.error), during: STAGES[record.stage] ?? 'bpf'};
       } else if (record.kind === RECORD.reply) {
         // What happened before the answer is told before it, what happened after it, after.
-        if (record.error === 0)
-          facts.push({
+        if (record.error === 0) {
+          begun = {
             kind: 'tracer',
             at: String(record.at),
             mode,
             scope: record.pid,
-            sees: SEES[mode],
+            sees: seen(calls),
             processes: Number(record.value),
             threads: record.tid,
             ...(refused === undefined ? {} : {bpf: refused}),
-          });
+          };
+          facts.push(begun);
+        }
         if (facts.length > 0) options.emit(facts);
         facts = [];
         answer(record);

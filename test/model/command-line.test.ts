@@ -4,18 +4,19 @@ import {parseCommandLine} from '../../src/model/command-line.ts';
 
 describe('what nsview is asked', () => {
   it.each([
-    ['', {kind: 'watch', follow: 'auto'}],
-    ['--follow ptrace', {kind: 'watch', follow: 'ptrace'}],
-    ['-p 12', {kind: 'attach', pid: 12, follow: 'auto'}],
-    ['--pid=12', {kind: 'attach', pid: 12, follow: 'auto'}],
-    ['-- /bin/bash -lc x', {kind: 'launch', argv: ['/bin/bash', '-lc', 'x'], follow: 'auto'}],
-    ['-- snapshot --json', {kind: 'launch', argv: ['snapshot', '--json'], follow: 'auto'}],
-    ['-- sh -- -p', {kind: 'launch', argv: ['sh', '--', '-p'], follow: 'auto'}],
+    ['', {kind: 'watch', follow: 'auto', everyAbi: false}],
+    ['--follow ptrace', {kind: 'watch', follow: 'ptrace', everyAbi: false}],
+    ['--abi all -p 12', {kind: 'attach', pid: 12, follow: 'auto', everyAbi: true}],
+    ['-p 12', {kind: 'attach', pid: 12, follow: 'auto', everyAbi: false}],
+    ['--pid=12', {kind: 'attach', pid: 12, follow: 'auto', everyAbi: false}],
+    ['-- /bin/bash -lc x', {kind: 'launch', argv: ['/bin/bash', '-lc', 'x'], follow: 'auto', everyAbi: false}],
+    ['-- snapshot --json', {kind: 'launch', argv: ['snapshot', '--json'], follow: 'auto', everyAbi: false}],
+    ['-- sh -- -p', {kind: 'launch', argv: ['sh', '--', '-p'], follow: 'auto', everyAbi: false}],
     ['snapshot', {kind: 'snapshot', pid: null, json: false}],
     ['snapshot -p 1 --json', {kind: 'snapshot', pid: 1, json: true}],
-    ['trace -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'auto'}],
-    ['trace --json -o - -- ls -l', {kind: 'trace', target: {argv: ['ls', '-l']}, json: true, output: '-', follow: 'auto'}],
-    ['trace --follow bpf -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'bpf'}],
+    ['trace -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'auto', everyAbi: false}],
+    ['trace --json -o - -- ls -l', {kind: 'trace', target: {argv: ['ls', '-l']}, json: true, output: '-', follow: 'auto', everyAbi: false}],
+    ['trace --follow bpf -p 7', {kind: 'trace', target: {pid: 7}, json: false, output: null, follow: 'bpf', everyAbi: false}],
     ['replay tape', {kind: 'replay', file: 'tape', json: false}],
     ['replay -', {kind: 'replay', file: '-', json: false}],
     ['doctor', {kind: 'doctor', json: false}],
@@ -44,6 +45,8 @@ describe('what nsview is asked', () => {
     ['schema x', 'there is no schema'],
     ['--follow fast', 'there are bpf, ptrace and auto'],
     ['snapshot --follow bpf', 'not snapshot'],
+    ['--abi i386', 'there are native and all'],
+    ['snapshot --abi all', '--abi goes with'],
     ['doctor now', 'one word too many'],
   ])('nsview %s is a usage error that says what to do', (line, words) => {
     const parsed = parseCommandLine(line.split(' '));
