@@ -1,34 +1,14 @@
-import {chmodSync, existsSync, readFileSync} from 'node:fs';
+import {chmodSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
+import {attached, helperOf, status, tracerOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, type How, nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
+import {HOWS, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
 
-const status = (pid: number, key: string): string =>
-  new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
-const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
-
-/** Until `pid` is traced, or no longer. */
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 8000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
-    if (Date.now() > limit) throw new Error(`never: ${what}`);
-}
-
 /** A shell that makes children all the time, and tells how many when its stdin has a line; at the end of stdin it ends, too. */
 const BUSY = 'n=0; while read -t 0.001 line; [ $? -gt 128 ]; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
-
-/** The tape is at `file`, or on stderr. */
-async function attached(how: How, pid: number, file?: string): Promise<Running> {
-  const tracer = nsview('trace', '--json', '--follow', how, ...(file === undefined ? [] : ['-o', file]), '-p', String(pid));
-  const told = () => (file === undefined ? tracer.stderr : existsSync(file) ? readFileSync(file, 'utf8') : '');
-  await until(() => told().includes('"kind":"tracer"'), `attached to ${pid}; ${tracer.stderr}`);
-  expect(tracerOf(pid)).toBe(how === 'bpf' ? 0 : helperOf(tracer));
-  return tracer;
-}
-
-const helperOf = (tracer: Running): number => Number(readFileSync(`/proc/${tracer.pid}/task/${tracer.pid}/children`, 'utf8'));
 
 describe.each(HOWS)('attached by %s', how => {
   it('nsview sees what happens from then on, and Ctrl-C lets everything run on', async () => {

@@ -1,0 +1,26 @@
+// Knows how to attach nsview to a process, and when it is done.
+
+import {existsSync, readFileSync} from 'node:fs';
+import {expect} from 'vitest';
+import {type How, nsview, type Running} from './nsview.ts';
+
+export const status = (pid: number, key: string): string =>
+  new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+export const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
+
+/** Until `pid` is traced, or no longer. */
+export async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const limit = Date.now() + 8000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+    if (Date.now() > limit) throw new Error(`never: ${what}`);
+}
+
+/** The tape is at `file`, or on stderr. */
+export async function attached(how: How, pid: number, file?: string): Promise<Running> {
+  const tracer = nsview('trace', '--json', '--follow', how, ...(file === undefined ? [] : ['-o', file]), '-p', String(pid));
+  const told = () => (file === undefined ? tracer.stderr : existsSync(file) ? readFileSync(file, 'utf8') : '');
+  await until(() => told().includes('"kind":"tracer"'), `attached to ${pid}; ${tracer.stderr}`);
+  expect(tracerOf(pid)).toBe(how === 'bpf' ? 0 : helperOf(tracer));
+  return tracer;
+}
+
+export const helperOf = (tracer: Running): number => Number(readFileSync(`/proc/${tracer.pid}/task/${tracer.pid}/children`, 'utf8'));
