@@ -1,59 +1,102 @@
-// Measures nsview beside its peers, in one run, and prints a table with ratios. Start-up is measured with the same tool on a program
-// that does nothing, and taken off. Rounds are interleaved, so that a noisy machine is noisy for all.
+// Measures nsview beside its peers, in one run, and prints tables with ratios. Start-up is measured with the same tool on a program
+// that does nothing, and taken off. Rounds are interleaved, so that a noisy machine is noisy for all. Arguments choose tables (all
+// without); ROUNDS says how many rounds.
 
-import {execFileSync, spawnSync} from 'node:child_process';
+import {execFileSync, spawn, spawnSync} from 'node:child_process';
+import {once} from 'node:events';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nsview = join(root, 'bin', 'nsview');
 const ROUNDS = Number(process.env.ROUNDS ?? 7);
-const LOOP = 'for ((i = 0; i < 2000; i++)); do /bin/true; done';
 
 const has = program => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
 const median = numbers => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
-const tools = [
-  {name: 'bare', needs: 'bash', command: script => ['bash', '-c', script]},
-  {name: 'nsview trace', needs: 'bash', command: script => [nsview, 'trace', '--json', '-o', '/dev/null', '--', 'bash', '-c', script]},
-  {
-    name: 'nsview trace by ptrace',
-    needs: 'bash',
-    command: script => [nsview, 'trace', '--follow', 'ptrace', '--json', '-o', '/dev/null', '--', 'bash', '-c', script],
+/** `slow`: so many times as slow that the work is cut to a part of it, and the time taken times as much. */
+const BARE = {name: 'bare', command: program => program};
+const BPF = {name: 'nsview trace', command: program => [nsview, 'trace', '--json', '-o', '/dev/null', '--', ...program]};
+const PTRACE = {
+  name: 'nsview trace by ptrace',
+  command: program => [nsview, 'trace', '--follow', 'ptrace', '--json', '-o', '/dev/null', '--', ...program],
+};
+const STRACE_CALLS =
+  'trace=unshare,setns,mount,umount2,move_mount,open_tree,fsopen,fsconfig,fsmount,fspick,mount_setattr,pivot_root,chroot,setuid,setgid,setreuid,setregid,setresuid,setresgid,setfsuid,setfsgid,setgroups,capset,prctl,seccomp,landlock_create_ruleset,landlock_add_rule,landlock_restrict_self,sethostname,setdomainname,clone,clone3';
+const STRACE_SECCOMP = {
+  name: 'strace -f --seccomp-bpf',
+  needs: 'strace',
+  command: program => ['strace', '-f', '--seccomp-bpf', '-e', STRACE_CALLS, '-o', '/dev/null', ...program],
+};
+const STRACE = {name: 'strace -f', needs: 'strace', command: program => ['strace', '-f', '-o', '/dev/null', ...program]};
+/** Not traced, while nsview follows somebody else. */
+const BESIDE = {
+  name: 'untraced, beside nsview',
+  command: program => program,
+  beside: async () => {
+    const follower = spawn(nsview, ['trace', '--json', '-o', '/dev/null', '--', 'sleep', '600'], {stdio: 'ignore'});
+    await sleep(700);
+    return async () => {
+      follower.kill('SIGTERM');
+      await once(follower, 'exit');
+    };
   },
-  {
-    name: 'strace -f --seccomp-bpf',
-    needs: 'strace',
-    command: script => ['strace', '-f', '--seccomp-bpf', '-e', 'trace=unshare', '-o', '/dev/null', 'bash', '-c', script],
-  },
-  {name: 'strace -f', needs: 'strace', command: script => ['strace', '-f', '-o', '/dev/null', 'bash', '-c', script]},
-];
+};
 
-function milliseconds([program, ...args]) {
+async function milliseconds(tool, program) {
+  const end = await tool.beside?.();
+  const [command, ...args] = tool.command(program);
   const began = process.hrtime.bigint();
-  execFileSync(program, args, {stdio: 'ignore'});
-  return Number(process.hrtime.bigint() - began) / 1e6;
+  execFileSync(command, args, {stdio: 'ignore'});
+  const took = Number(process.hrtime.bigint() - began) / 1e6;
+  await end?.();
+  return took;
 }
 
-const present = tools.filter(tool => {
-  const there = has(tool.needs);
-  if (!there) console.log(`skipped: ${tool.name}: ${tool.needs} is not installed`);
-  return there;
-});
-const loop = new Map(present.map(tool => [tool, []]));
-const idle = new Map(present.map(tool => [tool, []]));
-for (let round = 0; round < ROUNDS; round++)
+/** `work(part)`: the command, or a part of it for tools that are many times as slow. */
+async function table(title, tools, work, nothing) {
+  const present = tools.filter(({name, needs}) => {
+    const there = needs === undefined || has(needs);
+    if (!there) console.log(`skipped: ${name}: ${needs} is not installed`);
+    return there;
+  });
+  const taken = new Map(present.map(tool => [tool, []]));
+  const idle = new Map(present.map(tool => [tool, []]));
+  for (let round = 0; round < ROUNDS; round++)
+    for (const tool of present) {
+      const part = tool.part ?? 1;
+      const startUp = await milliseconds(tool, nothing);
+      idle.get(tool)?.push(startUp);
+      taken.get(tool)?.push((await milliseconds(tool, work(part))) - startUp);
+    }
+  const net = tool => median(taken.get(tool) ?? []) * (tool.part ?? 1);
+  const bare = net(present[0]);
+  console.log(`\n${title}, median of ${ROUNDS} rounds, start-up aside`);
   for (const tool of present) {
-    idle.get(tool)?.push(milliseconds(tool.command(':')));
-    loop.get(tool)?.push(milliseconds(tool.command(LOOP)));
+    const part = tool.part ?? 1;
+    const all = [...(taken.get(tool) ?? [])].sort((a, b) => a - b).map(ms => (ms * part).toFixed(0));
+    console.log(
+      `${tool.name.padEnd(26)} ${net(tool).toFixed(0).padStart(7)} ms  × ${(net(tool) / bare).toFixed(2).padEnd(6)} start-up ${median(idle.get(tool) ?? []).toFixed(0)} ms, all ${all.join(' ')}${part === 1 ? '' : `; 1/${part} of the work, times ${part}`}`,
+    );
   }
-
-const net = tool => median(loop.get(tool) ?? []) - median(idle.get(tool) ?? []);
-const bare = net(present[0]);
-console.log(`2000 × /bin/true, median of ${ROUNDS} rounds, start-up aside`);
-for (const tool of present) {
-  const all = [...(loop.get(tool) ?? [])].sort((a, b) => a - b);
-  console.log(
-    `${tool.name.padEnd(26)} ${net(tool).toFixed(0).padStart(6)} ms  × ${(net(tool) / bare).toFixed(2)}   start-up ${median(idle.get(tool) ?? []).toFixed(0)} ms, all ${all.map(ms => ms.toFixed(0)).join(' ')}`,
-  );
 }
+
+const TABLES = {
+  loop: () =>
+    table(
+      '2000 × /bin/true from a shell',
+      [BARE, BPF, PTRACE, STRACE_SECCOMP, STRACE],
+      () => ['bash', '-c', 'for ((i = 0; i < 2000; i++)); do /bin/true; done'],
+      ['bash', '-c', ':'],
+    ),
+  dd: () =>
+    table(
+      'dd of 3,000,000 blocks of one byte: six million system calls',
+      [BARE, BPF, BESIDE, STRACE_SECCOMP, {...STRACE, part: 30}],
+      part => ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', `count=${3_000_000 / part}`],
+      ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', 'count=1'],
+    ),
+};
+
+for (const [name, measure] of Object.entries(TABLES)) if (process.argv.length <= 2 || process.argv.includes(name)) await measure();
