@@ -103,3 +103,12 @@ __attribute__((always_inline)) static inline int nsv_call_counts(uint32_t name, 
                 return 0;
         }
 }
+
+/* calls.c: by which numbers this machine's own ABI, and its 32-bit one, know a call. narrow_too: 0 where there is none. */
+struct nsv_numbering {
+        uint32_t native, narrow, narrow_too;
+        struct nsv_pointer pointers[NSV_POINTERS];
+};
+extern const struct nsv_numbering nsv_numbers[NSV_CALL_COUNT];
+/* The enum nsv_call_name with this number, or -1. `narrow`: as the 32-bit ABI numbers them. */
+int nsv_find_call(int narrow, uint32_t number);

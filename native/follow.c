@@ -154,47 +154,14 @@ static int know_self(struct follow *follow, struct follow_config *config, size_t
         return r < 0 ? r : publish_config(follow, config);
 }
 
-/* New in 5.2, 5.12 and 5.13, and the same on every architecture; the C library's headers may be older. */
-#ifndef SYS_open_tree
-#define SYS_open_tree 428
-#define SYS_move_mount 429
-#define SYS_fsopen 430
-#define SYS_fsconfig 431
-#define SYS_fsmount 432
-#define SYS_fspick 433
-#endif
-#ifndef SYS_mount_setattr
-#define SYS_mount_setattr 442
-#endif
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#define SYS_landlock_add_rule 445
-#define SYS_landlock_restrict_self 446
-#endif
-
-#if defined(__x86_64__)
-#define NARROW(i386, arm) (i386)
-#else
-#define NARROW(i386, arm) ((arm) ? (arm) : (i386))
-#endif
-
-static const struct {
-        uint32_t native, narrow, narrow_too;
-        struct nsv_pointer pointers[NSV_POINTERS];
-} calls[NSV_CALL_COUNT] = {
-#define CALL(name, i386, i386_too, arm, ...) {SYS_##name, NARROW(i386, arm), i386_too, {__VA_ARGS__}},
-        NSV_CALLS(CALL)
-#undef CALL
-};
-
 static void fill_numbers(struct follow_number numbers[NSV_CALL_NUMBERS], struct follow_config *config)
 {
         for (uint32_t i = 0; i < NSV_CALL_COUNT; i++) {
-                numbers[calls[i].native].native = 1 + i;
-                memcpy(numbers[calls[i].native].pointers, calls[i].pointers, sizeof(calls[i].pointers));
-                numbers[calls[i].narrow].narrow = 1 + i;
-                if (calls[i].narrow_too)
-                        numbers[calls[i].narrow_too].narrow = 1 + i;
+                numbers[nsv_numbers[i].native].native = 1 + i;
+                memcpy(numbers[nsv_numbers[i].native].pointers, nsv_numbers[i].pointers, sizeof(nsv_numbers[i].pointers));
+                numbers[nsv_numbers[i].narrow].narrow = 1 + i;
+                if (nsv_numbers[i].narrow_too)
+                        numbers[nsv_numbers[i].narrow_too].narrow = 1 + i;
         }
         for (uint32_t i = 0; i < NSV_CALL_NUMBERS; i++)
                 if (numbers[i].native || numbers[i].narrow)
