@@ -112,6 +112,10 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
                 return -ENOMEM;
         }
         task->known = task->born_stopped = true;
+        task->calls = tracer_calls_seen(tracer, false);
+        /* Only from a stop can it go on to the next system call. */
+        if (task->calls)
+                sys_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
         attach->seized_threads++;
         attach->progress = true;
         return 1;

@@ -4,7 +4,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sys.h"
@@ -157,6 +159,47 @@ int read_namespaces(pid_t tid, int64_t ret_ns[NSV_LINK_COUNT])
         }
         memcpy(ret_ns, ns, sizeof(ns));
         return 0;
+}
+
+/* fs/nsfs.c, ns_dname(): the name of the kind, and the inode. */
+static uint32_t namespace_flag(const char *link, size_t length)
+{
+        static const struct {
+                const char *name;
+                uint32_t flag;
+        } kinds[] = {
+                {"user", CLONE_NEWUSER}, {"mnt", CLONE_NEWNS},   {"pid", CLONE_NEWPID},       {"net", CLONE_NEWNET},
+                {"uts", CLONE_NEWUTS},   {"ipc", CLONE_NEWIPC}, {"cgroup", CLONE_NEWCGROUP}, {"time", CLONE_NEWTIME},
+        };
+        for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+                if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, link, length) == 0)
+                        return kinds[i].flag;
+        return 0;
+}
+
+void read_fd(pid_t tid, int fd, uint32_t *ret_type, uint64_t *ret_inode, int32_t *ret_pid)
+{
+        char path[64], text[1024];
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, fd);
+        ssize_t n = readlink(path, text, sizeof(text) - 1);
+        if (n < 0)
+                return;
+        text[n] = '\0';
+        const char *inode = strstr(text, ":[");
+        uint32_t type = inode ? namespace_flag(text, (size_t)(inode - text)) : 0;
+        if (type) {
+                *ret_type = type;
+                *ret_inode = strtoull(inode + 2, NULL, 10);
+                return;
+        }
+        snprintf(path, sizeof(path), "fdinfo/%d", fd);
+        n = read_task_file(tid, path, text, sizeof(text) - 1);
+        if (n < 0)
+                return;
+        text[n] = '\0';
+        const char *pid = strstr(text, "\nPid:\t");
+        if (pid)
+                *ret_pid = (int32_t)strtol(pid + strlen("\nPid:\t"), NULL, 10);
 }
 
 ssize_t read_exe(pid_t tid, char *buffer, size_t size)

@@ -30,4 +30,7 @@ int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4]);
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size);
 /* All ten links; a refused one is its negative errno. Only -ESRCH or -ENOENT when the task is gone. */
 int read_namespaces(pid_t tid, int64_t ret_ns[NSV_LINK_COUNT]);
+/* What an fd of the task is. type: the CLONE_NEW… flag of a namespace, whose inode follows; pid: of a pidfd. 0 where it is something else,
+ * or cannot be read. */
+void read_fd(pid_t tid, int fd, uint32_t *ret_type, uint64_t *ret_inode, int32_t *ret_pid);
 ssize_t read_exe(pid_t tid, char *buffer, size_t size);

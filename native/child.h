@@ -12,6 +12,7 @@ struct child_plan {
         char *const *envp;
         char *const *candidates; /* paths to try, in order; NULL at the end */
         char **shell_argv;       /* {"/bin/sh", script, argv[1], …}: for a script without #!, as execvp(3) does */
+        const struct sock_fprog *filter; /* NULL: none */
         uint64_t soft_nofile;
         uint64_t ignored_signals;
 };

@@ -2,7 +2,7 @@
 /* nsview-helper COMMAND-FD RECORD-FD FOLLOW RING-SIZE knows how to wait: for commands, for stops, for the ring, and for the pipe. When
  * its caller vanishes it gives the terminal back and ends, upon which the kernel takes the BPF programs away and lets every tracee go
  * (kernel/ptrace.c, exit_ptrace): the running are not even woken, the stopped by job control stay stopped, a signal on its way is
- * delivered. */
+ * delivered. But not where a program runs under its filter: then it stays. */
 /* Records wait for company: so long at the most, or until there are so many. */
 #define FLUSH_NS 8000000
 #define FLUSH_BYTES 65536
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "caretaker.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -123,9 +124,10 @@ static int inbox_take_fd(struct inbox *inbox)
 }
 
 /* Choose how to follow, once, when there is something to follow. False where what was asked for is refused: answered. */
-static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
+static bool tracer_prepare(struct tracer *tracer, uint32_t sequence, bool launched)
 {
-        struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING, .other = NSV_FOLLOW_PTRACE};
+        struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING, .other = tracer->follow.active ? NSV_FOLLOW_BPF : NSV_FOLLOW_PTRACE};
+        uint32_t told = tracer->calls;
         if (!tracer->prepared && tracer->how != NSV_FOLLOW_PTRACE) {
                 record.error = -follow_open(&tracer->follow, tracer->ring_size, tracer->every_abi, &record.stage);
                 if (record.error == 0)
@@ -137,8 +139,8 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence)
                 tracer_emit(tracer, &record, NULL, 0);
                 return false;
         }
-        record.value = tracer_calls_seen(tracer);
-        if (!tracer->prepared)
+        record.value = tracer->calls = tracer_calls_seen(tracer, launched);
+        if (!tracer->prepared || tracer->calls != told)
                 tracer_emit(tracer, &record, NULL, 0);
         tracer->prepared = true;
         return true;
@@ -161,7 +163,7 @@ static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
                 unsigned char *payload = inbox->bytes + done + sizeof(command);
                 int fd = command.has_fd ? inbox_take_fd(inbox) : -EBADF;
                 bool follows = command.kind == NSV_COMMAND_ATTACH || command.kind == NSV_COMMAND_LAUNCH;
-                if (follows && !tracer_prepare(tracer, command.sequence)) {
+                if (follows && !tracer_prepare(tracer, command.sequence, command.kind == NSV_COMMAND_LAUNCH)) {
                         if (fd >= 0)
                                 close(fd);
                         done += command.size;
@@ -247,8 +249,13 @@ int main(int argc, char **argv)
         struct guard guard = {.fd = -EBADF};
         struct inbox inbox = {0};
         int follow = atoi(argv[3]);
-        tracer.how = (enum nsv_follow)(follow & ~NSV_FOLLOW_FOREIGN);
+        tracer.how = (enum nsv_follow)(follow & ~(NSV_FOLLOW_FOREIGN | NSV_FOLLOW_STOPS | NSV_FOLLOW_FILTER));
         tracer.every_abi = follow & NSV_FOLLOW_FOREIGN;
+        tracer.stops = follow & NSV_FOLLOW_STOPS;
+        tracer.filter = follow & NSV_FOLLOW_FILTER;
+        /* It may be needed longer than everybody else who is asked to end. */
+        if (tracer.filter)
+                signal(SIGTERM, SIG_IGN);
         tracer.ring_size = strtoul(argv[4], NULL, 10);
         struct nsv_record hello = {.kind = NSV_RECORD_HELLO, .pid = tracer.self, .value = NSV_ABI};
         tracer_emit(&tracer, &hello, NULL, 0);
@@ -328,5 +335,7 @@ int main(int argc, char **argv)
         free(tracer.outbox.bytes);
         if (was_following)
                 follow_close_events(&tracer.follow);
+        if (tracer.filters && tracer.tasks > 0)
+                take_care(&tracer, command_fd);
         return 0;
 }

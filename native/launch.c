@@ -13,6 +13,7 @@
 
 #include "capture.h"
 #include "child.h"
+#include "filter.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -136,6 +137,10 @@ void tracer_launch(struct tracer *tracer, const struct nsv_command *command, cha
         }
         _cleanup_close_ int error_read = error[0], error_write = error[1];
 
+        bool bpf = tracer->follow.active, filtered = tracer->filter && !bpf;
+        struct sock_filter filter[FILTER_MAX];
+        struct sock_fprog filter_program = {.filter = filter, .len = filtered ? filter_build(filter) : 0};
+
         struct child_plan plan = {
                 .go_fd = go_read,
                 .error_fd = error_write,
@@ -144,6 +149,7 @@ void tracer_launch(struct tracer *tracer, const struct nsv_command *command, cha
                 .envp = envp,
                 .candidates = candidates,
                 .shell_argv = shell_argv,
+                .filter = filtered ? &filter_program : NULL,
                 .soft_nofile = command->soft_nofile,
                 .ignored_signals = command->ignored_signals,
         };
@@ -163,8 +169,9 @@ void tracer_launch(struct tracer *tracer, const struct nsv_command *command, cha
                 child_run(&plan);
         }
 
-        bool bpf = tracer->follow.active;
-        int r = bpf ? follow_add(&tracer->follow, pid) : sys_ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS);
+        /* The option only for those who have the filter: what somebody else's lets a tracer decide is none of nsview's business. */
+        int r = bpf ? follow_add(&tracer->follow, pid)
+                    : sys_ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS | (filtered ? PTRACE_O_TRACESECCOMP : 0));
         struct task *task = r >= 0 ? task_add(tracer, pid, pid) : NULL;
         if (!task) {
                 if (bpf)
@@ -175,6 +182,9 @@ void tracer_launch(struct tracer *tracer, const struct nsv_command *command, cha
                 return;
         }
         task->known = task->born_stopped = true;
+        task->calls = tracer_calls_seen(tracer, true);
+        if (filtered)
+                tracer->filters = true;
         tracer->launch = (struct launch){.pid = pid, .sequence = command->sequence, .error_fd = TAKE_FD(error_read)};
         if (bpf) {
                 /* When its execve is told it may be gone already. */

@@ -139,7 +139,16 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
 NSV_API int nsv_stop(int socket, int pid)
 {
         int status;
+        char stays;
+        ssize_t n;
+        shutdown(socket, SHUT_WR);
+        /* One byte: it stays. Else nothing ever comes that way. */
+        do
+                n = read(socket, &stays, sizeof(stays));
+        while (n < 0 && errno == EINTR);
         close(socket);
+        if (n > 0)
+                return -EBUSY;
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return -errno;

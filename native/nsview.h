@@ -71,6 +71,8 @@ struct nsv_call {
 /* Null, and a bad address. A string that was cut has NSV_POINTER_MAX bytes, the last a NUL. */
 #define NSV_POINTER_NULL 0xffffffffu
 #define NSV_POINTER_FAULT 0xfffffffeu
+/* The memory may not be read by the helper. */
+#define NSV_POINTER_REFUSED 0xfffffffdu
 
 enum nsv_record_kind {
         /* First record. value: NSV_ABI. */
@@ -118,10 +120,12 @@ enum nsv_abi {
         NSV_ABI_X32 = 2,
 };
 
-/* Which isolation calls are seen, as bits. */
+/* Which isolation calls are seen, and by ptrace how, as bits. */
 enum nsv_calls {
         NSV_CALLS_NATIVE = 1,
         NSV_CALLS_FOREIGN = 2, /* those of other ABIs */
+        NSV_CALLS_BY_STOPS = 4,
+        NSV_CALLS_BY_FILTER = 8,
 };
 
 /* How the helper follows. */
@@ -129,9 +133,13 @@ enum nsv_follow {
         NSV_FOLLOW_AUTO = 0, /* BPF where it is allowed, else ptrace */
         NSV_FOLLOW_PTRACE = 1,
         NSV_FOLLOW_BPF = 2,
-        /* A bit beside one of them. By BPF, calls of other ABIs are seen once a program of such an ABI runs; with this, at all times. Every
-         * system call of the machine is slower meanwhile. */
+        /* Bits beside one of them. By BPF, calls of other ABIs are given up where system calls are very many, unless a program of such an ABI
+         * runs; with this they never are, and every system call of the machine is slower meanwhile. */
         NSV_FOLLOW_FOREIGN = 0x10,
+        /* By ptrace, what is attached to stops at every system call, as what is launched does; and what is launched stops at isolation calls
+         * only, by a seccomp filter of its own. */
+        NSV_FOLLOW_STOPS = 0x20,
+        NSV_FOLLOW_FILTER = 0x40,
 };
 
 /* What was being done when an error came: for PTRACE_SEIZE and for each step of a launch. */
@@ -152,6 +160,8 @@ enum nsv_stage {
         NSV_STAGE_BPF_LOAD = 13,
         NSV_STAGE_BPF_RING = 14, /* mmap */
         NSV_STAGE_BPF_ATTACH = 15,
+        NSV_STAGE_NO_NEW_PRIVS = 16,
+        NSV_STAGE_FILTER = 17,
 };
 
 struct nsv_record {
@@ -190,8 +200,8 @@ NSV_API const char *nsv_link_name(int index);
 
 /* Start the helper at `path`; `follow`: enum nsv_follow, with its bit. ret[0]: its pid; ret[1]: command socket; ret[2]: record pipe (read end, non-blocking). */
 NSV_API int nsv_start(const char *path, int follow, int32_t *ret);
-/* Close the command socket, upon which the helper detaches from everything and ends, and wait for that.
- * The record pipe stays the caller's: what is left in it can still be read. Returns the helper's wait status. */
+/* Hang up, upon which the helper detaches from everything and ends, and wait for that. The record pipe stays the caller's: what is left in it
+ * can still be read. Returns the helper's wait status; -EBUSY where it stays, silently, for the sake of programs under its filter. */
 NSV_API int nsv_stop(int socket, int pid);
 
 NSV_API int nsv_attach(int socket, uint32_t sequence, int pid);

@@ -24,6 +24,8 @@ struct task_event classify_status(int status)
                 return (struct task_event){TASK_CLONED, event};
         case PTRACE_EVENT_EXEC:
                 return (struct task_event){TASK_EXECED, 0};
+        case PTRACE_EVENT_SECCOMP:
+                return (struct task_event){TASK_FILTERED, 0};
         case PTRACE_EVENT_EXIT:
                 return (struct task_event){TASK_EXITING, 0};
         case PTRACE_EVENT_STOP:

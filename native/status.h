@@ -8,6 +8,7 @@ enum task_event_kind {
         TASK_GROUP_STOP, /* value: the stop signal */
         TASK_TRAP_STOP, /* a new child's first stop, PTRACE_INTERRUPT, or the end of a group-stop */
         TASK_SYSCALL,
+        TASK_FILTERED, /* PTRACE_EVENT_SECCOMP */
         TASK_CLONED, /* fork, vfork or clone */
         TASK_EXECED,
         TASK_EXITING, /* PTRACE_EVENT_EXIT */

@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -14,6 +15,7 @@
 #include "capture.h"
 #include "status.h"
 #include "sys.h"
+#include "syscalls.h"
 
 #define CLONE_NEW_ANY                                                                                                  \
         (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP |   \
@@ -73,6 +75,7 @@ void task_remove(struct tracer *tracer, struct task *task)
                 *at = task->next;
                 tracer->tasks--;
                 tracer_unhold(tracer, task);
+                syscalls_forget(task);
                 free(task);
                 return;
         }
@@ -130,18 +133,21 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
         tracer_emit(tracer, &record, &comm, 1);
 }
 
-uint32_t tracer_calls_seen(const struct tracer *tracer)
+uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched)
 {
-        if (!tracer->follow.active)
-                return 0;
-        return NSV_CALLS_NATIVE | (follow_sees_every_abi(&tracer->follow) ? NSV_CALLS_FOREIGN : 0);
+        if (tracer->follow.active)
+                return NSV_CALLS_NATIVE | (follow_sees_every_abi(&tracer->follow) ? NSV_CALLS_FOREIGN : 0);
+        if (launched)
+                return NSV_CALLS_NATIVE | NSV_CALLS_FOREIGN | (tracer->filter ? NSV_CALLS_BY_FILTER : NSV_CALLS_BY_STOPS);
+        return tracer->stops ? NSV_CALLS_NATIVE | NSV_CALLS_FOREIGN | NSV_CALLS_BY_STOPS : 0;
 }
 
 void tracer_emit_following(struct tracer *tracer)
 {
+        tracer->calls = tracer_calls_seen(tracer, false);
         struct nsv_record record = {.kind = NSV_RECORD_FOLLOWING,
                                     .other = tracer->follow.active ? NSV_FOLLOW_BPF : NSV_FOLLOW_PTRACE,
-                                    .value = tracer_calls_seen(tracer)};
+                                    .value = tracer->calls};
         tracer_emit(tracer, &record, NULL, 0);
 }
 
@@ -339,7 +345,7 @@ static void inherit_namespaces(const int64_t caller[NSV_LINK_COUNT], int64_t ret
 static void resume(struct task *task, int signal)
 {
         /* -ESRCH: it was killed meanwhile, and wait tells. */
-        sys_ptrace(PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
+        sys_ptrace(syscalls_are_awaited(task) ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
 
 /* What a birth's record needs from its caller while that is stopped at its clone event; NULL where the event never came. */
@@ -423,6 +429,7 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
         begin_clone(tracer, caller, child, &record);
         note_birth_namespaces(child, &record);
         child->known = true;
+        child->calls = caller ? caller->calls : tracer->calls;
         if (tracer_unhold(tracer, child) && !child->exited)
                 resume(child, 0);
         if (caller)
@@ -479,6 +486,7 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 }
                 task->group_stopped = false;
         }
+        syscalls_on_end(tracer, task);
         if (tracer->launch.pid == task->tid) {
                 tracer_emit_process(tracer, task, false);
                 tracer_launch_settled(tracer, true);
@@ -511,6 +519,7 @@ static void on_execed(struct tracer *tracer, struct task *task)
 static void on_exited(struct tracer *tracer, struct task *task, int status)
 {
         task->exit_status = status;
+        syscalls_on_end(tracer, task);
         if (tracer->launch.pid == task->tid) {
                 tracer_launch_settled(tracer, false);
                 task_remove(tracer, task);
@@ -575,6 +584,8 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 on_exited(tracer, task, event.value);
                 break;
         case TASK_SIGNAL:
+                if (event.value == SIGSYS)
+                        syscalls_on_end(tracer, task);
                 resume(task, event.value);
                 break;
         case TASK_GROUP_STOP:
@@ -590,12 +601,17 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 on_execed(tracer, task);
                 break;
         case TASK_EXITING:
+                syscalls_on_end(tracer, task);
                 /* A launch that failed before its execve never was the program. */
                 if (tracer->launch.pid != task->tid)
                         note_namespaces(tracer, task);
                 resume(task, 0);
                 break;
         case TASK_SYSCALL:
+        case TASK_FILTERED:
+                syscalls_on_stop(tracer, task);
+                resume(task, 0);
+                break;
         case TASK_OTHER:
                 resume(task, 0);
                 break;

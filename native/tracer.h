@@ -29,6 +29,9 @@ struct task {
         bool group_stopped;
         bool exited; /* before its maker's event */
         int exit_status;
+        uint32_t calls;                   /* ptrace: how its isolation calls are seen, enum nsv_calls; its children's, too */
+        struct pending_call *call;        /* ptrace: the isolation call that it is in */
+        struct pending_call *interrupted; /* ptrace: one that a signal came into; whether it is made again is not known yet */
 };
 
 #define TASK_BUCKETS 16384u
@@ -46,6 +49,9 @@ struct tracer {
         struct outbox outbox;
         struct follow follow; /* active, or everything is done by ptrace */
         enum nsv_follow how;  /* as asked for */
+        bool stops, filter;   /* as asked for: NSV_FOLLOW_STOPS, NSV_FOLLOW_FILTER */
+        bool filters;         /* a program runs under the filter: without a tracer its isolation calls would fail */
+        uint32_t calls;       /* as told by NSV_RECORD_FOLLOWING */
         size_t ring_size;
         bool every_abi; /* asked for: calls of every ABI are seen at all times */
         bool prepared; /* how to follow has been chosen */
@@ -60,6 +66,9 @@ struct tracer {
 #define TRACE_OPTIONS                                                                                                     \
         (PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT |       \
          PTRACE_O_TRACESYSGOOD)
+
+/* Which isolation calls are seen of what is launched, or attached to: enum nsv_calls. */
+uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched);
 
 /* Upper bound for how long a child waits at birth for the event that names its maker. The event comes at once unless the
  * maker was killed in between. */
@@ -78,9 +87,7 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
  * hear. True if there may be more. */
 #define DRAIN_AT_ONCE 64
 bool tracer_drain(struct tracer *tracer);
-/* Which calls are seen: enum nsv_calls. */
-uint32_t tracer_calls_seen(const struct tracer *tracer);
-/* That has changed. */
+/* By BPF other calls are seen than before. */
 void tracer_emit_following(struct tracer *tracer);
 /* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
 int tracer_release_held(struct tracer *tracer);

@@ -4,7 +4,7 @@ import {closeSync, openSync, writeSync} from 'node:fs';
 import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
-import {type CommandLine, HELP, parseCommandLine} from './model/command-line.ts';
+import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
 import {type Fact, isRefusal, type TapeHeader} from './model/fact.ts';
 import {printable} from './model/printable.ts';
 import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
@@ -120,6 +120,13 @@ async function attachFailure(pid: number, answer: TracerAnswer & {ok: false}): P
   return `cannot attach to ${pid}: ${answer.during}: ${answer.errno}: ${rule}; ${remedy}`;
 }
 
+const following = ({follow, everyAbi, fast, syscalls}: Following) => ({
+  follow,
+  everyAbi: everyAbi === true,
+  fast: fast === true,
+  syscalls: syscalls === true,
+});
+
 async function openOrComplain(options: Parameters<typeof import('./probe/session.ts')['openSession']>[0]) {
   const {openSession} = await import('./probe/session.ts');
   const session = openSession(options);
@@ -193,13 +200,7 @@ async function trace(command: TraceCommand): Promise<number> {
   };
 
   if (command.json) put(`${JSON.stringify(header)}\n`);
-  const session = await openOrComplain({
-    follow: command.follow,
-    everyAbi: command.everyAbi,
-    emit,
-    onEmpty: () => finish(),
-    onLost: () => finish(),
-  });
+  const session = await openOrComplain({...following(command), emit, onEmpty: () => finish(), onLost: () => finish()});
   if (session === undefined) return 1;
 
   const launched = 'argv' in target;
@@ -295,8 +296,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   let root: number | null = target.kind === 'attach' ? target.pid : null;
   const open = (): ReturnType<typeof openSession> =>
     openSession({
-      follow: target.follow,
-      everyAbi: target.everyAbi,
+      ...following(target),
       emit,
       onLost: () => {
         // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.

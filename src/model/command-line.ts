@@ -6,10 +6,14 @@ const {parseArgs} = process.getBuiltinModule('node:util');
 import type {Follow} from './fact.ts';
 
 /** How what is followed is seen. */
-type Following = {
+export type Following = {
   readonly follow: Follow;
-  /** See isolation calls of every ABI at all times. */
-  readonly everyAbi: boolean;
+  /** By BPF: see isolation calls of every ABI at all times. */
+  readonly everyAbi?: true;
+  /** By ptrace, launched: a seccomp filter instead of a stop at every call. */
+  readonly fast?: true;
+  /** By ptrace, attached: a stop at every call. */
+  readonly syscalls?: true;
 };
 
 export type CommandLine =
@@ -54,6 +58,9 @@ export const HELP = `nsview: process isolation, live
                      CAP_PERFMON), ptrace (needs no privilege), or auto: bpf where it is allowed
       --abi WHICH    by BPF: all sees 32-bit isolation calls of 64-bit programs at all times, though every system
                      call of the machine is slower meanwhile; native (the default) gives them up where calls are many
+      --fast         launched under ptrace: stop at isolation calls only, not at every call, by a seccomp filter; sets
+                     no_new_privs, so that set-user-ID programs stay without privilege
+      --syscalls     attached under ptrace: stop at every call, so that isolation calls are seen
   -h, --help         this text
   -V, --version      the version
 
@@ -117,10 +124,19 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (follow === undefined) return usage(`--follow ${quoted(values.follow ?? '')}: there are bpf, ptrace and auto`);
   if (values.abi !== undefined && values.abi !== 'native' && values.abi !== 'all')
     return usage(`--abi ${quoted(values.abi)}: there are native and all`);
-  const following: Following = {follow, everyAbi: values.abi === 'all'};
   const how = values.follow === undefined ? '--abi' : '--follow';
   if ((values.follow ?? values.abi) !== undefined && command !== undefined && command !== 'trace')
     return usage(`${how} goes with what follows a program: nsview, nsview -p PID, nsview -- CMD and nsview trace, not ${command}`);
+  if (values.fast && (program === null || follow === 'bpf'))
+    return usage('--fast goes with a program that is launched under ptrace, such as nsview --follow ptrace --fast -- CMD');
+  if (values.syscalls && (program !== null || follow === 'bpf' || (command !== undefined && command !== 'trace')))
+    return usage('--syscalls goes with what is attached to under ptrace, such as nsview --follow ptrace --syscalls -p PID');
+  const following: Following = {
+    follow,
+    ...(values.abi === 'all' ? {everyAbi: true} : {}),
+    ...(values.fast ? {fast: true} : {}),
+    ...(values.syscalls ? {syscalls: true} : {}),
+  };
   const spare = command === 'replay' || command === 'schema' ? rest.slice(1) : rest;
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
@@ -166,6 +182,8 @@ function parseOptions(args: readonly string[]) {
       output: {type: 'string', short: 'o'},
       follow: {type: 'string'},
       abi: {type: 'string'},
+      fast: {type: 'boolean'},
+      syscalls: {type: 'boolean'},
       help: {type: 'boolean', short: 'h'},
       version: {type: 'boolean', short: 'V'},
     },

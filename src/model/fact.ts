@@ -235,6 +235,8 @@ export type TracerFact = At & {
   readonly scope: number | null;
   /** What is seen by events, such as `clone`, `exec`, `exit`; the rest is read from /proc every so often. */
   readonly sees: readonly string[];
+  /** ptrace: isolation calls are seen since every call stops, or since a seccomp filter stops those. */
+  readonly callsBy?: 'stops' | 'filter';
   readonly processes: number;
   readonly threads: number;
   /** Why it is so, where that needs a reason (a refusal, a detach, the helper's end). */

@@ -30,7 +30,8 @@ function tracing(state: State): Line {
   const {tracer} = state.world;
   if (tracer === null && state.mode !== 'machine') return [dim('starting …')];
   if (tracer === null || tracer.mode === 'proc') return [plain('watching /proc')];
-  return [plain(`${tracer.mode === 'bpf' ? 'BPF' : 'ptrace'}: ${tracer.sees.map(printable).join(', ')}`)];
+  const how = tracer.callsBy === 'stops' ? ', every call stops' : tracer.callsBy === 'filter' ? ', seccomp filter' : '';
+  return [plain(`${tracer.mode === 'bpf' ? 'BPF' : 'ptrace'}${how}: ${tracer.sees.map(printable).join(', ')}`)];
 }
 
 function userText(state: State): string {

@@ -41,7 +41,7 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
     const tracer = startTracer({
       native: loadNative(),
       follow,
-      everyAbi: false,
+
       emit: facts => {
         if (facts.some(fact => fact.kind === 'exit')) end();
       },

@@ -42,12 +42,17 @@ export const STAGES: readonly string[] = [
   'bpf(BPF_PROG_LOAD)',
   'mmap',
   'bpf(BPF_RAW_TRACEPOINT_OPEN)',
+  'prctl(PR_SET_NO_NEW_PRIVS)',
+  'seccomp(SECCOMP_SET_MODE_FILTER)',
 ];
 
 /** enum nsv_follow. */
 export const FOLLOW = {auto: 0, ptrace: 1, bpf: 2} as const;
 export const FOLLOW_FOREIGN = 0x10;
-export const CALLS_SEEN = {native: 1, foreign: 2} as const;
+export const FOLLOW_STOPS = 0x20;
+export const FOLLOW_FILTER = 0x40;
+/** enum nsv_calls. */
+export const CALLS_SEEN = {native: 1, foreign: 2, stops: 4, filter: 8} as const;
 
 /** The stages after which a process was not there, or was nsview's own. */
 export const STAGE = {find: 8, self: 9} as const;
@@ -95,6 +100,7 @@ const CALL = {
 };
 const POINTER_NULL = 0xffffffff;
 const POINTER_FAULT = 0xfffffffe;
+const POINTER_REFUSED = 0xfffffffd;
 
 const idsAt = (bytes: Buffer, at: number): Ids => [
   bytes.readUInt32LE(at),
@@ -121,6 +127,7 @@ export function decodeCall(record: HelperRecord): CallRecord {
     const size = call.readUInt32LE(CALL.sizes + 4 * i);
     if (size === POINTER_NULL) pointers.push(null);
     else if (size === POINTER_FAULT) pointers.push({errno: 'EFAULT', during: 'read memory'});
+    else if (size === POINTER_REFUSED) pointers.push({errno: 'EPERM', during: 'process_vm_readv'});
     else {
       pointers.push(bytes.subarray(from, from + size));
       from += size;

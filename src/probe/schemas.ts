@@ -198,6 +198,7 @@ const FACTS = {
     mode: z.enum(['bpf', 'ptrace', 'proc']),
     scope: pid.nullable(),
     sees: z.array(z.string()),
+    callsBy: z.enum(['stops', 'filter']).exactOptional(),
     processes: z.int(),
     threads: z.int(),
     because: z.string().exactOptional(),

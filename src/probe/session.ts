@@ -26,6 +26,8 @@ export type Session = {
 export type SessionOptions = {
   readonly follow: Follow;
   readonly everyAbi?: boolean;
+  readonly fast?: boolean;
+  readonly syscalls?: boolean;
   readonly emit: (facts: readonly Fact[]) => void;
   /** The last process that was followed has ended. */
   readonly onEmpty?: () => void;
@@ -171,6 +173,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
     native: loadNative(),
     follow: options.follow,
     everyAbi: options.everyAbi ?? false,
+    fast: options.fast ?? false,
+    syscalls: options.syscalls ?? false,
     emit,
     onLost: lost,
     readProcess,

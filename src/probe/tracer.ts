@@ -28,7 +28,9 @@ import {
   decodeCall,
   decodeRecords,
   FOLLOW,
+  FOLLOW_FILTER,
   FOLLOW_FOREIGN,
+  FOLLOW_STOPS,
   type HelperRecord,
   type InodeLinks,
   linkEntries,
@@ -51,6 +53,8 @@ const seen = (calls: number): readonly string[] => [
 /** Why the tracer sees other calls than before (native/follow.h). */
 const EVERY_ABI = 'a program of another ABI runs: calls of every ABI are seen from here on';
 const OWN_ABI = 'the machine makes very many system calls: of other ABIs none is seen from here on; --abi all keeps them, at a price';
+const callsBy = (calls: number): Pick<TracerFact, 'callsBy'> =>
+  calls & CALLS_SEEN.stops ? {callsBy: 'stops'} : calls & CALLS_SEEN.filter ? {callsBy: 'filter'} : {};
 
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
@@ -80,7 +84,11 @@ export type TracerOptions = {
   readonly native: Native;
   readonly follow: Follow;
   /** By BPF: see calls of every ABI at all times, not only once a program of another ABI runs. */
-  readonly everyAbi: boolean;
+  readonly everyAbi?: boolean;
+  /** By ptrace: what is launched gets a seccomp filter, and stops at its isolation calls only. */
+  readonly fast?: boolean;
+  /** By ptrace: what is attached to stops at every system call, so that its isolation calls are seen. */
+  readonly syscalls?: boolean;
   /** Facts in the order in which they happened; many at once when many happened. */
   readonly emit: (facts: readonly Fact[]) => void;
   /** The helper ended though nobody asked it to: every tracee runs on, untraced. */
@@ -98,7 +106,10 @@ export type Tracer = {
   /** If nsview vanishes: the terminal gets its present settings back, and these bytes. Undone by release or stop. */
   guardTerminal(fd: number, restore: Uint8Array): void;
   releaseTerminal(): void;
-  /** Detach from everything; resolves when the last facts are out. */
+  /**
+   * Detach from everything; resolves when the last facts are out. Under the filter of `fast` the helper stays, silently, until what runs
+   * under it has ended.
+   */
   stop(): Promise<void>;
 };
 
@@ -287,7 +298,14 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
 export function startTracer(options: TracerOptions): Seen<Tracer> {
   const {native} = options;
   const ret = new Int32Array(3);
-  const started = native.start(native.helperPath, FOLLOW[options.follow] | (options.everyAbi ? FOLLOW_FOREIGN : 0), ret);
+  const started = native.start(
+    native.helperPath,
+    FOLLOW[options.follow] |
+      (options.everyAbi ? FOLLOW_FOREIGN : 0) |
+      (options.fast ? FOLLOW_FILTER : 0) |
+      (options.syscalls ? FOLLOW_STOPS : 0),
+    ret,
+  );
   if (started < 0) return {errno: errnoName(-started), during: `execve(${native.helperPath})`};
   const [helperPid = -1, socket = -1, recordFd = -1] = ret;
 
@@ -339,7 +357,8 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
       if (record.kind === RECORD.following) {
         mode = record.other === FOLLOW.bpf ? 'bpf' : 'ptrace';
         calls = Number(record.value);
-        if (begun !== undefined) {
+        // By BPF it may change; by ptrace what is launched and what is attached to differ, and the reply tells.
+        if (begun !== undefined && mode === 'bpf') {
           begun = {
             ...begun,
             at: String(record.at),
@@ -358,6 +377,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
             mode,
             scope: record.pid,
             sees: seen(calls),
+            ...callsBy(calls),
             processes: Number(record.value),
             threads: record.tid,
             ...(refused === undefined ? {} : {bpf: refused}),
@@ -393,7 +413,12 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     reap();
     for (const resolve of waiting.values()) resolve({ok: false, pid: 0, errno: 'EPIPE', during: 'read', self: false, missing: false});
     waiting.clear();
-    if (!stopping) options.onLost('nsview-helper ended; everything that it traced runs on');
+    if (stopping) return;
+    options.onLost(
+      calls & CALLS_SEEN.filter
+        ? 'nsview-helper was killed; everything that it traced runs on, but under --fast its isolation calls fail with ENOSYS from here on'
+        : 'nsview-helper ended; everything that it traced runs on',
+    );
   });
 
   return {
