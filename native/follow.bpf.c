@@ -53,6 +53,9 @@ const volatile struct follow_config config SECTION(".rodata");
 #define ELF_CLASS_AT 4 /* elf(5): EI_CLASS, ELFCLASS32 */
 #define ELF_CLASS_32 1
 
+#define SA_RESTART_FLAG 0x10000000u
+#define INTERRUPTED (-4) /* EINTR */
+
 #define CLONE_THREAD_FLAG 0x10000u
 #define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
 
@@ -327,34 +330,6 @@ SECTION("program/sched_process_exec") int on_exec(__u64 *context)
         return 0;
 }
 
-/* sched_process_exit(task): it will not run its program any more, and still has its namespaces (kernel/exit.c, do_exit). */
-SECTION("program/sched_process_exit") int on_exit(__u64 *context)
-{
-        __u64 task = context[0];
-        __s32 tgid = task_tgid(task);
-        if (!tgid || !map_lookup(&followed, &tgid))
-                return 0;
-        __u64 signal = read_u64(task + config.task_signal);
-        /* Two that end at once can both see nobody alive: the one that takes the entry away was first to say so. */
-        int last = read_u32(signal + config.signal_live) == 0 && map_delete(&followed, &tgid) == 0;
-
-        struct follow_event *event = ring_reserve(&ring, sizeof(*event), 0);
-        if (!event) {
-                count_lost();
-                return 0;
-        }
-        begin_event(event, FOLLOW_EXIT, task, tgid);
-        /* What wait(2) will say: kernel/exit.c, wait_task_zombie(). */
-        __u64 of = last ? read_u64(task + config.task_group_leader) : task;
-        __u32 status = read_u32(of + config.task_exit_code);
-        if (last && (read_u32(signal + config.signal_flags) & SIGNAL_GROUP_EXIT))
-                status = read_u32(signal + config.signal_group_exit_code);
-        event->value = status;
-        event->flags = last ? FOLLOW_LAST : 0;
-        ring_submit(event, 0);
-        return 0;
-}
-
 INLINE int put_small(__u32 kind, __u64 task, __u64 value)
 {
         __s32 tgid = task_tgid(task);
@@ -369,19 +344,6 @@ INLINE int put_small(__u32 kind, __u64 task, __u64 value)
         event->value = value;
         ring_submit(event, 0);
         return 0;
-}
-
-/* signal_deliver(signal, info, action): this stop signal is about to be acted upon by its default, which is to stop, unless its
- * process group is orphaned (kernel/signal.c, get_signal): the helper looks. */
-SECTION("program/signal_deliver") int on_deliver(__u64 *context)
-{
-        __u32 signal = (__u32)context[0];
-        if (signal < STOP_SIGNAL_FIRST || signal > STOP_SIGNAL_LAST)
-                return 0;
-        /* sa_handler is the first of struct k_sigaction; SIG_DFL is 0. */
-        if (signal != STOP_SIGNAL_FIRST && read_u64(context[2]) != 0)
-                return 0;
-        return put_small(FOLLOW_STOPPING, current_task(), signal);
 }
 
 /* signal_generate(signal, info, task, group, result): comes after prepare_signal(), which has woken what was stopped. */
@@ -451,10 +413,21 @@ INLINE __u32 read_pointer(struct follow_call *call, __u32 used, __u64 address, c
         return (__u32)size;
 }
 
-/* Nothing that is read has changed since the call began, unless another thread wanted it to. */
-INLINE int on_return(__u64 registers, __s64 result, int by_event)
+/* include/linux/errno.h: from ERESTARTSYS to ERESTART_RESTARTBLOCK. No program sees them: a signal came, and the kernel makes the call again, or
+ * makes it EINTR, which is decided where the signal is delivered. */
+#define RESTART_FIRST (-512)
+#define RESTART_NO_INTERRUPTION (-513)
+#define RESTART_LAST (-516)
+
+INLINE int is_restart(__s64 result)
 {
-        __u32 number = read_u32(registers + config.registers_number), zero = 0;
+        return result <= RESTART_FIRST && result >= RESTART_LAST;
+}
+
+/* The wanted call that these registers hold: 1 + enum nsv_call_name, or 0. */
+INLINE __u32 call_in(__u64 registers, __u64 task, __u32 *ret_abi)
+{
+        __u32 number = read_u32(registers + config.registers_number);
         __u32 abi = NSV_ABI_NATIVE;
         if (number & X32_BIT) {
                 number &= ~X32_BIT;
@@ -462,22 +435,19 @@ INLINE int on_return(__u64 registers, __s64 result, int by_event)
         }
         if (number >= NSV_CALL_NUMBERS || !(config.wanted[(number >> 6) & (NSV_CALL_NUMBERS / 64 - 1)] >> (number & 63) & 1))
                 return 0;
-        __u64 task = current_task();
         if (read_u32(task + config.task_thread_info + config.thread_abi) & config.abi_32)
                 abi = NSV_ABI_32;
-        /* Where both programs run, one of them tells. */
-        const __u32 *told_by_event = map_lookup(&events_tell, &zero);
-        if (!told_by_event || (abi == NSV_ABI_NATIVE && (*told_by_event != 0) != by_event))
-                return 0;
         const struct follow_number *what = map_lookup(&numbers, &number);
         if (!what)
                 return 0;
-        __u32 name = abi == NSV_ABI_32 ? what->narrow : what->native;
-        if (!name--)
-                return 0;
-        /* Where they succeed the birth is told. */
-        if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
-                return 0;
+        *ret_abi = abi;
+        return abi == NSV_ABI_32 ? what->narrow : what->native;
+}
+
+/* Nothing that is read has changed since the call began, unless another thread wanted it to. `flags`: FOLLOW_ENDED or 0. */
+INLINE int tell_call(__u64 registers, __u64 task, __u32 name, __u32 abi, __s64 result, __u32 flags)
+{
+        __u32 number = read_u32(registers + config.registers_number) & ~X32_BIT, zero = 0;
         __u64 first = read_u64(registers + config.registers_first);
         __u64 second = read_u64(registers + config.registers_second + config.registers_step);
         __u64 third = read_u64(registers + config.registers_third + 2 * config.registers_step);
@@ -487,10 +457,12 @@ INLINE int on_return(__u64 registers, __s64 result, int by_event)
         if (!tgid || !map_lookup(&followed, &tgid))
                 return 0;
 
+        const struct follow_number *what = map_lookup(&numbers, &number);
         struct follow_call *call = map_lookup(&call_scratch, &zero);
-        if (!call)
+        if (!what || !call)
                 return 0;
         begin_event(&call->event, FOLLOW_CALL, task, tgid);
+        call->event.flags = flags;
         call->event.value = (__u64)result;
         call->event.other = (__s32)name;
         call->abi = abi;
@@ -524,6 +496,86 @@ INLINE int on_return(__u64 registers, __s64 result, int by_event)
                 used = NSV_POINTERS * NSV_POINTER_MAX;
         if (ring_output(&ring, call, __builtin_offsetof(struct follow_call, bytes) + used, 0) < 0)
                 count_lost();
+        return 0;
+}
+
+INLINE int on_return(__u64 registers, __s64 result, int by_event)
+{
+        __u64 task = current_task();
+        __u32 abi, zero = 0, name = call_in(registers, task, &abi);
+        if (!name-- || is_restart(result))
+                return 0;
+        /* Where both programs run, one of them tells. */
+        const __u32 *told_by_event = map_lookup(&events_tell, &zero);
+        if (!told_by_event || (abi == NSV_ABI_NATIVE && (*told_by_event != 0) != by_event))
+                return 0;
+        /* Where they succeed the birth is told. */
+        if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
+                return 0;
+        return tell_call(registers, task, name, abi, result, 0);
+}
+
+/* Of the task's own registers: on arm64 the result that says so is gone by now (arch/arm64/kernel/signal.c, do_signal), and such a call is not
+ * told. */
+INLINE int on_interrupted(int handled, __u64 handler_flags, __u32 flags)
+{
+        __u64 task = current_task(), registers = (__u64)task_registers(current_task_object());
+        __s64 result = (__s64)read_u64(registers + config.registers_result);
+        if (!is_restart(result) || result == RESTART_NO_INTERRUPTION)
+                return 0;
+        /* arch/x86/kernel/signal.c, handle_signal(): only ERESTARTSYS asks the handler whether it may be made again. */
+        if (!flags && (!handled || (result == RESTART_FIRST && (handler_flags & SA_RESTART_FLAG))))
+                return 0;
+        __u32 abi, name = call_in(registers, task, &abi);
+        /* One that ended in making a child has made none. */
+        if (!name-- || name == NSV_CALL_clone || name == NSV_CALL_clone3)
+                return 0;
+        return tell_call(registers, task, name, abi, INTERRUPTED, flags);
+}
+
+/* signal_deliver(signal, info, action): a signal that is about to be acted upon. Into a call that waited: what becomes of that? A stop signal's
+ * default is to stop, unless its process group is orphaned (kernel/signal.c, get_signal): the helper looks. */
+SECTION("program/signal_deliver") int on_deliver(__u64 *context)
+{
+        __u32 signal = (__u32)context[0];
+        /* struct k_sigaction begins with sa_handler, and sa_flags; SIG_DFL is 0. */
+        __u64 handler = read_u64(context[2]);
+        if (handler != 0)
+                on_interrupted(1, read_u64(context[2] + 8), 0);
+        if (signal < STOP_SIGNAL_FIRST || signal > STOP_SIGNAL_LAST)
+                return 0;
+        if (signal != STOP_SIGNAL_FIRST && handler != 0)
+                return 0;
+        return put_small(FOLLOW_STOPPING, current_task(), signal);
+}
+
+/* sched_process_exit(task): it will not run its program any more, and still has its namespaces (kernel/exit.c, do_exit). */
+SECTION("program/sched_process_exit") int on_exit(__u64 *context)
+{
+        __u64 task = context[0];
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        /* It was killed in a call that waited. */
+        on_interrupted(0, 0, FOLLOW_ENDED);
+        __u64 signal = read_u64(task + config.task_signal);
+        /* Two that end at once can both see nobody alive: the one that takes the entry away was first to say so. */
+        int last = read_u32(signal + config.signal_live) == 0 && map_delete(&followed, &tgid) == 0;
+
+        struct follow_event *event = ring_reserve(&ring, sizeof(*event), 0);
+        if (!event) {
+                count_lost();
+                return 0;
+        }
+        begin_event(event, FOLLOW_EXIT, task, tgid);
+        /* What wait(2) will say: kernel/exit.c, wait_task_zombie(). */
+        __u64 of = last ? read_u64(task + config.task_group_leader) : task;
+        __u32 status = read_u32(of + config.task_exit_code);
+        if (last && (read_u32(signal + config.signal_flags) & SIGNAL_GROUP_EXIT))
+                status = read_u32(signal + config.signal_group_exit_code);
+        event->value = status;
+        event->flags = last ? FOLLOW_LAST : 0;
+        ring_submit(event, 0);
         return 0;
 }
 

@@ -663,6 +663,24 @@ static void look_at_fd(pid_t tid, struct nsv_call *call)
                 call->fd_pid = (int32_t)strtol(pid + 6, NULL, 10);
 }
 
+/* Does it return anything but 0 where it succeeds: an fd, or what was before? */
+static bool returns_number(uint32_t name)
+{
+        switch (name) {
+        case NSV_CALL_open_tree:
+        case NSV_CALL_fsopen:
+        case NSV_CALL_fsmount:
+        case NSV_CALL_fspick:
+        case NSV_CALL_setfsuid:
+        case NSV_CALL_setfsgid:
+        case NSV_CALL_seccomp:
+        case NSV_CALL_landlock_create_ruleset:
+                return true;
+        default:
+                return false;
+        }
+}
+
 static void on_call(struct tracer *tracer, const struct follow_call *event, size_t size, uint64_t at)
 {
         uint32_t name = (uint32_t)event->event.other;
@@ -678,7 +696,10 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 look_at_fd(event->event.tid, &call);
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
-        tracer_emit_call(tracer, task, name, at, (int64_t)event->event.value, false, (enum nsv_abi)event->abi, &call, event->bytes,
+        /* Where a filter makes a call into SIGSYS it has no result: the registers are as before it (kernel/seccomp.c, syscall_rollback). */
+        int64_t result = (int64_t)event->event.value;
+        bool ended = event->event.flags & FOLLOW_ENDED || (result > 0 && !returns_number(name));
+        tracer_emit_call(tracer, task, name, at, result, ended, (enum nsv_abi)event->abi, &call, event->bytes,
                          size - offsetof(struct follow_call, bytes), at < task->seen_at ? NULL : ns);
 }
 

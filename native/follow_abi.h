@@ -15,6 +15,7 @@
 #define FOLLOW_THREAD_ABI "flags"
 #define FOLLOW_ABI_32 (1u << 22)
 #define FOLLOW_REGISTER_NUMBER "syscallno"
+#define FOLLOW_REGISTER_RESULT "regs"
 #define FOLLOW_REGISTER_FIRST "orig_x0"
 #define FOLLOW_REGISTER_SECOND "regs"
 #define FOLLOW_REGISTER_THIRD "regs"
@@ -25,6 +26,7 @@
 #define FOLLOW_THREAD_ABI "status"
 #define FOLLOW_ABI_32 2u
 #define FOLLOW_REGISTER_NUMBER "orig_ax"
+#define FOLLOW_REGISTER_RESULT "ax"
 #define FOLLOW_REGISTER_FIRST "di"
 #define FOLLOW_REGISTER_SECOND "si"
 #define FOLLOW_REGISTER_THIRD "dx"
@@ -109,6 +111,7 @@
         X(inode_private, "inode", "i_private")                     \
         X(super_magic, "super_block", "s_magic")                   \
         X(registers_number, "pt_regs", FOLLOW_REGISTER_NUMBER)     \
+        X(registers_result, "pt_regs", FOLLOW_REGISTER_RESULT)     \
         X(registers_first, "pt_regs", FOLLOW_REGISTER_FIRST)       \
         X(registers_second, "pt_regs", FOLLOW_REGISTER_SECOND)     \
         X(registers_third, "pt_regs", FOLLOW_REGISTER_THIRD)       \
@@ -186,6 +189,8 @@ struct follow_event {
 #define FOLLOW_DELETED 8u
 /* CLONE: the child is a thread. */
 #define FOLLOW_THREAD 16u
+/* CALL: its task ended in it. */
+#define FOLLOW_ENDED 32u
 
 struct follow_pids {
         __u32 count; /* the number in the helper's pid namespace first, the innermost last */

@@ -108,7 +108,7 @@ enum nsv_record_kind {
         /* Comes before the first attach or launch. other: enum nsv_follow, what is in force. error, stage: what refused BPF, where it was
          * not ptrace that was asked for. value: which isolation calls are seen, enum nsv_calls. Again when that changes. */
         NSV_RECORD_FOLLOWING = 14,
-        /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if its task ended in it.
+        /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if it has no result, since its task ended in it, or a filter made it into SIGSYS.
          * ns: before; child_ns: after. stage: enum nsv_abi. texts: struct nsv_call, and what its pointers led to. */
         NSV_RECORD_CALL = 15,
 };
