@@ -63,7 +63,7 @@ struct nsv_pointer {
         X(sethostname, 74, 0, 0, NSV_C(0, 1, 1))                                         \
         X(setdomainname, 121, 0, 0, NSV_C(0, 1, 1))                                      \
         X(clone, 120, 0, 0, NSV_O)                                                       \
-        X(clone3, 435, 0, 0, NSV_B(0, 8))
+        X(clone3, 435, 0, 0, NSV_C(0, 1, 1))
 
 enum nsv_call_name {
 #define NSV_CALL_NAME(name, ...) NSV_CALL_##name,

@@ -1,43 +1,54 @@
 // Knows the system calls that change isolation: what each argument means, by the kernel's names (the man page of each call; include/uapi/linux).
 
+import {byteText} from './byte-text.ts';
 import {cloneFlagNames} from './clone-flag.ts';
 import type {CallArgument, CallArguments, CallResult, Refusal} from './fact.ts';
 import {isRefusal} from './fact.ts';
-import {printable} from './printable.ts';
 
-/** A call as it was caught: registers, and what its pointers led to. */
+/** A call as it was caught: registers, what its pointers led to, and what it returned. */
 export type RawCall = {
   readonly name: CallName;
   readonly registers: readonly bigint[];
-  /** One for each argument of kind `string` or `bytes`, in order; null for a null pointer, a refusal for a bad one. */
+  /** One for each argument that is a pointer to what is read, in order; null for a null pointer, a refusal for a bad one. */
   readonly pointers: readonly (Uint8Array | null | Refusal)[];
   /** What the fd of setns is, where that is known. */
   readonly fd: {readonly namespace: {readonly type: string; readonly inode: string}} | {readonly pid: number} | null;
+  readonly result: CallResult;
 };
 
 type Names = readonly (readonly [value: number | bigint, name: string])[];
 
 type Parameter = {
   readonly name: string;
-  /** Takes the register, or for a pointer what it led to. */
+  /** Takes the register. */
   readonly decode: (register: bigint, raw: RawCall) => CallArgument;
-  /** From memory: takes the next of `pointers`. `length` of what is kept at most; a string ends before. */
+  /** Takes what it points to: the next of `pointers`. */
   readonly pointer?: (bytes: Uint8Array, raw: RawCall) => CallArgument;
+  /** False where it points to something else, or to nothing, in this call: it is told as an address. */
+  readonly follows?: (raw: RawCall) => boolean;
+  /** How many bytes it points to, where that is no string. */
+  readonly length?: (raw: RawCall) => number;
 };
+
+/** NSV_POINTER_MAX of native/calls.h. */
+const KEPT = 1024;
 
 /* ---- Registers ---- */
 
 const int32 = (register: bigint): number => Number(BigInt.asIntN(32, register));
 const uint32 = (register: bigint): number => Number(BigInt.asUintN(32, register));
+const argument = ({registers}: RawCall, index: number): bigint => registers[index] ?? 0n;
 
 const hexadecimal = (value: bigint): string => `0x${value.toString(16)}`;
+/** JSON's numbers are whole up to 2^53; what is larger here was meant as something else, such as -1. */
+const uint64 = (value: bigint): string | number => (value <= Number.MAX_SAFE_INTEGER ? Number(value) : hexadecimal(value));
 
 /** The names of all bits that are set, and one hexadecimal number for those that have none. */
 function bits(value: bigint, names: Names): string[] {
   const told: string[] = [];
   let rest = value;
   for (const [bit, name] of names)
-    if ((value & BigInt(bit)) === BigInt(bit) && (rest & BigInt(bit)) !== 0n) {
+    if ((rest & BigInt(bit)) !== 0n) {
       told.push(name);
       rest &= ~BigInt(bit);
     }
@@ -45,44 +56,47 @@ function bits(value: bigint, names: Names): string[] {
   return told;
 }
 
+const named = (value: bigint, names: Names): string | number => names.find(([one]) => BigInt(one) === value)?.[1] ?? uint64(value);
+
 const flags = (name: string, names: Names, width: 32 | 64 = 32): Parameter => ({
   name,
   decode: register => bits(BigInt.asUintN(width, register), names),
 });
 const number = (name: string): Parameter => ({name, decode: int32});
 const unsigned = (name: string): Parameter => ({name, decode: uint32});
-const address = (name: string): Parameter => ({name, decode: register => (register === 0n ? null : hexadecimal(register))});
-/** One of several: its name, or the number where it has none. */
-const choice = (name: string, names: Names): Parameter => ({
+const size = (name: string): Parameter => ({name, decode: uint64});
+const address = (name: string): Parameter => ({name, decode: register => (register === 0n ? null : {address: hexadecimal(register)})});
+/** One of several: its name, or the number where it has none. prctl(2) takes all but the first as unsigned long. */
+const choice = (name: string, names: Names, width: 32 | 64 = 32): Parameter => ({
   name,
-  decode: register => names.find(([value]) => BigInt(value) === BigInt.asUintN(32, register))?.[1] ?? uint32(register),
+  decode: register => named(BigInt.asUintN(width, register), names),
 });
 /** setresuid(2): -1 leaves an id as it is. */
 const id = (name: string): Parameter => ({name, decode: register => (uint32(register) === 0xffffffff ? -1 : uint32(register))});
-const directory = (name: string): Parameter => ({name, decode: register => (int32(register) === -100 ? 'AT_FDCWD' : int32(register))});
+const directoryFd = (register: bigint): CallArgument => (int32(register) === -100 ? 'AT_FDCWD' : int32(register));
+const directory = (name: string): Parameter => ({name, decode: directoryFd});
 
 /* ---- Memory ---- */
 
-const decoder = new TextDecoder();
-
-/** A string with its NUL; one that was cut ends in an ellipsis. */
 function text(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
-  const string = decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
-  return bytes.length >= KEPT && (end < 0 || end === bytes.length - 1) ? `${string}…` : string;
+  return byteText(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
-/** NSV_POINTER_MAX of native/calls.h. */
-const KEPT = 1024;
+const string = (name: string): Parameter => ({...address(name), pointer: text});
+/** As many bytes as another argument says, which need not end in a NUL. */
+const counted = (name: string, count: number): Parameter => ({
+  ...address(name),
+  pointer: byteText,
+  length: raw => Math.max(0, int32(argument(raw, count))),
+});
 
-const string = (name: string): Parameter => ({name, decode: () => null, pointer: text});
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-/** A structure of `size` bytes; a shorter one, as the call's own size argument may say, is filled up with zeros, as the kernel does. */
-const structure = (name: string, size: number, pointer: (view: DataView, raw: RawCall) => CallArgument): Parameter => ({
-  name,
-  decode: () => null,
+/** A structure of `least` bytes; where fewer are there, the rest is zero, as it is for the kernel. */
+const structure = (name: string, least: number, pointer: (view: DataView, raw: RawCall) => CallArgument): Parameter => ({
+  ...address(name),
   pointer: (bytes, raw) => {
-    const whole = new Uint8Array(Math.max(size, bytes.length));
+    const whole = new Uint8Array(Math.max(least, bytes.length));
     whole.set(bytes);
     return pointer(view(whole), raw);
   },
@@ -153,13 +167,38 @@ const MOUNT_ATTR: Names = [
   [0x2, 'MOUNT_ATTR_NOSUID'],
   [0x4, 'MOUNT_ATTR_NODEV'],
   [0x8, 'MOUNT_ATTR_NOEXEC'],
-  [0x70, 'MOUNT_ATTR__ATIME'],
-  [0x10, 'MOUNT_ATTR_NOATIME'],
-  [0x20, 'MOUNT_ATTR_STRICTATIME'],
   [0x80, 'MOUNT_ATTR_NODIRATIME'],
   [0x100000, 'MOUNT_ATTR_IDMAP'],
   [0x200000, 'MOUNT_ATTR_NOSYMFOLLOW'],
 ];
+/** mount_setattr(2): these three bits are one number. All of them, to be cleared, make room for another; 0 is relatime. */
+const ATIME = 0x70n;
+const ATIMES: Names = [
+  [0x10, 'MOUNT_ATTR_NOATIME'],
+  [0x20, 'MOUNT_ATTR_STRICTATIME'],
+  [0x70, 'MOUNT_ATTR__ATIME'],
+];
+
+function mountAttributes(value: bigint, atimeIsSet = false): string[] {
+  const atime = value & ATIME;
+  const name = atime === 0n ? (atimeIsSet ? 'MOUNT_ATTR_RELATIME' : null) : named(atime, ATIMES);
+  return [...bits(value & ~ATIME, MOUNT_ATTR), ...(name === null ? [] : [typeof name === 'string' ? name : hexadecimal(atime)])];
+}
+
+const MOUNT_ATTR_SIZE = 32;
+/** mount_setattr(2): what is behind the size that the caller tells is not its own. */
+const mountAttr = (sizeAt: number): Parameter =>
+  structure('attr', MOUNT_ATTR_SIZE, (attr, raw) => {
+    const has = argument(raw, sizeAt);
+    const at = (offset: number) => (has >= offset + 8 ? attr.getBigUint64(offset, true) : 0n);
+    const cleared = at(8);
+    return {
+      attr_set: mountAttributes(at(0), (cleared & ATIME) === ATIME),
+      attr_clr: mountAttributes(cleared),
+      propagation: bits(at(16), MOUNT),
+      userns_fd: uint64(at(24)),
+    };
+  });
 
 const FSCONFIG: Names = [
   [0, 'FSCONFIG_SET_FLAG'],
@@ -186,8 +225,18 @@ const CAPABILITIES = (
   'SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND ' +
   'AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'
 ).split(' ');
-const CAPABILITY: Names = CAPABILITIES.map((name, index) => [index, `CAP_${name}`]);
+export const CAPABILITY: Names = CAPABILITIES.map((name, index) => [index, `CAP_${name}`]);
 const CAPABILITY_BITS: Names = CAPABILITIES.map((name, index) => [1n << BigInt(index), `CAP_${name}`]);
+const CAPABILITY_VERSION: Names = [
+  [0x19980330, '_LINUX_CAPABILITY_VERSION_1'],
+  [0x20071026, '_LINUX_CAPABILITY_VERSION_2'],
+  [0x20080522, '_LINUX_CAPABILITY_VERSION_3'],
+];
+/** capset(2): the structure of version 1 has 32 capabilities and no second half. */
+const isFirstVersion = (raw: RawCall): boolean => {
+  const [header] = raw.pointers;
+  return header instanceof Uint8Array && header.length >= 4 && view(header).getUint32(0, true) === 0x19980330;
+};
 
 const SECCOMP: Names = [
   [0, 'SECCOMP_SET_MODE_STRICT'],
@@ -215,6 +264,7 @@ const PRCTL: Names = [
   [38, 'PR_SET_NO_NEW_PRIVS'],
   [47, 'PR_CAP_AMBIENT'],
   [53, 'PR_SET_SPECULATION_CTRL'],
+  [62, 'PR_SCHED_CORE'],
   [65, 'PR_SET_MDWE'],
   [0x59616d61, 'PR_SET_PTRACER'],
 ];
@@ -227,6 +277,10 @@ const SECUREBITS: Names = [
   [32, 'SECBIT_KEEP_CAPS_LOCKED'],
   [64, 'SECBIT_NO_CAP_AMBIENT_RAISE'],
   [128, 'SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED'],
+  [256, 'SECBIT_EXEC_RESTRICT_FILE'],
+  [512, 'SECBIT_EXEC_RESTRICT_FILE_LOCKED'],
+  [1024, 'SECBIT_EXEC_DENY_INTERACTIVE'],
+  [2048, 'SECBIT_EXEC_DENY_INTERACTIVE_LOCKED'],
 ];
 const AMBIENT: Names = [
   [1, 'PR_CAP_AMBIENT_IS_SET'],
@@ -239,20 +293,57 @@ const PRCTL_SECCOMP: Names = [
   [2, 'SECCOMP_MODE_FILTER'],
 ];
 
-/** prctl(2): what the second and third arguments are depends on the first. */
+/** signal(7): the same on every architecture of nsview's. */
+const SIGNAL: Names = (
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF ' +
+  'WINCH IO PWR SYS'
+)
+  .split(' ')
+  .map((name, index) => [index + 1, `SIG${name}`]);
+
+/** include/linux/sched/coredump.h */
+const DUMPABLE: Names = [
+  [0, 'SUID_DUMP_DISABLE'],
+  [1, 'SUID_DUMP_USER'],
+  [2, 'SUID_DUMP_ROOT'],
+];
+const SPECULATION: Names = [
+  [0, 'PR_SPEC_STORE_BYPASS'],
+  [1, 'PR_SPEC_INDIRECT_BRANCH'],
+  [2, 'PR_SPEC_L1D_FLUSH'],
+];
+const SPECULATION_CONTROL: Names = [
+  [2, 'PR_SPEC_ENABLE'],
+  [4, 'PR_SPEC_DISABLE'],
+  [8, 'PR_SPEC_FORCE_DISABLE'],
+  [16, 'PR_SPEC_DISABLE_NOEXEC'],
+];
+const SCHED_CORE: Names = [
+  [1, 'PR_SCHED_CORE_CREATE'],
+  [2, 'PR_SCHED_CORE_SHARE_TO'],
+  [3, 'PR_SCHED_CORE_SHARE_FROM'],
+];
+const MDWE: Names = [
+  [1, 'PR_MDWE_REFUSE_EXEC_GAIN'],
+  [2, 'PR_MDWE_NO_INHERIT'],
+];
+const PTRACER: Names = [[0xffffffffffffffffn, 'PR_SET_PTRACER_ANY']];
+
+/** prctl(2): what the other arguments are depends on the first. */
 const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
-  1: [number('sig')],
-  4: [number('dumpable')],
-  8: [number('state')],
-  22: [choice('mode', PRCTL_SECCOMP), address('filter')],
-  24: [choice('cap', CAPABILITY)],
-  28: [flags('flags', SECUREBITS)],
-  36: [number('set')],
-  38: [number('value')],
-  47: [choice('operation', AMBIENT), choice('cap', CAPABILITY)],
-  53: [number('misfeature'), number('val')],
-  65: [number('flags')],
-  1499557217: [number('pid')],
+  1: [choice('sig', SIGNAL, 64)],
+  4: [choice('dumpable', DUMPABLE, 64)],
+  8: [size('state')],
+  22: [choice('mode', PRCTL_SECCOMP, 64), address('filter')],
+  24: [choice('cap', CAPABILITY, 64)],
+  28: [flags('flags', SECUREBITS, 64)],
+  36: [size('set')],
+  38: [size('value')],
+  47: [choice('operation', AMBIENT, 64), choice('cap', CAPABILITY, 64)],
+  53: [choice('misfeature', SPECULATION, 64), flags('val', SPECULATION_CONTROL, 64)],
+  62: [choice('operation', SCHED_CORE, 64), size('pid'), size('type')],
+  65: [flags('flags', MDWE, 64)],
+  1499557217: [choice('pid', PTRACER, 64)],
 };
 
 const LANDLOCK_FS: Names = (
@@ -279,9 +370,37 @@ const LANDLOCK_RESTRICT: Names = [
   [4, 'LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF'],
 ];
 
+const LANDLOCK_CREATE: Names = [
+  [1, 'LANDLOCK_CREATE_RULESET_VERSION'],
+  [2, 'LANDLOCK_CREATE_RULESET_ERRATA'],
+];
+const FSOPEN: Names = [[1, 'FSOPEN_CLOEXEC']];
+const FSMOUNT: Names = [[1, 'FSMOUNT_CLOEXEC']];
+
+/** Each of them is a number in the headers of the kernel: a test compares. */
+export const KERNEL_NAMES: Names = [
+  [MOUNT, UMOUNT, MOVE_MOUNT, AT, OPEN_TREE, MOUNT_ATTR, ATIMES, FSCONFIG, FSPICK, FSOPEN, FSMOUNT, CAPABILITY, CAPABILITY_VERSION],
+  [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE, PTRACER],
+  [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
+].flat(2);
+
 /* ---- The calls ---- */
 
 const cloneFlags = (name: string): Parameter => ({name, decode: register => cloneFlagNames(BigInt.asUintN(32, register))});
+
+/** clone(2): the signal for the parent at the child's end; the low byte of its flags. */
+const signalName = (value: bigint): string => String(named(value, SIGNAL));
+
+/** include/uapi/linux/sched.h, struct clone_args: as far as its caller says that it goes. */
+function cloneArgs(args: DataView): CallArgument {
+  const at = (offset: number) => args.getBigUint64(offset, true);
+  const flags = at(0);
+  return {
+    flags: cloneFlagNames(flags),
+    exit_signal: named(at(32), SIGNAL),
+    ...((flags & 0x200000000n) === 0n ? {} : {cgroup: uint64(at(80))}),
+  };
+}
 
 /** In the order of native/calls.h, which says what of them is a pointer: a test holds the two together. */
 const CALLS = {
@@ -300,33 +419,18 @@ const CALLS = {
   umount2: [string('target'), flags('flags', UMOUNT)],
   move_mount: [directory('from_dfd'), string('from_path'), directory('to_dfd'), string('to_path'), flags('flags', MOVE_MOUNT)],
   open_tree: [directory('dfd'), string('path'), flags('flags', OPEN_TREE)],
-  fsopen: [string('fsname'), flags('flags', [[1, 'FSOPEN_CLOEXEC']])],
+  fsopen: [string('fsname'), flags('flags', FSOPEN)],
   fsconfig: [
     number('fd'),
     choice('cmd', FSCONFIG),
     string('key'),
-    {
-      name: 'value',
-      decode: () => null,
-      // A blob's bytes are not told as if they were a string.
-      pointer: (bytes, raw) => (uint32(raw.registers[1] ?? 0n) === 2 ? hexadecimal(raw.registers[3] ?? 0n) : text(bytes)),
-    },
-    number('aux'),
+    // A blob's bytes are not told as if they were a string.
+    {...string('value'), follows: raw => [1, 3, 4].includes(uint32(argument(raw, 1)))},
+    {name: 'aux', decode: (register, raw) => ([3, 4].includes(uint32(argument(raw, 1))) ? directoryFd(register) : int32(register))},
   ],
-  fsmount: [number('fd'), flags('flags', [[1, 'FSMOUNT_CLOEXEC']]), flags('attr_flags', MOUNT_ATTR)],
+  fsmount: [number('fd'), flags('flags', FSMOUNT), {name: 'attr_flags', decode: register => mountAttributes(BigInt.asUintN(32, register))}],
   fspick: [directory('dfd'), string('path'), flags('flags', FSPICK)],
-  mount_setattr: [
-    directory('dfd'),
-    string('path'),
-    flags('flags', AT),
-    structure('attr', 32, attr => ({
-      attr_set: bits(attr.getBigUint64(0, true), MOUNT_ATTR),
-      attr_clr: bits(attr.getBigUint64(8, true), MOUNT_ATTR),
-      propagation: bits(attr.getBigUint64(16, true), MOUNT),
-      userns_fd: Number(attr.getBigUint64(24, true)),
-    })),
-    unsigned('size'),
-  ],
+  mount_setattr: [directory('dfd'), string('path'), flags('flags', AT), mountAttr(4), size('size')],
   pivot_root: [string('new_root'), string('put_old')],
   chroot: [string('path')],
   setuid: [id('uid')],
@@ -338,13 +442,23 @@ const CALLS = {
   setfsuid: [id('fsuid')],
   setfsgid: [id('fsgid')],
   setgroups: [
-    unsigned('size'),
-    structure('list', 0, list => Array.from({length: Math.floor(list.byteLength / 4)}, (_, i) => list.getUint32(4 * i, true))),
+    number('size'),
+    {
+      ...structure('list', 0, list => Array.from({length: Math.floor(list.byteLength / 4)}, (_, i) => list.getUint32(4 * i, true))),
+      length: raw => 4 * Math.max(0, int32(argument(raw, 0))),
+    },
   ],
   capset: [
-    structure('hdrp', 8, header => ({version: hexadecimal(BigInt(header.getUint32(0, true))), pid: header.getInt32(4, true)})),
-    structure('datap', 24, data => {
-      const set = (at: number) => bits(BigInt(data.getUint32(at, true)) | (BigInt(data.getUint32(at + 12, true)) << 32n), CAPABILITY_BITS);
+    structure('hdrp', 8, (header, {result}) => ({
+      // A version that it does not know the kernel overwrites with its own, before it returns EINVAL.
+      ...(typeof result === 'object' && result?.errno === 'EINVAL'
+        ? {}
+        : {version: named(BigInt(header.getUint32(0, true)), CAPABILITY_VERSION)}),
+      pid: header.getInt32(4, true),
+    })),
+    structure('datap', 24, (data, raw) => {
+      const high = (at: number) => (isFirstVersion(raw) ? 0n : BigInt(data.getUint32(at + 12, true)) << 32n);
+      const set = (at: number) => bits(BigInt(data.getUint32(at, true)) | high(at), CAPABILITY_BITS);
       return {effective: set(0), permitted: set(4), inheritable: set(8)};
     }),
   ],
@@ -352,111 +466,96 @@ const CALLS = {
   seccomp: [
     choice('operation', SECCOMP),
     flags('flags', SECCOMP_FLAGS),
-    // struct sock_fprog: how long the filter is. For the other operations this is something else, or nothing.
-    structure('args', 16, (args, raw) =>
-      uint32(raw.registers[0] ?? 0n) === 1 ? {len: args.getUint16(0, true)} : hexadecimal(raw.registers[2] ?? 0n),
-    ),
+    // struct sock_fprog: how long the filter is.
+    {
+      ...structure('args', 16, args => ({len: args.getUint16(0, true)})),
+      follows: raw => uint32(argument(raw, 0)) === 1,
+    },
   ],
   landlock_create_ruleset: [
-    structure('attr', 24, attr => ({
-      handled_access_fs: bits(attr.getBigUint64(0, true), LANDLOCK_FS),
-      handled_access_net: bits(attr.getBigUint64(8, true), LANDLOCK_NET),
-      scoped: bits(attr.getBigUint64(16, true), LANDLOCK_SCOPE),
-    })),
-    unsigned('size'),
-    flags('flags', [
-      [1, 'LANDLOCK_CREATE_RULESET_VERSION'],
-      [2, 'LANDLOCK_CREATE_RULESET_ERRATA'],
-    ]),
+    structure('attr', 24, (attr, raw) => {
+      const has = argument(raw, 1);
+      return {
+        handled_access_fs: bits(attr.getBigUint64(0, true), LANDLOCK_FS),
+        ...(has >= 16n ? {handled_access_net: bits(attr.getBigUint64(8, true), LANDLOCK_NET)} : {}),
+        ...(has >= 24n ? {scoped: bits(attr.getBigUint64(16, true), LANDLOCK_SCOPE)} : {}),
+      };
+    }),
+    size('size'),
+    flags('flags', LANDLOCK_CREATE),
   ],
   landlock_add_rule: [
     number('ruleset_fd'),
     choice('rule_type', LANDLOCK_RULE),
     structure('rule_attr', 16, (attr, raw) =>
       uint32(raw.registers[1] ?? 0n) === 2
-        ? {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_NET), port: Number(attr.getBigUint64(8, true))}
+        ? {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_NET), port: uint64(attr.getBigUint64(8, true))}
         : {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_FS), parent_fd: attr.getInt32(8, true)},
     ),
     unsigned('flags'),
   ],
   landlock_restrict_self: [number('ruleset_fd'), flags('flags', LANDLOCK_RESTRICT)],
-  sethostname: [{name: 'name', decode: () => null, pointer: bytes => decoder.decode(bytes)}, unsigned('len')],
-  setdomainname: [{name: 'name', decode: () => null, pointer: bytes => decoder.decode(bytes)}, unsigned('len')],
-  clone: [{name: 'flags', decode: register => cloneFlagNames(BigInt.asUintN(32, register) & ~0xffn)}],
-  clone3: [structure('cl_args', 8, args => ({flags: cloneFlagNames(args.getBigUint64(0, true))}))],
+  sethostname: [counted('name', 1), number('len')],
+  setdomainname: [counted('name', 1), number('len')],
+  clone: [
+    {
+      name: 'flags',
+      decode: register => {
+        const value = BigInt.asUintN(32, register);
+        const signal = value & 0xffn;
+        return [...cloneFlagNames(value & ~0xffn), ...(signal === 0n ? [] : [signalName(signal)])];
+      },
+    },
+  ],
+  clone3: [structure('cl_args', 88, cloneArgs), size('size')],
 } as const satisfies {readonly [name: string]: readonly Parameter[]};
 
 export type CallName = keyof typeof CALLS;
+const CALLS_BY_NAME: {readonly [name in CallName]: readonly Parameter[]} = CALLS;
 export const CALL_NAMES = Object.keys(CALLS) as readonly CallName[];
 
-/** Its arguments by the names of the man page, in order. */
-export function decodeArguments(raw: RawCall): CallArguments {
-  const decoded: {[name: string]: CallArgument} = {};
+/** Of a string no more than this is kept with its NUL, of anything else no more than this. */
+const isCut = (parameter: Parameter, bytes: Uint8Array, raw: RawCall): boolean =>
+  parameter.length === undefined ? parameter.pointer === text && bytes.length >= KEPT : parameter.length(raw) > KEPT;
+
+export type DecodedCall = {
+  /** By the names of the man page, in order. */
+  readonly args: CallArguments;
+  /** Those of them of which only the beginning was kept. */
+  readonly cut: readonly string[];
+};
+
+export function decodeArguments(raw: RawCall): DecodedCall {
+  const args: {[name: string]: CallArgument} = {};
+  const cut: string[] = [];
   const pointers = raw.pointers.values();
-  const one = (parameter: Parameter, register: bigint) => {
-    if (parameter.pointer === undefined) {
-      decoded[parameter.name] = parameter.decode(register, raw);
-      return;
-    }
+  const take = (parameter: Parameter, register: bigint): CallArgument => {
+    const {pointer} = parameter;
+    if (pointer === undefined) return parameter.decode(register, raw);
     const bytes = pointers.next().value ?? null;
-    decoded[parameter.name] = bytes === null || isRefusal(bytes) ? bytes : parameter.pointer(bytes, raw);
+    if (parameter.follows?.(raw) === false) return parameter.decode(register, raw);
+    if (bytes === null) return null;
+    if (isRefusal(bytes)) return {errno: bytes.errno, during: `read ${hexadecimal(register)}`};
+    if (isCut(parameter, bytes, raw)) cut.push(parameter.name);
+    return pointer(parameter.length === undefined ? bytes : bytes.subarray(0, parameter.length(raw)), raw);
   };
-  for (const [index, parameter] of (CALLS[raw.name] as readonly Parameter[]).entries()) one(parameter, raw.registers[index] ?? 0n);
+  for (const [index, parameter] of CALLS_BY_NAME[raw.name].entries()) args[parameter.name] = take(parameter, argument(raw, index));
   if (raw.name === 'prctl')
-    for (const [index, parameter] of (PRCTL_ARGUMENTS[uint32(raw.registers[0] ?? 0n)] ?? []).entries())
-      one(parameter, raw.registers[index + 1] ?? 0n);
-  return decoded;
+    for (const [index, parameter] of (PRCTL_ARGUMENTS[uint32(argument(raw, 0))] ?? []).entries())
+      args[parameter.name] = take(parameter, argument(raw, index + 1));
+  return {args, cut};
 }
 
 /** A bit for each of its arguments that is a pointer to what is read. */
 export const pointerMask = (name: CallName): number =>
-  (CALLS[name] as readonly Parameter[]).reduce((mask, {pointer}, index) => (pointer === undefined ? mask : mask | (1 << index)), 0);
+  CALLS_BY_NAME[name].reduce((mask, {pointer}, index) => (pointer === undefined ? mask : mask | (1 << index)), 0);
 
 /** How many there are. */
-export const pointerCount = (name: CallName): number =>
-  (CALLS[name] as readonly Parameter[]).filter(({pointer}) => pointer !== undefined).length;
+export const pointerCount = (name: CallName): number => CALLS_BY_NAME[name].filter(({pointer}) => pointer !== undefined).length;
 
-/* ---- As a person reads it ---- */
-
-const PLAIN = /^[A-Z_][A-Z0-9_x]*$/;
-
-/** Harmless to a terminal: names as they are, strings in quotes. */
-function argumentText(argument: CallArgument): string {
-  if (argument === null) return 'NULL';
-  if (typeof argument === 'number') return String(argument);
-  if (typeof argument === 'string')
-    return PLAIN.test(argument) || argument.startsWith('0x') ? printable(argument) : `"${printable(argument)}"`;
-  if (isRefusal(argument)) return argument.errno === 'EFAULT' ? 'bad address' : printable(argument.errno);
-  if (Array.isArray(argument)) {
-    const list = argument as readonly (string | number)[];
-    if (list.length === 0) return '0';
-    if (typeof list[0] === 'number') return `[${list.join(', ')}]`;
-    // Most of the capabilities are easier told by those that are missing.
-    if (list.length > CAPABILITIES.length / 2 && list.every(item => CAPABILITY.some(([, name]) => name === item))) {
-      const missing = CAPABILITY.filter(([, name]) => !list.includes(name)).map(([, name]) => name);
-      return missing.length === 0 ? 'all' : `all but ${missing.join('|')}`;
-    }
-    return list.map(item => printable(String(item))).join('|');
-  }
-  const entries = Object.entries(argument as {readonly [name: string]: CallArgument});
-  const [fd, what] = [entries.find(([key]) => key === 'fd')?.[1], entries.find(([key]) => key !== 'fd')?.[1]];
-  if (typeof fd === 'number') {
-    if (typeof what === 'number') return `${fd} (pid ${what})`;
-    const {type, inode} = what as {type: string; inode: string};
-    return `${fd} (${printable(type)}:[${printable(inode)}])`;
-  }
-  return `{${entries.map(([key, value]) => `${key}=${argumentText(value)}`).join(', ')}}`;
-}
-
-/** `mount("none", "/", NULL, MS_REC|MS_PRIVATE, NULL) = 0`. */
-export function callText(call: {readonly name: string; readonly args: CallArguments | null; readonly result: CallResult}): string {
-  const args =
-    call.args === null
-      ? '…'
-      : Object.entries(call.args)
-          .map(([name, value]) => (name === 'list' && Array.isArray(value) && value.length === 0 ? '[]' : argumentText(value)))
-          .join(', ');
-  const {result} = call;
-  const value = result === null ? '?' : typeof result === 'number' ? String(result) : `-1 ${printable(result.errno)}`;
-  return `${printable(call.name)}(${args}) = ${value}`;
-}
+/** Is this argument a string from the program's memory, and not a name of the kernel's? */
+export const isString = (name: string, argument: string): boolean =>
+  CALL_NAMES.includes(name as CallName) &&
+  CALLS_BY_NAME[name as CallName].some(
+    parameter => parameter.name === argument && (parameter.pointer === text || parameter.pointer === byteText),
+  );

@@ -149,7 +149,11 @@ export type NamespacesFact = At & {
   readonly changed: NamespaceChanges;
 };
 
-/** An argument of a call: flags are lists of names, structures are objects, strings are what the memory held (1024 bytes at the most). */
+/**
+ * An argument of a call: flags are lists of names, structures are objects, strings are what the memory held, where a byte that is no UTF-8
+ * is U+DC00 + byte (PEP 383). A pointer that could not be read is a refusal, one that says nothing `{address}`, a null pointer null. The fd
+ * of setns is an object that has what it leads to as well, where that is known.
+ */
 export type CallArgument =
   | string
   | number
@@ -171,6 +175,8 @@ export type CallFact = At & {
   /** Where it was not numbered as the machine's own: a 32-bit call, or one of x32. */
   readonly abi?: '32-bit' | 'x32';
   readonly args: CallArguments | null;
+  /** Arguments that go on behind what is kept: 1023 bytes of a string, 1024 of a list. */
+  readonly cut?: readonly string[];
   readonly result: CallResult;
   /** Links of its task that lead elsewhere since. */
   readonly changed: NamespaceChanges;

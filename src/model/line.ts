@@ -73,3 +73,32 @@ export function wrapWords(text: string, width: number): string[] {
   rows.push(row);
   return rows;
 }
+
+/** The same text over as many rows as it needs: where it can, a row ends behind a space, a comma or a `|`; nothing is left out. */
+export function wrapText(text: string, width: number): string[] {
+  const rows: string[] = [];
+  let rest = text;
+  while (cells(rest) > width) {
+    const full = take(rest, width) || Array.from(rest)[0] || rest;
+    const end = Math.max(...[' ', ',', '|'].map(mark => full.lastIndexOf(mark))) + 1;
+    const row = end > full.length / 2 ? full.slice(0, end) : full;
+    rows.push(row);
+    rest = rest.slice(row.length);
+  }
+  return [...rows, rest];
+}
+
+/** Pieces over as many rows as they need; a gap of two spaces, which sets things apart, is where a row ends. */
+export function wrapPieces(line: Line, width: number): Line[] {
+  const groups: Piece[][] = [[]];
+  for (const piece of line)
+    if (piece.text === '  ') groups.push([]);
+    else groups.at(-1)?.push(piece);
+  const rows: Piece[][] = [[]];
+  for (const group of groups) {
+    const row = rows.at(-1) ?? [];
+    if (row.length > 0 && lineCells(row) + 2 + lineCells(group) > width) rows.push([...group]);
+    else row.push(...(row.length > 0 ? [plain('  ')] : []), ...group);
+  }
+  return rows;
+}

@@ -1,9 +1,9 @@
 // Knows the events that are worth a person's attention, in order, and what each of them says.
 
-import {callText} from './call.ts';
+import {argumentTexts, callName, callText, resultText} from './call-text.ts';
 import type {CallFact, Ids, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
-import {dim, type Line, lineCells, type Piece, plain, strong, toned} from './line.ts';
+import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {cells, printable} from './printable.ts';
@@ -28,7 +28,8 @@ export type What =
       readonly ppid: number;
       readonly moves: readonly Move[];
     }
-  | {readonly kind: 'call'; readonly call: CallFact; readonly moves: readonly Move[]}
+  /** `entered` is what the fd of setns leads to, where that has a name. */
+  | {readonly kind: 'call'; readonly call: CallFact; readonly entered: Namespace | null; readonly moves: readonly Move[]}
   | {readonly kind: 'moves'; readonly tid: number; readonly moves: readonly Move[]}
   | {readonly kind: 'appeared'; readonly moves: readonly Move[]}
   | {
@@ -164,11 +165,34 @@ export function quoteArgument(argument: string): string {
   return /^[\w@%+=:,./~^-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
 }
 
-/** Real, effective and saved id, or one where they are the same. */
-const idsText = ([real, effective, saved]: Ids): string =>
-  real === effective && effective === saved ? String(real) : `${real}/${effective}/${saved}`;
+const ID_NAMES = ['r', 'e', 's', 'fs'];
 
-function sayEvent(what: What): Said {
+/** Which of its ids a call changed: `uid 0 → 1000` for all of them, else by their names. */
+function idMoves(kind: 'uid' | 'gid', moved: {readonly from: Ids; readonly to: Ids} | undefined): string[] {
+  if (moved === undefined) return [];
+  const {from, to} = moved;
+  const text = (index: number) => `${from[index]} → ${to[index]}`;
+  if ([1, 2, 3].every(index => text(index) === text(0))) return [`${kind} ${text(0)}`];
+  // credentials(7): the file system id follows the effective one.
+  const changed = ID_NAMES.map((name, index) => ({name, index})).filter(
+    ({name, index}) => from[index] !== to[index] && (name !== 'fs' || text(3) !== text(1)),
+  );
+  return changed.map(({name, index}) => `${name}${kind} ${text(index)}`);
+}
+
+function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
+  const pieces = [...movePieces(telling(moves))];
+  for (const text of [...idMoves('uid', call.uids), ...idMoves('gid', call.gids)]) {
+    if (pieces.length > 0) pieces.push(plain('  '));
+    pieces.push(plain(text));
+  }
+  return pieces;
+}
+
+const hasFailed = (call: CallFact): boolean => call.result !== null && typeof call.result !== 'number';
+
+/** `room` is how many cells there are for both; the arguments of calls give way. */
+function sayEvent(what: What, room: number): Said {
   switch (what.kind) {
     case 'clone': {
       const call = plain(`${cloneCall(what.flags)} → `);
@@ -176,18 +200,9 @@ function sayEvent(what: What): Said {
       return {did: [call, child], changed: movePieces(telling(what.moves))};
     }
     case 'call': {
-      const {call, moves} = what;
-      const failed = call.result !== null && typeof call.result !== 'number';
-      const text = `${call.abi === undefined ? '' : `${call.abi} `}${callText(call)}`;
-      const ids: Piece[] = [
-        ...(call.uids === undefined ? [] : [plain(`uid ${idsText(call.uids.from)} → ${idsText(call.uids.to)}`)]),
-        ...(call.gids === undefined ? [] : [plain(`gid ${idsText(call.gids.from)} → ${idsText(call.gids.to)}`)]),
-      ];
-      const moved = movePieces(telling(moves));
-      return {
-        did: [failed ? toned('bad', text) : plain(text)],
-        changed: [...moved, ...ids.flatMap((piece, index) => (index > 0 || moved.length > 0 ? [plain('  '), piece] : [piece]))],
-      };
+      const changed = callChanges(what);
+      const text = callText(what.call, what.entered?.name ?? null, room - (changed.length > 0 ? lineCells(changed) + 2 : 0));
+      return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed};
     }
     case 'moves':
       return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
@@ -244,26 +259,60 @@ function realTime(header: {readonly at: string; readonly realtime: string}, at: 
 const tidOf = (what: What): number | undefined =>
   what.kind === 'moves' || what.kind === 'clone' ? what.tid : what.kind === 'call' ? what.call.tid : undefined;
 
-/** An event as one line, in columns: when, who, what, and what moved. */
+/** Who did it. */
+function whoText(event: TimelineEvent): string {
+  if (event.process === null) return '';
+  const caller = tidOf(event.what) ?? event.pid;
+  return `${printable(event.comm) || '?'} ${event.pid}${caller === event.pid ? '' : ` thread ${caller}`}`;
+}
+
+/** An event as one line, in columns: when, who, what, and what moved. `room` is how wide it may be, if its arguments can be cut for that. */
 export function eventLine(
   event: TimelineEvent,
   header: {readonly at: string; readonly realtime: string},
   offset: number,
   widths: {who: number; did: number},
+  room = Number.POSITIVE_INFINITY,
 ): Line {
-  const said = sayEvent(event.what);
-  const who = event.process === null ? '' : `${printable(event.comm) || '?'} ${event.pid}`;
-  const caller = tidOf(event.what) ?? event.pid;
-  const tid = caller === event.pid ? '' : ` thread ${caller}`;
-  const did = lineCells(said.did);
-  const name = `${who}${tid}`;
-  return [
+  const who = whoText(event);
+  const start: Line = [
     dim(clockText(realTime(header, event.at), offset)),
     plain('  '),
-    plain(name + ' '.repeat(Math.max(0, widths.who - cells(name)))),
+    plain(who + ' '.repeat(Math.max(0, widths.who - cells(who)))),
     plain('  '),
-    ...said.did,
-    plain(said.changed.length > 0 ? ' '.repeat(Math.max(2, widths.did + 2 - did)) : ''),
-    ...said.changed,
   ];
+  const said = sayEvent(event.what, room - lineCells(start));
+  const did = lineCells(said.did);
+  return [...start, ...said.did, plain(said.changed.length > 0 ? ' '.repeat(Math.max(2, widths.did + 2 - did)) : ''), ...said.changed];
+}
+
+/** All of an event, in as many lines as it needs: of a call each argument by its name. */
+export function eventLines(
+  event: TimelineEvent,
+  header: {readonly at: string; readonly realtime: string},
+  offset: number,
+  width: number,
+): readonly Line[] {
+  const top: Line = [dim(clockText(realTime(header, event.at), offset)), plain('  '), strong(whoText(event))];
+  const wrapped = (text: string, tone: Tone, indent = 0): Line[] =>
+    wrapText(text, width - indent).map((row, index) => [plain(index > 0 ? ' '.repeat(indent) : ''), toned(tone, row)]);
+  const {what} = event;
+  const said = sayEvent(what, Number.POSITIVE_INFINITY);
+  const changes: Line[] = said.changed.length === 0 ? [] : [[], ...wrapPieces(said.changed, width)];
+  if (what.kind !== 'call') return [top, [], ...wrapped(lineText(said.did), 'plain'), ...changes];
+  const {call, entered} = what;
+  const result = hasFailed(call) ? 'bad' : 'plain';
+  if (call.args === null) {
+    const why = 'It was called by another ABI than that of the machine: its arguments are not decoded.';
+    return [top, [], ...wrapped(callText(call), result), [], ...wrapped(why, 'dim'), ...changes];
+  }
+  const args = argumentTexts(call, entered?.name ?? null);
+  const names = Math.max(0, ...args.map(({name}) => cells(name)));
+  const rows = args.flatMap(({name, text}, index): Line[] => {
+    const label = `  ${name}${' '.repeat(names - cells(name))} = `;
+    const indent = cells(label);
+    const comma = index < args.length - 1 ? ',' : '';
+    return wrapText(text + comma, Math.max(8, width - indent)).map((row, at) => [dim(at === 0 ? label : ' '.repeat(indent)), plain(row)]);
+  });
+  return [top, [], [plain(`${callName(call)}(`)], ...rows, [toned(result, `) = ${resultText(call.result)}`)], ...changes];
 }

@@ -1,6 +1,7 @@
 // Knows the world: every fact so far, folded into processes, the namespaces that they are in, and a timeline.
 
 import type {
+  CallFact,
   CgroupFact,
   ChangeFact,
   CloneFact,
@@ -127,7 +128,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
         if (fact.uids !== undefined) process.uids = fact.uids.to;
         if (fact.gids !== undefined) process.gids = fact.gids.to;
       }
-      event(world, process, at, {kind: 'call', call: fact, moves});
+      event(world, process, at, {kind: 'call', call: fact, entered: enteredBy(world, fact), moves});
       return;
     }
     case 'stop': {
@@ -396,6 +397,15 @@ function endProcess(world: World, process: Process, end: End): void {
 function isFirstBirth(changed: NamespaceChanges, link: NamespaceLink): boolean {
   const from = changed[link]?.from ?? null;
   return link === 'pid_for_children' && from !== null && isRefusal(from) && from.errno === 'ENOENT';
+}
+
+/** What the fd of setns leads to, where it was seen before or by this call. */
+function enteredBy(world: World, {args}: CallFact): Namespace | null {
+  const fd = args?.fd;
+  if (typeof fd !== 'object' || fd === null || !('namespace' in fd)) return null;
+  const {namespace} = fd;
+  if (typeof namespace !== 'object' || namespace === null || !('inode' in namespace) || typeof namespace.inode !== 'string') return null;
+  return namespaceOf(world, namespace.inode);
 }
 
 /** What moved; nothing where a reading of /proc or a clone told of it before. */

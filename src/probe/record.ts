@@ -1,9 +1,9 @@
 // Knows the records of native/nsview.h: bytes from the helper's pipe in, plain values out.
 
 import {CALL_NAMES, pointerCount, type RawCall} from '../model/call.ts';
-import {cloneFlagNames} from '../model/clone-flag.ts';
-import type {Ids, Refusal} from '../model/fact.ts';
-import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import type {CallResult, Ids, Refusal} from '../model/fact.ts';
+import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink} from '../model/namespace.ts';
+import {errnoName} from './errno.ts';
 
 /** enum nsv_record_kind. */
 export const RECORD = {
@@ -115,7 +115,14 @@ export type CallRecord = RawCall & {
   readonly after: {readonly uids: Ids; readonly gids: Ids};
 };
 
-/** The two texts of a record of kind `call`. */
+/** Errors are the last 4095 numbers (include/linux/err.h, MAX_ERRNO). */
+function resultOf(record: HelperRecord): CallResult {
+  if (record.error !== 0) return null;
+  const result = Number(BigInt.asIntN(64, record.value));
+  return result < 0 && result >= -4095 ? {errno: errnoName(-result)} : result;
+}
+
+/** A record of kind `call`, with its two texts. */
 export function decodeCall(record: HelperRecord): CallRecord {
   const [call, bytes = Buffer.alloc(0)] = record.texts;
   const name = CALL_NAMES[record.other];
@@ -145,17 +152,14 @@ export function decodeCall(record: HelperRecord): CallRecord {
         : fdPid > 0
           ? {pid: fdPid}
           : null,
+    result: resultOf(record),
     before: call.readUInt32LE(CALL.idsKnown) === 0 ? null : {uids: idsAt(call, CALL.uids), gids: idsAt(call, CALL.gids)},
     after: {uids: idsAt(call, CALL.uidsAfter), gids: idsAt(call, CALL.gidsAfter)},
   };
 }
 
 /** `net` for CLONE_NEWNET. */
-function namespaceOfFlag(flag: number): string {
-  const [name = ''] = cloneFlagNames(BigInt(flag));
-  const type = name === 'CLONE_NEWNS' ? 'mnt' : name.replace('CLONE_NEW', '').toLowerCase();
-  return type;
-}
+const namespaceOfFlag = (flag: number): string => NAMESPACES.find(({value}) => value === flag)?.type ?? `0x${flag.toString(16)}`;
 
 /** The bytes were not records: the two sides are out of step, which only a bug can do. */
 export class RecordError extends Error {}

@@ -154,7 +154,14 @@ const FACTS = {
     tid: pid,
     name: z.string(),
     abi: z.enum(['32-bit', 'x32']).exactOptional(),
-    args: z.record(z.string(), callArgument).nullable().describe('By the names of the man page; null for calls of another ABI.'),
+    args: z
+      .record(z.string(), callArgument)
+      .nullable()
+      .describe('By the names of the man page, in order; null for calls of another ABI, which are named and not decoded.'),
+    cut: z
+      .array(z.string())
+      .describe('Arguments that go on behind what is kept: 1023 bytes of a string, 1024 of a list or a buffer.')
+      .exactOptional(),
     result: z
       .union([z.number(), z.object({errno: z.string()}), z.null()])
       .describe('What it returned, the errno where it failed, null where its task ended in it.'),

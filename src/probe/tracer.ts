@@ -250,17 +250,19 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       return [{kind: 'namespaces', at, pid, tid, changed: changes(record.ns, record.childNs)}];
     case RECORD.call: {
       const call = decodeCall(record);
-      const result = Number(BigInt.asIntN(64, record.value));
       const {before, after} = call;
+      const {args, cut} = decodeArguments(call);
+      const isNative = record.stage === 0;
       const fact: CallFact = {
         kind: 'call',
         at,
         pid,
         tid,
         name: call.name,
-        ...(record.stage === 0 ? {} : {abi: record.stage === 1 ? '32-bit' : 'x32'}),
-        args: record.stage === 1 ? null : decodeArguments(call),
-        result: record.error !== 0 ? null : result < 0 && result >= -4095 ? {errno: errnoName(-result)} : result,
+        ...(isNative ? {} : {abi: record.stage === 1 ? '32-bit' : 'x32'}),
+        args: isNative ? args : null,
+        ...(isNative && cut.length > 0 ? {cut} : {}),
+        result: call.result,
         changed: changes(record.ns, record.childNs),
         ...(before === null || sameIds(before.uids, after.uids) ? {} : {uids: {from: before.uids, to: after.uids}}),
         ...(before === null || sameIds(before.gids, after.gids) ? {} : {gids: {from: before.gids, to: after.gids}}),
