@@ -6,6 +6,7 @@ import {focusOn, left, move, nextPane, note, only, open, pageOf, reveal, right, 
 import {SPEEDS, seek, step} from './replay.ts';
 import {searchProcesses} from './search.ts';
 import {resume, type State, selectedProcess} from './state.ts';
+import {openEvent, turnPage, wholeTopMost} from './whole-event.ts';
 
 export type Group = 'Move' | 'Look' | 'Processes' | 'Tape' | 'nsview';
 
@@ -190,6 +191,17 @@ export const COMMANDS: readonly Command[] = [
     run: state => withView(state, {onlyIsolation: !state.view.onlyIsolation, event: null, eventAnchor: null}),
   },
   {
+    id: 'whole-event',
+    keys: ['e'],
+    does: 'timeline: all of the selected event, each argument of a call in full',
+    group: 'Look',
+    footer: {word: 'whole event', rank: 5, in: ['timeline']},
+    run: state => {
+      const opened = openEvent(state);
+      return opened === null ? note(state, 'There is no event yet.') : only(opened);
+    },
+  },
+  {
     id: 'inodes',
     keys: ['i'],
     does: 'show the inode numbers of namespaces',
@@ -333,6 +345,7 @@ export function press(before: State, key: string, text: string): Step {
     return key === 'escape' || key === 'n' ? withView(state, {asking: null}) : only(state);
   }
   if (view.help !== null) return pressInHelp(state, key, view.help.top);
+  if (view.whole !== null) return pressInWhole(state, key, view.whole);
   if (view.search?.typing) return pressInSearch(state, key, text, view.search.text);
   const command = commandOf(state, key);
   if (command === undefined) return only(state);
@@ -340,7 +353,8 @@ export function press(before: State, key: string, text: string): Step {
   return reason === null ? command.run(state) : note(state, `${command.keys[0]}: ${reason}.`);
 }
 
-function pressInHelp(state: State, key: string, top: number): Step {
+/** How far a key scrolls a page that is open. */
+function scrollBy(state: State, key: string): number | undefined {
   const page = state.view.size.rows - 5;
   const by: {readonly [key: string]: number} = {
     up: -1,
@@ -355,7 +369,34 @@ function pressInHelp(state: State, key: string, top: number): Step {
     end: 1e9,
     G: 1e9,
   };
-  const step = by[key];
+  return by[key];
+}
+
+function pressInWhole(state: State, key: string, whole: {readonly seq: number; readonly top: number}): Step {
+  const step = scrollBy(state, key);
+  if (step !== undefined) return withView(state, {whole: {...whole, top: Math.max(0, Math.min(wholeTopMost(state), whole.top + step))}});
+  const closed: State = {...state, view: {...state.view, whole: null}};
+  switch (key) {
+    case 'left':
+    case 'h':
+      return only(turnPage(state, -1));
+    case 'right':
+    case 'l':
+      return only(turnPage(state, 1));
+    case 'ctrl-c':
+      return quit(closed);
+    case 'escape':
+    case 'enter':
+    case 'e':
+    case 'q':
+      return only(closed);
+    default:
+      return only(state);
+  }
+}
+
+function pressInHelp(state: State, key: string, top: number): Step {
+  const step = scrollBy(state, key);
   if (step !== undefined) return withView(state, {help: {top: Math.max(0, Math.min(helpTopMost(state), top + step))}});
   if (key === 'ctrl-c') return quit({...state, view: {...state.view, help: null}});
   return ['escape', 'q', '?', 'f1', 'enter'].includes(key) ? withView(state, {help: null}) : only(state);

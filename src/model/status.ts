@@ -141,6 +141,15 @@ export function footerLine(state: State, width: number): Line {
       ],
       width,
     );
+  if (view.whole !== null)
+    return hints(
+      [
+        {rank: 0, pieces: hint('Esc', 'close')},
+        {rank: 1, pieces: hint('← →', 'the event before, the next')},
+        {rank: 2, pieces: hint('↑ ↓ PgUp PgDn', 'scroll')},
+      ],
+      width,
+    );
   if (view.search?.typing) {
     const {ids} = searchProcesses(state.world, view.search.text);
     const found =

@@ -32,6 +32,8 @@ export type View = {
   readonly inodes: boolean;
   readonly search: {readonly text: string; readonly typing: boolean} | null;
   readonly help: {readonly top: number} | null;
+  /** The event, by its sequence number, that is told whole in a box. */
+  readonly whole: {readonly seq: number; readonly top: number} | null;
   readonly asking: 'quit' | null;
   readonly paused: boolean;
   /** What was last to be said about something that was asked for. */
@@ -59,6 +61,7 @@ export function createView(size: Size, hasTerminal: boolean): View {
     inodes: false,
     search: null,
     help: null,
+    whole: null,
     asking: null,
     paused: false,
     note: null,

@@ -11,11 +11,12 @@ import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} fr
 import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
 import {eventLine} from '../model/timeline.ts';
 import {treeLine, treeOf} from '../model/tree.ts';
+import {wholeLines, wholeRoom, wholeTopMost} from '../model/whole-event.ts';
 import type {EmulatorFrame} from './emulator.ts';
 import type {Theme} from './theme.ts';
 
 export type PaneFrame = {
-  readonly name: PaneName | 'help' | 'question' | 'note';
+  readonly name: PaneName | 'help' | 'event' | 'question' | 'note';
   readonly rect: Rect;
   /** Border and title, whole lines. */
   readonly top: string;
@@ -146,7 +147,7 @@ function timelineBody(state: State, rect: Rect, theme: Theme): Body {
   const chosen = view.event === null ? (focused ? events.length - 1 : -1) : eventIndex(events, view.event);
   const widths = {who: width < 100 ? 16 : 18, did: width < 100 ? 16 : 26};
   const rows = events.slice(top, top + height).map((event, i) => {
-    const line = eventLine(event, world.header, state.utcOffset, widths);
+    const line = eventLine(event, world.header, state.utcOffset, widths, width - 2);
     return paintRow(cutLine(line, width - 2), width, theme, top + i !== chosen ? 'no' : focused ? 'focused' : 'elsewhere');
   });
   if (events.length === 0) rows.push(...hintRows(emptyTimeline(state), width, theme));
@@ -181,7 +182,7 @@ function terminalBody(state: State, rect: Rect, theme: Theme, title: string, emu
 
 /** A box over the middle of the screen. */
 function overlay(
-  name: 'help' | 'question' | 'note',
+  name: 'help' | 'event' | 'question' | 'note',
   state: State,
   lines: readonly Line[],
   title: string,
@@ -242,6 +243,13 @@ export function frameOf(state: State, theme: Theme, terminal: {readonly title: s
     add('terminal', terminalBody(state, below, theme, terminal.title, terminal.frame));
     const at = terminal.frame.cursor;
     if (at !== null && view.focus === 'terminal') cursor = {x: below.x + 1 + at.x, y: below.y + 1 + at.y};
+  }
+  if (view.whole !== null) {
+    const lines = wholeLines(state);
+    const room = wholeRoom(state);
+    const top = Math.min(view.whole.top, wholeTopMost(state));
+    panes.push(overlay('event', state, lines.slice(top, top + room), ' Event ', place(top, room, lines.length), theme, false));
+    cursor = null;
   }
   if (view.asking === 'quit') {
     panes.push(overlay('question', state, quitQuestion(state), ' Leave nsview? ', '', theme, false));

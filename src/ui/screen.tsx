@@ -175,12 +175,12 @@ export function runScreen(options: ScreenOptions): Screen {
     if (frame === undefined || state.view.asking !== null) return;
     const isWheel = event.action === 'wheel-up' || event.action === 'wheel-down';
     const by = event.action === 'wheel-up' ? -WHEEL_ROWS : WHEEL_ROWS;
-    if (state.view.help !== null) {
+    if (state.view.help !== null || state.view.whole !== null) {
       if (isWheel) for (let i = 0; i < WHEEL_ROWS; i++) apply(press(store.get(), by < 0 ? 'up' : 'down', ''));
       return;
     }
     const pane = paneAt(frame, event.x, event.y);
-    if (pane === undefined || pane.name === 'help' || pane.name === 'question' || pane.name === 'note') return;
+    if (pane === undefined || pane.name === 'help' || pane.name === 'event' || pane.name === 'question' || pane.name === 'note') return;
     const inner = inside(pane.rect);
     if (pane.name === 'terminal' && emulator !== null) {
       if (state.view.focus === 'terminal' && emulator.wantsMouse()) emulator.input(event, inner);
