@@ -94,7 +94,7 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
         struct tracer *tracer = attach->tracer;
         if (task_find(tracer, tid))
                 return 0;
-        int r = sys_ptrace(PTRACE_SEIZE, tid, 0, TRACE_OPTIONS);
+        int r = sys_ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer));
         if (r == -ESRCH)
                 return 0;
         if (r < 0) {
@@ -352,6 +352,11 @@ void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence)
                 reply(&attach, pid, sequence, EPERM, NSV_STAGE_SELF);
                 return;
         }
+        if (tracer->kill_on_exit) {
+                reply(&attach, pid, sequence, EBUSY, NSV_STAGE_GUARD);
+                return;
+        }
+        tracer->attached = true;
         if (list_add(&attach.processes, pid) < 0) {
                 reply(&attach, pid, sequence, ENOMEM, NSV_STAGE_MEMORY);
                 return;

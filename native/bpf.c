@@ -62,6 +62,16 @@ int bpf_map_delete(int map, const void *key)
         return sys_bpf(BPF_MAP_DELETE_ELEM, &attr);
 }
 
+int bpf_map_next(int map, const void *key, void *ret_key)
+{
+        union bpf_attr attr;
+        memset(&attr, 0, sizeof(attr));
+        attr.map_fd = (uint32_t)map;
+        attr.key = address(key);
+        attr.next_key = address(ret_key);
+        return sys_bpf(BPF_MAP_GET_NEXT_KEY, &attr);
+}
+
 int bpf_map_freeze(int map)
 {
         union bpf_attr attr;

@@ -24,6 +24,8 @@ int bpf_map_create(uint32_t type, uint32_t key_size, uint32_t value_size, uint32
 int bpf_map_put(int map, const void *key, const void *value, uint64_t flags);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_delete(int map, const void *key);
+/* The key behind `key`, or the first one where that is NULL or not there any more. -ENOENT at the end. */
+int bpf_map_next(int map, const void *key, void *ret_key);
 int bpf_map_freeze(int map);
 /* `fds` and `is_value` are indexed by the references' maps: is_value where the program wants the map's value itself. `type`: as in
  * bpf(2). */

@@ -2,10 +2,11 @@
 /* Knows what runs between clone3 and execve in a launched program: async-signal-safe calls only, all of it prepared before. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct child_plan {
-        int go_fd;    /* wait here: closed by the helper once it has seized the child */
+        int go_fd;    /* wait here for one byte: the helper follows the child, and has written its maps */
         int error_fd; /* close-on-exec; {stage, errno} goes here on failure */
         int terminal; /* becomes the controlling terminal and fds 0, 1, 2; -1 keeps the caller's */
         char *const *argv;
@@ -15,6 +16,9 @@ struct child_plan {
         const struct sock_fprog *filter; /* NULL: none */
         uint64_t soft_nofile;
         uint64_t ignored_signals;
+        uint32_t options; /* enum nsv_launch_option */
+        const char *hostname;
+        size_t hostname_size; /* 0: leave it */
 };
 
 struct child_failure {

@@ -7,11 +7,11 @@
 #include <linux/sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "btf.h"
 #include "capture.h"
+#include "detach.h"
 #include "follow_abi.h"
 #include "sys.h"
 #include "syscall_events.h"
@@ -373,22 +373,15 @@ int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *re
 
 void follow_close_events(struct follow *follow)
 {
-        int first = 0;
-        while (first < NSV_CALL_COUNT && follow->call_events[first] < 0)
-                first++;
-        if (first == NSV_CALL_COUNT || fork() != 0)
+        int open[NSV_CALL_COUNT];
+        size_t count = 0;
+        for (int i = 0; i < NSV_CALL_COUNT; i++)
+                if (follow->call_events[i] >= 0)
+                        open[count++] = follow->call_events[i];
+        if (count == 0 || fork() != 0)
                 return;
-        prctl(PR_SET_NAME, "nsview-closing");
-        /* Who waits for the end of a pipe must not wait for the events. They were opened in a row. */
-        unsigned from = 0;
-        for (int i = first; i < NSV_CALL_COUNT; i++)
-                if (follow->call_events[i] >= 0) {
-                        unsigned fd = (unsigned)follow->call_events[i];
-                        if (fd > from)
-                                sys_close_range(from, fd - 1);
-                        from = fd + 1;
-                }
-        sys_close_range(from, ~0u);
+        /* Who waits for the end of a pipe must not wait for the events. */
+        detach("nsview-closing", open, count);
         _exit(0);
 }
 
@@ -683,6 +676,9 @@ static bool returns_number(uint32_t name)
 
 static void on_call(struct tracer *tracer, const struct follow_call *event, size_t size, uint64_t at)
 {
+        /* Before its execve a launched program is nsview's own child, and does what the plan says. */
+        if (tracer->launch.pid == event->event.pid)
+                return;
         uint32_t name = (uint32_t)event->event.other;
         /* What it changed is told with it, not before it; what it cannot have changed was done by a call that was not seen. */
         bool moves = name == NSV_CALL_unshare || name == NSV_CALL_setns;

@@ -21,6 +21,7 @@
 
 #include "capture.h"
 #include "caretaker.h"
+#include "keeper.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -146,6 +147,13 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence, bool launch
         return true;
 }
 
+static void keep_terminal(struct tracer *tracer, int master)
+{
+        if (tracer->kept >= 0)
+                close(tracer->kept);
+        tracer->kept = master;
+}
+
 /* Carry out every whole command. -EBADMSG when the stream makes no sense: then there is no way back into step. */
 static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
 {
@@ -181,6 +189,13 @@ static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
                         break;
                 case NSV_COMMAND_RELEASE_TERMINAL:
                         guard_release(guard);
+                        break;
+                case NSV_COMMAND_KEEP_TERMINAL:
+                        keep_terminal(tracer, TAKE_FD(fd));
+                        break;
+                case NSV_COMMAND_END:
+                        keep_terminal(tracer, -EBADF);
+                        tracer_end(tracer, command.sequence);
                         break;
                 }
                 if (fd >= 0)
@@ -242,7 +257,7 @@ int main(int argc, char **argv)
         static struct tracer tracer;
         tracer.outbox.fd = record_fd;
         tracer.outbox.peer_fd = command_fd;
-        tracer.launch.error_fd = -EBADF;
+        tracer.launch.error_fd = tracer.kept = tracer.exit_guard.fd = -EBADF;
         tracer.self = getpid();
         tracer.caller = getppid();
         read_namespaces(tracer.self, tracer.ns);
@@ -264,6 +279,9 @@ int main(int argc, char **argv)
         bool more = false;
         for (;;) {
                 int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : tracer_release_held(&tracer);
+                int end_timeout = tracer_end_turn(&tracer);
+                if (end_timeout >= 0 && (timeout < 0 || end_timeout < timeout))
+                        timeout = end_timeout;
                 bool pending = outbox_pending(&tracer.outbox), blocked = false;
                 if (pending) {
                         /* Not one by one: each write would wake the reader, at the cost of those that are traced. */
@@ -325,6 +343,9 @@ int main(int argc, char **argv)
                         break;
         }
         guard_restore(&guard);
+        if (tracer.kept >= 0 && !tracer.kill_on_exit)
+                keeper_start(tracer.kept);
+        exit_guard_finish(&tracer.exit_guard);
         bool was_following = tracer.follow.active;
         if (was_following) {
                 follow_drain(&tracer);
@@ -335,7 +356,7 @@ int main(int argc, char **argv)
         free(tracer.outbox.bytes);
         if (was_following)
                 follow_close_events(&tracer.follow);
-        if (tracer.filters && tracer.tasks > 0)
+        if (tracer.filters && tracer.tasks > 0 && !tracer.kill_on_exit)
                 take_care(&tracer, command_fd);
         return 0;
 }

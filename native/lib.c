@@ -200,7 +200,7 @@ NSV_API int nsv_attach(int socket, uint32_t sequence, int pid)
 }
 
 NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const void *strings,
-                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals)
+                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options)
 {
         struct nsv_command command = {
                 .kind = NSV_COMMAND_LAUNCH,
@@ -209,8 +209,22 @@ NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t arg
                 .envc = envc,
                 .soft_nofile = soft_nofile,
                 .ignored_signals = ignored_signals,
+                .clone_flags = clone_flags,
+                .options = options,
         };
         return send_command(socket, &command, strings, size, terminal);
+}
+
+NSV_API int nsv_keep_terminal(int socket, int master)
+{
+        struct nsv_command command = {.kind = NSV_COMMAND_KEEP_TERMINAL};
+        return send_command(socket, &command, NULL, 0, master);
+}
+
+NSV_API int nsv_end(int socket, uint32_t sequence)
+{
+        struct nsv_command command = {.kind = NSV_COMMAND_END, .sequence = sequence};
+        return send_command(socket, &command, NULL, 0, -1);
 }
 
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NSV_ABI 2
+#define NSV_ABI 3
 
 #define NSV_API __attribute__((visibility("default")))
 
@@ -26,12 +26,40 @@ enum nsv_link {
 enum nsv_command_kind {
         /* Seize `pid`, all its threads and all that descends from it. Answered by NSV_RECORD_REPLY. */
         NSV_COMMAND_ATTACH = 1,
-        /* Start a program and follow it. An fd that comes along is its controlling terminal and fds 0, 1 and 2. */
+        /* Start a program and follow it. An fd that comes along is its controlling terminal and fds 0, 1 and 2. Answered by NSV_RECORD_REPLY,
+         * as soon as it runs or a step has failed. */
         NSV_COMMAND_LAUNCH = 2,
         /* If the caller vanishes without NSV_COMMAND_RELEASE_TERMINAL: give the terminal that comes along the settings that
          * it has now, and write the payload to it. */
         NSV_COMMAND_GUARD_TERMINAL = 3,
         NSV_COMMAND_RELEASE_TERMINAL = 4,
+        /* The fd is the master of the launched program's terminal. If the caller vanishes it is held and emptied by a process of its own as
+         * long as anybody has the terminal, so that nobody is hung up. Without an fd: not any more. */
+        NSV_COMMAND_KEEP_TERMINAL = 5,
+        /* End what was launched, whole: its kept terminal is closed (SIGHUP, once the caller closes it as well), then come SIGTERM and SIGKILL.
+         * Answered by NSV_RECORD_REPLY; value: processes that did not end. */
+        NSV_COMMAND_END = 6,
+};
+
+/* LAUNCH: what is done besides, in this order. */
+enum nsv_launch_option {
+        NSV_LAUNCH_DENY_SETGROUPS = 1 << 0, /* by the helper: "deny" to /proc/PID/setgroups, before gid_map */
+        NSV_LAUNCH_DROP_GROUPS = 1 << 1,    /* from here on by the child: setgroups(0, NULL) */
+        NSV_LAUNCH_BECOME_GID_0 = 1 << 2,
+        NSV_LAUNCH_BECOME_UID_0 = 1 << 3,
+        NSV_LAUNCH_PRIVATE_MOUNTS = 1 << 4,
+        NSV_LAUNCH_MOUNT_PROC = 1 << 5,
+        /* When the helper ends, by whatever, everything that descends from the program is killed. */
+        NSV_LAUNCH_KILL_ON_EXIT = 1 << 6,
+};
+
+/* The strings of a LAUNCH behind its environment; an empty one: not asked for. */
+enum nsv_launch_text {
+        NSV_LAUNCH_CGROUP, /* directory of a cgroup v2 */
+        NSV_LAUNCH_UID_MAP, /* what is written to /proc/PID/uid_map (user_namespaces(7)) */
+        NSV_LAUNCH_GID_MAP,
+        NSV_LAUNCH_HOSTNAME,
+        NSV_LAUNCH_TEXTS,
 };
 
 struct nsv_command {
@@ -40,12 +68,15 @@ struct nsv_command {
         uint16_t has_fd; /* 1: one fd comes along with the first byte (SCM_RIGHTS) */
         uint32_t sequence;
         int32_t pid;
-        uint32_t argc; /* LAUNCH: the payload is argc strings, then envc strings, each with its NUL */
+        uint32_t argc; /* LAUNCH: the payload is argc strings, then envc strings, then NSV_LAUNCH_TEXTS, each with its NUL */
         uint32_t envc;
         uint64_t soft_nofile;     /* LAUNCH: soft RLIMIT_NOFILE for the program; 0 leaves it */
         uint64_t ignored_signals; /* LAUNCH: bit n - 1 set: signal n starts ignored, as in SigIgn of /proc/PID/status */
+        uint64_t clone_flags;     /* LAUNCH: CLONE_NEW… */
+        uint32_t options;         /* LAUNCH: enum nsv_launch_option */
+        uint32_t unused;
 };
-_Static_assert(sizeof(struct nsv_command) == 40, "struct nsv_command is part of the ABI");
+_Static_assert(sizeof(struct nsv_command) == 56, "struct nsv_command is part of the ABI");
 
 /* The largest command: the kernel's own bound on arguments and environment is far below (execve(2), 3/4 of 8 MB). */
 #define NSV_COMMAND_MAX (8u << 20)
@@ -162,6 +193,17 @@ enum nsv_stage {
         NSV_STAGE_BPF_ATTACH = 15,
         NSV_STAGE_NO_NEW_PRIVS = 16,
         NSV_STAGE_FILTER = 17,
+        NSV_STAGE_CGROUP = 18, /* open(2) of its directory */
+        NSV_STAGE_DENY_SETGROUPS = 19,
+        NSV_STAGE_UID_MAP = 20,
+        NSV_STAGE_GID_MAP = 21,
+        NSV_STAGE_SETGROUPS = 22,
+        NSV_STAGE_SETRESGID = 23,
+        NSV_STAGE_SETRESUID = 24,
+        NSV_STAGE_HOSTNAME = 25,
+        NSV_STAGE_PRIVATE_MOUNTS = 26,
+        NSV_STAGE_MOUNT_PROC = 27,
+        NSV_STAGE_GUARD = 28, /* fork(2) of what kills on exit; EBUSY: that goes with one launch and nothing else */
 };
 
 struct nsv_record {
@@ -205,9 +247,12 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret);
 NSV_API int nsv_stop(int socket, int pid);
 
 NSV_API int nsv_attach(int socket, uint32_t sequence, int pid);
-/* `strings`: argc + envc strings, each with its NUL. `terminal`: a pty's slave, borrowed, or -1 for the caller's stdio. */
+/* `strings`: argc + envc + NSV_LAUNCH_TEXTS strings, each with its NUL. `terminal`: a pty's slave, borrowed, or -1 for the caller's stdio. */
 NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const void *strings,
-                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals);
+                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options);
+/* `master`: of the launched program's pty, borrowed; -1: keep it no longer. */
+NSV_API int nsv_keep_terminal(int socket, int master);
+NSV_API int nsv_end(int socket, uint32_t sequence);
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size);
 NSV_API int nsv_release_terminal(int socket);
 

@@ -72,10 +72,40 @@ static inline int sys_fsmount(int context, unsigned flags, unsigned attributes)
         return r < 0 ? -errno : (int)r;
 }
 
-/* close_range(2), new in 5.9. */
+/* Of one thread, by the raw calls: those of libc ask every thread to do the same (nptl(7)), which is nothing for a child between clone3 and
+ * execve. 0 or -errno. */
+static inline int sys_setgroups(size_t count, const gid_t *groups)
+{
+        return syscall(SYS_setgroups, count, groups) < 0 ? -errno : 0;
+}
+
+static inline int sys_setresgid(gid_t gid)
+{
+        return syscall(SYS_setresgid, gid, gid, gid) < 0 ? -errno : 0;
+}
+
+static inline int sys_setresuid(uid_t uid)
+{
+        return syscall(SYS_setresuid, uid, uid, uid) < 0 ? -errno : 0;
+}
+
+/* pidfd_open(2): an fd or -errno. */
+static inline int sys_pidfd_open(pid_t pid)
+{
+        long r = syscall(SYS_pidfd_open, pid, 0);
+        return r < 0 ? -errno : (int)r;
+}
+
+static inline int sys_pidfd_send_signal(int pidfd, int signal)
+{
+        return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+/* New in 5.9, and the same on every architecture; the C library's headers may be older. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+
 static inline int sys_close_range(unsigned first, unsigned last)
 {
         return syscall(SYS_close_range, first, last, 0) < 0 ? -errno : 0;

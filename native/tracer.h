@@ -2,11 +2,13 @@
 /* Knows every task that is followed, by ptrace or by BPF, and for ptrace what to do when one of them stops. */
 #pragma once
 
+#include <linux/ptrace.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "follow.h"
+#include "exit_guard.h"
 #include "nsview.h"
 #include "outbox.h"
 
@@ -45,6 +47,14 @@ struct launch {
         int error_fd; /* the child writes {stage, errno} here if it fails; closed by a successful execve */
 };
 
+/* What was launched is being ended. */
+struct ending {
+        bool active;
+        uint32_t sequence;
+        uint64_t began, next_at; /* CLOCK_MONOTONIC, nanoseconds */
+        bool asked;              /* SIGTERM was sent */
+};
+
 struct tracer {
         struct outbox outbox;
         struct follow follow; /* active, or everything is done by ptrace */
@@ -60,6 +70,11 @@ struct tracer {
         pid_t self, caller; /* never seized: the helper and the program that it serves */
         int64_t ns[NSV_LINK_COUNT]; /* the helper's own */
         struct launch launch;
+        struct ending ending;
+        bool attached;     /* to something that nsview did not start */
+        bool kill_on_exit; /* what is followed dies with the helper; nothing else is followed then */
+        struct exit_guard exit_guard; /* BPF: who sees to that */
+        int kept;           /* master of the launched program's terminal, or -EBADF */
         int failure; /* -errno of the pipe: nobody reads any more */
 };
 
@@ -69,6 +84,10 @@ struct tracer {
 
 /* Which isolation calls are seen of what is launched, or attached to: enum nsv_calls. */
 uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched);
+static inline uintptr_t tracer_options(const struct tracer *tracer)
+{
+        return TRACE_OPTIONS | (tracer->kill_on_exit ? PTRACE_O_EXITKILL : 0);
+}
 
 /* Upper bound for how long a child waits at birth for the event that names its maker. The event comes at once unless the
  * maker was killed in between. */
@@ -106,6 +125,11 @@ void tracer_look_again(struct tracer *tracer);
 void tracer_launch(struct tracer *tracer, const struct nsv_command *command, char *strings, int terminal);
 /* The launched program's execve succeeded, and NSV_RECORD_PROCESS was told; or it ended before. */
 void tracer_launch_settled(struct tracer *tracer, bool executed);
+
+/* end.c. End what was launched, gently at first. Answers by a record. */
+void tracer_end(struct tracer *tracer, uint32_t sequence);
+/* The next step of that. Milliseconds until it should be called again, -1 for never. */
+int tracer_end_turn(struct tracer *tracer);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
 void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie);

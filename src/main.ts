@@ -5,10 +5,11 @@ import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
-import {type Fact, isRefusal, type TapeHeader} from './model/fact.ts';
+import {type Fact, type Follow, isRefusal, type TapeHeader} from './model/fact.ts';
+import {type LaunchOptions, type LaunchPlan, launchSteps, planText} from './model/launch-plan.ts';
 import {printable} from './model/printable.ts';
 import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
-import type {LaunchPlan, TracerAnswer} from './probe/tracer.ts';
+import type {TracerAnswer} from './probe/tracer.ts';
 
 declare const NSVIEW_VERSION: string;
 
@@ -93,15 +94,36 @@ const bpfRefusal = ({during, errno}: TracerAnswer & {ok: false}): string => {
   return `${during}: ${errno}: ${rule}; ${remedy}`;
 };
 
+/** What is to be done; undefined where it cannot, and told. */
+async function planOrComplain(argv: readonly string[], options: LaunchOptions): Promise<LaunchPlan | undefined> {
+  const {planLaunch} = await import('./probe/launch-place.ts');
+  const plan = planLaunch(argv, options);
+  if (plan !== null) return plan;
+  complain(
+    `cannot launch ${argv[0] ?? ''}: no cgroup v2 file system is mounted; mount -t cgroup2 cgroup2 /sys/fs/cgroup, or leave --cgroup out`,
+  );
+  return undefined;
+}
+
+/** The steps, on stdout. */
+async function printPlan(argv: readonly string[], options: LaunchOptions, how: {terminal: boolean; follow: Follow}): Promise<number> {
+  const plan = await planOrComplain(argv, options);
+  if (plan === undefined) return 1;
+  write(STDOUT, planText(launchSteps(plan, {...how, softNofile: inheritance().softNofile})));
+  return 0;
+}
+
 /** 127 and 126 as a shell has them (execve(2) in POSIX.1, 2.8.2), 1 for what nsview itself could not do. */
-function launchFailure(argv: readonly string[], answer: TracerAnswer & {ok: false}): number {
-  const program = argv[0] ?? '';
+async function launchFailure(plan: LaunchPlan, answer: TracerAnswer & {ok: false}): Promise<number> {
+  const program = plan.argv[0] ?? '';
   if (isBpfStep(answer.during)) {
     complain(`cannot follow ${program} by BPF: ${bpfRefusal(answer)}`);
     return 1;
   }
   if (answer.during !== 'execve') {
-    complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}`);
+    const {explainLaunch} = await import('./probe/launch-place.ts');
+    const why = explainLaunch(answer.during, answer.errno, plan);
+    complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}${why === null ? '' : `: ${why.rule}; ${why.remedy}`}`);
     return 1;
   }
   const missing = answer.errno === 'ENOENT' || answer.errno === 'ENOTDIR';
@@ -142,6 +164,8 @@ type TraceCommand = CommandLine & {kind: 'trace'};
 /** Events as lines, or facts as a tape. Returns the exit status: the program's own for a launch. */
 async function trace(command: TraceCommand): Promise<number> {
   const {target} = command;
+  const plan = 'argv' in target ? await planOrComplain(target.argv, target.options) : null;
+  if (plan === undefined) return 1;
   const header = await tapeHeader('pid' in target ? {pid: target.pid} : {command: target.argv});
 
   let fd = command.output === '-' ? STDOUT : STDERR;
@@ -199,11 +223,20 @@ async function trace(command: TraceCommand): Promise<number> {
     put(text);
   };
 
+  const onLost = () => {
+    // The kernel, or the guard, has seen to what was to die with the helper.
+    if (plan?.killOnExit && !rootEnded) {
+      rootEnded = true;
+      status = 128 + constants.signals.SIGKILL;
+    }
+    finish();
+  };
+
   if (command.json) put(`${JSON.stringify(header)}\n`);
-  const session = await openOrComplain({...following(command), emit, onEmpty: () => finish(), onLost: () => finish()});
+  const session = await openOrComplain({...following(command), emit, onEmpty: () => finish(), onLost});
   if (session === undefined) return 1;
 
-  const launched = 'argv' in target;
+  const launched = plan !== null;
   let asked: NodeJS.Signals | undefined;
   for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
@@ -218,13 +251,17 @@ async function trace(command: TraceCommand): Promise<number> {
       finish();
     });
 
-  const answer = launched
-    ? await session.launch({argv: target.argv, terminal: -1, ...inheritance()} satisfies LaunchPlan)
-    : await session.attach(target.pid);
+  const answer =
+    'pid' in target
+      ? await session.attach(target.pid)
+      : plan === null
+        ? null
+        : await session.launch({plan, terminal: -1, ...inheritance()});
+  if (answer === null) return 1;
   if (!answer.ok) {
     await session.stop();
-    if (launched) return launchFailure(target.argv, answer);
-    complain(await attachFailure(target.pid, answer));
+    if (plan !== null) return launchFailure(plan, answer);
+    if ('pid' in target) complain(await attachFailure(target.pid, answer));
     return 1;
   }
   root = answer.pid;
@@ -270,9 +307,12 @@ function keyboard(): ReadStream {
 }
 
 async function screen(target: ScreenTarget): Promise<number> {
-  const [{createState, reduce}, {createStore}, {runScreen}, {restoreTerminal}, {openSession}, {startWatch}, {watchDetails}] =
+  const plan = target.kind === 'launch' ? await planOrComplain(target.argv, target.options) : null;
+  if (plan === undefined) return 1;
+  const [{createState, reduce}, {stillRuns}, {createStore}, {runScreen}, {restoreTerminal}, {openSession}, {startWatch}, {watchDetails}] =
     await Promise.all([
       import('./model/state.ts'),
+      import('./model/commands.ts'),
       import('./store.ts'),
       import('./ui/screen.tsx'),
       import('./ui/modes.ts'),
@@ -284,7 +324,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     target.kind === 'attach' ? {pid: target.pid} : target.kind === 'launch' ? {command: target.argv} : {machine: true},
   );
   const mode = target.kind === 'watch' ? 'machine' : target.kind;
-  const store = createStore(createState({header, mode, utcOffset: utcOffset()}), reduce);
+  const store = createStore(createState({header, mode, utcOffset: utcOffset(), killOnExit: plan?.killOnExit === true}), reduce);
   const emit = (facts: readonly Fact[]) => store.dispatch({kind: 'facts', facts});
 
   // One helper for the whole run: even where nothing is traced it gives the terminal back if nsview is killed.
@@ -293,6 +333,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     watch?.[Symbol.dispose]();
     watch = startWatch(scope === null ? {machine: true, emit} : {tree: scope, emit});
   };
+  let pty: import('./probe/pty.ts').Pty | undefined;
   let root: number | null = target.kind === 'attach' ? target.pid : null;
   const open = (): ReturnType<typeof openSession> =>
     openSession({
@@ -303,8 +344,12 @@ async function screen(target: ScreenTarget): Promise<number> {
         watchInstead(target.kind === 'launch' ? root : null);
         if (target.kind !== 'launch') store.dispatch({kind: 'mode', mode: 'machine'});
         session = open();
-        if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
-        store.dispatch({kind: 'note', text: 'nsview-helper was killed; everything that it traced runs on, untraced', bad: true});
+        if (!isRefusal(session)) {
+          session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+          if (pty !== undefined) session.keepTerminal(pty.master);
+        }
+        const rest = plan?.killOnExit ? 'what it launched dies with it' : 'everything that it traced runs on, untraced';
+        store.dispatch({kind: 'note', text: `nsview-helper was killed; ${rest}`, bad: true});
       },
     });
   let session = open();
@@ -313,7 +358,6 @@ async function screen(target: ScreenTarget): Promise<number> {
     return 1;
   }
 
-  let pty: import('./probe/pty.ts').Pty | undefined;
   if (target.kind === 'launch') {
     const [{openPty}, {loadNative}] = await Promise.all([import('./probe/pty.ts'), import('./probe/native.ts')]);
     const opened = openPty(loadNative(), target.argv[0] ?? '', 24, 80);
@@ -323,6 +367,7 @@ async function screen(target: ScreenTarget): Promise<number> {
       return 1;
     }
     pty = opened;
+    session.keepTerminal(pty.master);
   }
   if (target.kind === 'attach') {
     const answer = await session.attach(target.pid);
@@ -360,6 +405,14 @@ async function screen(target: ScreenTarget): Promise<number> {
     store.dispatch({kind: 'mode', mode: 'machine'});
   };
 
+  let survivors = 0;
+  const end = async () => {
+    pty?.close();
+    const answer = isRefusal(session) ? null : await session.end();
+    if (answer?.ok) survivors = answer.processes;
+    shown.close();
+  };
+
   session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
   const shown = runScreen({
     store,
@@ -380,6 +433,9 @@ async function screen(target: ScreenTarget): Promise<number> {
         case 'show-details':
           details.show(intent);
           break;
+        case 'end':
+          void end();
+          break;
         default: {
           const never: never = intent;
           return never;
@@ -394,12 +450,12 @@ async function screen(target: ScreenTarget): Promise<number> {
   });
 
   let failed: number | undefined;
-  if (target.kind === 'launch' && pty !== undefined) {
+  if (plan !== null && pty !== undefined) {
     const {environment, ...rest} = inheritance();
     // The pane is this terminal, whatever the one around it is.
     const inner = environment.filter(entry => !/^(TERM|COLORTERM|LINES|COLUMNS|TERM_PROGRAM)=/.test(entry));
     const answer = await session.launch({
-      argv: target.argv,
+      plan,
       terminal: pty.slave,
       environment: [...inner, 'TERM=xterm-256color', 'COLORTERM=truecolor'],
       ...rest,
@@ -409,19 +465,28 @@ async function screen(target: ScreenTarget): Promise<number> {
     else {
       shown.close();
       await shown.done;
-      failed = launchFailure(target.argv, answer);
+      failed = await launchFailure(plan, answer);
     }
   }
 
   const ending = await shown.done;
   details[Symbol.dispose]();
   watch?.[Symbol.dispose]();
+  const left = ending.kind === 'quit' && stillRuns(store.get());
+  // As any terminal does that is closed; what was left, or outlives a crash, keeps its own.
+  if (ending.kind === 'signal' && !isRefusal(session)) session.keepTerminal(-1);
   pty?.close();
   if (!isRefusal(session)) await session.stop();
   if (crash !== undefined) {
     complain(`nsview failed, and what it followed runs on: ${stackOf(crash)}`);
     return 1;
   }
+  if (left)
+    complain(
+      `${target.kind === 'launch' ? target.argv[0] : ''} (${root}) runs on; nsview-keeper holds its terminal, and what it writes is lost`,
+    );
+  if (survivors > 0)
+    complain(`${survivors === 1 ? 'one process has' : `${survivors} processes have`} not ended yet, though killed: it hangs in the kernel`);
   return failed ?? statusOf(ending);
 }
 
@@ -498,14 +563,19 @@ async function run(command: CommandLine): Promise<number> {
     case 'attach':
       return process.stdout.isTTY
         ? screen(command)
-        : trace({...command, kind: 'trace', target: {pid: command.pid}, json: false, output: null});
-    case 'launch':
+        : trace({...command, kind: 'trace', target: {pid: command.pid}, plan: false, json: false, output: null});
+    case 'launch': {
+      const {argv, options, follow} = command;
+      if (command.plan) return printPlan(argv, options, {terminal: process.stdout.isTTY, follow});
       return process.stdout.isTTY
         ? screen(command)
-        : trace({...command, kind: 'trace', target: {argv: command.argv}, json: false, output: null});
+        : trace({...command, kind: 'trace', target: {argv, options}, plan: false, json: false, output: null});
+    }
     case 'snapshot':
       return snapshot(command);
     case 'trace':
+      if (command.plan && 'argv' in command.target)
+        return printPlan(command.target.argv, command.target.options, {terminal: false, follow: command.follow});
       return trace(command);
     case 'replay':
       return replay(command);

@@ -4,6 +4,8 @@
 const {parseArgs} = process.getBuiltinModule('node:util');
 
 import type {Follow} from './fact.ts';
+import {LAUNCH_OPTIONS, type LaunchWords, parseLaunch, quoted} from './launch-options.ts';
+import type {LaunchOptions} from './launch-plan.ts';
 
 /** How what is followed is seen. */
 export type Following = {
@@ -19,11 +21,18 @@ export type Following = {
 export type CommandLine =
   | ({readonly kind: 'watch'} & Following)
   | ({readonly kind: 'attach'; readonly pid: number} & Following)
-  | ({readonly kind: 'launch'; readonly argv: readonly string[]} & Following)
+  | (Following & {
+      readonly kind: 'launch';
+      readonly argv: readonly string[];
+      readonly options: LaunchOptions;
+      /** Print the steps, and take none. */
+      readonly plan: boolean;
+    })
   | {readonly kind: 'snapshot'; readonly pid: number | null; readonly json: boolean}
   | (Following & {
       readonly kind: 'trace';
-      readonly target: {readonly pid: number} | {readonly argv: readonly string[]};
+      readonly target: {readonly pid: number} | {readonly argv: readonly string[]; readonly options: LaunchOptions};
+      readonly plan: boolean;
       readonly json: boolean;
       /** A file, `-` for stdout, null for stderr. */
       readonly output: string | null;
@@ -40,10 +49,11 @@ export const HELP = `nsview: process isolation, live
 
   nsview                       watch the whole machine from /proc; \`a\` attaches to the selected process
   nsview -p PID                attach to a process and all that descends from it
-  nsview -- CMD [ARG…]         launch a program and follow it, with its terminal
+  nsview [LAUNCH OPTIONS] -- CMD [ARG…]
+                               launch a program and follow it, with its terminal
   nsview snapshot [-p PID] [--json]
                                one reading, without ptrace: a text tree, or JSON
-  nsview trace [--json] [-o FILE] (-p PID | -- CMD [ARG…])
+  nsview trace [--json] [-o FILE] (-p PID | [LAUNCH OPTIONS] -- CMD [ARG…])
                                no screen: events as lines on stderr, or as a tape (--json);
                                the exit status is the program's own
   nsview replay [--json] FILE  the live screen, from a tape
@@ -64,6 +74,21 @@ export const HELP = `nsview: process isolation, live
   -h, --help         this text
   -V, --version      the version
 
+Launch options:
+      --new KINDS    new namespaces: some of user,mnt,pid,net,ipc,uts,cgroup,time
+      --map-root     with a new user namespace: nsview's own user and group are 0 inside, and nobody else is there
+      --map OUTER:INNER:COUNT
+                     with a new user namespace: so many users from OUTER on are those from INNER on inside, and groups
+                     alike; may be repeated. A program whose own id is not among them becomes 0, where 0 is
+      --cgroup PATH  in this cgroup v2, which must be there: PATH below its mount, or with it
+      --hostname NAME
+                     with a new uts namespace: its host name
+      --private-mounts
+                     with a new mnt namespace: no mount or unmount goes out of it or comes in
+      --mount-proc   with new mnt and pid namespaces: a /proc of its own; implies --private-mounts
+      --kill-on-exit when nsview or its helper ends, by whatever, so does all that descends from the program
+      --plan         print the steps of the launch, and take none
+
 Exit status: 2 for a wrong command line, 1 where nsview could not do what was asked, 127 and 126 where the program
 was not found or cannot be executed; else 0, and for trace the program's own (128 + n where signal n killed it).
 In the screen, \`?\` lists every key.
@@ -80,9 +105,6 @@ function parsePid(text: string): number | null {
   const pid = Number(text);
   return pid >= 1 && pid <= 4194304 ? pid : null;
 }
-
-/** Strangers' words in a message are quoted, and shown as JSON would, so that they cannot steer the terminal. */
-const quoted = (text: string): string => JSON.stringify(text).replaceAll(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, '?');
 
 /** `argv` without the interpreter and the script. Everything after the first `--` belongs to the program. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
@@ -120,6 +142,13 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (program !== null && command !== undefined && command !== 'trace')
     return usage(`${command} takes no program; nsview ${command} stands alone`);
   if (pid !== null && (command === 'replay' || command === 'doctor' || command === 'schema')) return usage(`${command} takes no -p`);
+  const asked = Object.keys(LAUNCH_OPTIONS).find(name => values[name as keyof LaunchWords] !== undefined);
+  if (asked !== undefined && program === null)
+    return usage(`--${asked} goes with a program to launch: nsview --${asked}${LAUNCH_OPTIONS[asked as keyof LaunchWords].example} -- CMD`);
+  const options = parseLaunch(values);
+  if (typeof options === 'string') return usage(options);
+  const plan = values.plan === true;
+  if (plan && json) return usage('--plan prints text; leave --json out');
   const follow = FOLLOW.find(how => how === (values.follow ?? 'auto'));
   if (follow === undefined) return usage(`--follow ${quoted(values.follow ?? '')}: there are bpf, ptrace and auto`);
   if (values.abi !== undefined && values.abi !== 'native' && values.abi !== 'all')
@@ -146,13 +175,15 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   switch (command) {
     case undefined:
       if (json) return usage('--json goes with snapshot, trace, replay and doctor');
-      if (program !== null) return {kind: 'launch', argv: program, ...following};
+      if (program !== null) return {kind: 'launch', argv: program, options, plan, ...following};
       return pid === null ? {kind: 'watch', ...following} : {kind: 'attach', pid, ...following};
     case 'snapshot':
       return {kind: 'snapshot', pid, json};
     case 'trace':
-      if (program !== null) return {kind: 'trace', target: {argv: program}, json, output: values.output ?? null, ...following};
-      if (pid !== null) return {kind: 'trace', target: {pid}, json, output: values.output ?? null, ...following};
+      if (program !== null || pid !== null) {
+        const target = program === null ? {pid: pid ?? 0} : {argv: program, options};
+        return {kind: 'trace', target, plan, json, output: values.output ?? null, ...following};
+      }
       return usage('trace needs a target: nsview trace -p PID, or nsview trace -- CMD');
     case 'replay':
       if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
@@ -184,6 +215,7 @@ function parseOptions(args: readonly string[]) {
       abi: {type: 'string'},
       fast: {type: 'boolean'},
       syscalls: {type: 'boolean'},
+      ...LAUNCH_OPTIONS,
       help: {type: 'boolean', short: 'h'},
       version: {type: 'boolean', short: 'V'},
     },

@@ -63,15 +63,38 @@ const attachDisabled = (state: State): string | null => {
 
 const detachDisabled = (state: State): string | null => {
   if (state.mode === 'attach') return null;
-  if (state.mode === 'launch') return 'the program was launched by nsview; q ends or leaves it';
+  if (state.mode === 'launch') return 'the program was launched by nsview; q leaves or ends it';
   return state.mode === 'replay' ? 'a tape is not traced' : 'nothing is traced';
 };
 
-/** What was launched lives, at least in part, and would lose its terminal with nsview. */
-export const wouldHangUp = (state: State): boolean => state.mode === 'launch' && !state.view.programEnded && state.world.living > 0;
+/** What was launched lives, at least in part, and has its terminal, or is to end with nsview. */
+export const stillRuns = (state: State): boolean =>
+  state.mode === 'launch' && state.world.living > 0 && (!state.view.programEnded || state.killOnExit);
+
+/** The answers to the question before nsview leaves. */
+export const QUIT_ANSWERS: readonly {
+  readonly key: string;
+  readonly does: (one: boolean) => string;
+  readonly exists: (state: State) => boolean;
+  readonly run: (state: State) => Step;
+}[] = [
+  {
+    key: 'l',
+    does: one => `leave ${one ? 'it' : 'them'} running`,
+    exists: state => !state.killOnExit,
+    run: state => ({state, intents: [], quit: true}),
+  },
+  {
+    key: 'e',
+    does: one => `end ${one ? 'it' : 'them'}`,
+    exists: () => true,
+    run: state => ({...withView(state, {asking: 'ending'}), intents: [{kind: 'end'}]}),
+  },
+  {key: 'escape', does: () => 'stay', exists: () => true, run: state => withView(state, {asking: null})},
+];
 
 function quit(state: State): Step {
-  if (wouldHangUp(state)) return withView(state, {asking: 'quit', help: null});
+  if (stillRuns(state)) return withView(state, {asking: 'quit', help: null});
   return {state, intents: [], quit: true};
 }
 
@@ -340,9 +363,9 @@ const commandOf = (state: State, key: string): Command | undefined =>
 export function press(before: State, key: string, text: string): Step {
   const state: State = before.view.note === null ? before : {...before, view: {...before.view, note: null}};
   const {view} = state;
-  if (view.asking === 'quit') {
-    if (key === 'q' || key === 'ctrl-c' || key === 'enter') return {state, intents: [], quit: true};
-    return key === 'escape' || key === 'n' ? withView(state, {asking: null}) : only(state);
+  if (view.asking !== null) {
+    const answer = view.asking === 'quit' ? QUIT_ANSWERS.find(({key: answers, exists}) => answers === key && exists(state)) : undefined;
+    return answer?.run(state) ?? only(state);
   }
   if (view.help !== null) return pressInHelp(state, key, view.help.top);
   if (view.whole !== null) return pressInWhole(state, key, view.whole);

@@ -24,6 +24,8 @@ export type State = {
   readonly heldCount: number;
   /** Minutes east of UTC, for the clock in the timeline. */
   readonly utcOffset: number;
+  /** What was launched ends with nsview (--kill-on-exit). */
+  readonly killOnExit: boolean;
 };
 
 export type Message =
@@ -45,6 +47,7 @@ export type StateOptions = {
   readonly header: TapeHeader;
   readonly mode: Mode;
   readonly utcOffset?: number;
+  readonly killOnExit?: boolean;
   /** For a replay: the whole tape. */
   readonly tape?: readonly Fact[];
 };
@@ -59,6 +62,7 @@ export function createState(options: StateOptions): State {
     held: [],
     heldCount: 0,
     utcOffset: options.utcOffset ?? 0,
+    killOnExit: options.killOnExit ?? false,
   };
 }
 
@@ -99,7 +103,8 @@ function changeMode(state: State, mode: Mode): State {
 /** Keys that nobody takes any more go to nsview. */
 function withoutProgram(view: View): View {
   const focus = view.focus === 'terminal' ? view.formerFocus : view.focus;
-  return {...view, programEnded: true, asking: null, focus, zoom: view.zoom === 'terminal' ? null : view.zoom};
+  const asking = view.asking === 'ending' ? view.asking : null;
+  return {...view, programEnded: true, asking, focus, zoom: view.zoom === 'terminal' ? null : view.zoom};
 }
 
 function observeAll(state: State, facts: readonly Fact[]): State {

@@ -1,6 +1,6 @@
 // Knows the first and the last line of the screen, the help page, and the question before leaving.
 
-import {COMMANDS, type Command, commandsOf, type Group, wouldHangUp} from './commands.ts';
+import {COMMANDS, type Command, commandsOf, type Group, QUIT_ANSWERS, stillRuns} from './commands.ts';
 import {nameOf} from './details.ts';
 import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
 import {printable} from './printable.ts';
@@ -125,12 +125,10 @@ function hints(all: readonly {readonly rank: number; readonly pieces: readonly P
 
 export function footerLine(state: State, width: number): Line {
   const {view} = state;
+  if (view.asking === 'ending') return [plain(' '), dim('ending what was launched …')];
   if (view.asking === 'quit')
     return hints(
-      [
-        {rank: 0, pieces: hint('q', 'end it (SIGHUP)')},
-        {rank: 0, pieces: hint('Esc', 'stay')},
-      ],
+      answers(state).map(pieces => ({rank: 0, pieces})),
       width,
     );
   if (view.help !== null)
@@ -208,17 +206,30 @@ const GROUPS: readonly Group[] = [...new Set(COMMANDS.map(command => command.gro
 const sortedByGroup = (commands: readonly Command[]): readonly Command[] =>
   [...commands].sort((one, other) => GROUPS.indexOf(one.group) - GROUPS.indexOf(other.group));
 
+/** One process is left, or it is what was launched that lives. */
+const isOne = ({world}: State): boolean => world.living === 1 || (world.target !== null && world.target.end === null);
+
+const answers = (state: State): Piece[][] =>
+  QUIT_ANSWERS.filter(({exists}) => exists(state)).map(({key, does}) => hint(keyText(key), does(isOne(state))));
+
 /** What is asked before nsview leaves while the program that it launched lives. */
 export function quitQuestion(state: State): readonly Line[] {
-  if (!wouldHangUp(state)) return [[plain('Nothing runs any more. '), ...hint('q', 'leave')]];
-  const {target, living} = state.world;
-  const isAlone = target !== null && target.end === null;
+  if (!stillRuns(state)) return [[plain('Nothing runs any more.')]];
+  const {view, killOnExit, world} = state;
+  const {target, living} = world;
+  const is =
+    target !== null && target.end === null ? [strong(nameOf(target)), plain(' is')] : [plain(count(living, 'process is', 'processes are'))];
+  if (view.asking === 'ending') return [[...is, plain(' being ended: SIGHUP, SIGTERM, and')], [plain('after two seconds SIGKILL.')]];
+  const one = isOne(state);
   return [
-    isAlone
-      ? [strong(nameOf(target)), plain(' is still running.')]
-      : [plain(`${count(living, 'process is', 'processes are')} still running.`)],
-    [plain(`${isAlone || living === 1 ? 'Its' : 'Their'} terminal closes with nsview.`)],
+    [...is, plain(' still running.')],
+    ...(killOnExit
+      ? [[plain('With --kill-on-exit nothing can be left.')]]
+      : [
+          [plain(`Left, ${one ? 'it keeps its' : 'they keep their'} terminal,`)],
+          [plain(`but nobody sees what ${one ? 'it writes' : 'they write'}.`)],
+        ]),
     [],
-    [...hint('q', isAlone || living === 1 ? 'end it (SIGHUP)' : 'end them (SIGHUP)'), plain('     '), ...hint('Esc', 'stay')],
+    answers(state).flatMap((pieces, index) => [plain(index > 0 ? '   ' : ''), ...pieces]),
   ];
 }

@@ -34,7 +34,8 @@ export type View = {
   readonly help: {readonly top: number} | null;
   /** The event, by its sequence number, that is told whole in a box. */
   readonly whole: {readonly seq: number; readonly top: number} | null;
-  readonly asking: 'quit' | null;
+  /** A question that waits for its answer; `ending`: it was answered, and what was launched is being ended. */
+  readonly asking: 'quit' | 'ending' | null;
   readonly paused: boolean;
   /** What was last to be said about something that was asked for. */
   readonly note: {readonly text: string; readonly bad: boolean} | null;

@@ -3,6 +3,7 @@
 import {accessSync, constants} from 'node:fs';
 import os from 'node:os';
 import {isRefusal} from '../model/fact.ts';
+import {plainPlan} from '../model/launch-plan.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import {explainBpfRefusal} from '../model/refusal.ts';
 import {readHost} from './host.ts';
@@ -56,7 +57,7 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
         means: `its helper does not start: ${tracer.during}: ${tracer.errno}`,
         remedy: 'npm run build:native',
       };
-    const answer = await tracer.launch({argv: ['/bin/true'], environment: [], terminal: -1, softNofile: 0n, ignoredSignals: 0n});
+    const answer = await tracer.launch({plan: plainPlan(['/bin/true']), environment: [], terminal: -1, softNofile: 0n, ignoredSignals: 0n});
     if (answer.ok) await ended;
     await tracer.stop();
     if (!answer.ok && follow === 'bpf') {

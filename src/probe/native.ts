@@ -26,7 +26,12 @@ export type Native = {
     size: number,
     softNofile: bigint,
     ignoredSignals: bigint,
+    cloneFlags: bigint,
+    options: number,
   ): number;
+  /** -1: not any more. */
+  keepTerminal(socket: number, master: number): number;
+  end(socket: number, sequence: number): number;
   guardTerminal(socket: number, terminal: number, restore: Uint8Array, size: number): number;
   releaseTerminal(socket: number): number;
   /** ret: master, slave. */
@@ -81,8 +86,10 @@ export function loadNative(): Native {
     stop: library.func('int nsv_stop(int socket, int pid)'),
     attach: library.func('int nsv_attach(int socket, uint32_t sequence, int pid)'),
     launch: library.func(
-      'int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const uint8_t *strings, uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals)',
+      'int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const uint8_t *strings, uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options)',
     ),
+    keepTerminal: library.func('int nsv_keep_terminal(int socket, int master)'),
+    end: library.func('int nsv_end(int socket, uint32_t sequence)'),
     guardTerminal: library.func('int nsv_guard_terminal(int socket, int terminal, const uint8_t *restore, uint32_t size)'),
     releaseTerminal: library.func('int nsv_release_terminal(int socket)'),
     ptyOpen: library.func('int nsv_pty_open(int rows, int columns, int32_t *ret)'),

@@ -14,10 +14,12 @@ const CHUNK = 65536;
 
 export type Pty = {
   readonly port: TerminalPort;
+  /** Stays the pty's own. */
+  readonly master: number;
   /** For the launch; close it afterwards, or the end of the program is never seen. */
   readonly slave: number;
   closeSlave(): void;
-  /** Closes the master: the program's session gets SIGHUP (tty_ioctl(4), drivers/tty/pty.c). */
+  /** Closes the master: unless another holds it, too, the program's session gets SIGHUP (tty_ioctl(4), drivers/tty/pty.c). */
   close(): void;
 };
 
@@ -94,6 +96,7 @@ export function openPty(native: Native, title: string, rows: number, columns: nu
   };
 
   return {
+    master,
     slave,
     closeSlave,
     close: () => {

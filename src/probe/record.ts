@@ -44,7 +44,29 @@ export const STAGES: readonly string[] = [
   'bpf(BPF_RAW_TRACEPOINT_OPEN)',
   'prctl(PR_SET_NO_NEW_PRIVS)',
   'seccomp(SECCOMP_SET_MODE_FILTER)',
+  'open --cgroup',
+  'write /proc/CHILD/setgroups',
+  'write /proc/CHILD/uid_map',
+  'write /proc/CHILD/gid_map',
+  'setgroups',
+  'setresgid',
+  'setresuid',
+  'sethostname',
+  'mount / MS_REC|MS_PRIVATE',
+  'mount /proc',
+  'fork nsview-guard',
 ];
+
+/** enum nsv_launch_option. */
+export const LAUNCH_OPTION = {
+  denySetgroups: 1,
+  dropGroups: 2,
+  becomeGid0: 4,
+  becomeUid0: 8,
+  privateMounts: 16,
+  mountProc: 32,
+  killOnExit: 64,
+} as const;
 
 /** enum nsv_follow. */
 export const FOLLOW = {auto: 0, ptrace: 1, bpf: 2} as const;

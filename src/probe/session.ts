@@ -6,13 +6,17 @@ import {NAMESPACE_LINKS} from '../model/namespace.ts';
 import {loadNative} from './native.ts';
 import {readProcess} from './process.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
-import {type LaunchPlan, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
+import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
 import {startWatch, type Told, type Watch} from './watch.ts';
 
 export type Session = {
   /** Follow `pid` and its descendants. May be asked again for others. */
   attach(pid: number): Promise<TracerAnswer>;
-  launch(plan: LaunchPlan): Promise<TracerAnswer>;
+  launch(launch: Launch): Promise<TracerAnswer>;
+  /** Hold the master of the program's terminal if nsview vanishes; -1: not any more. */
+  keepTerminal(master: number): void;
+  /** End what was launched. `processes`: how many did not end. */
+  end(): Promise<TracerAnswer>;
   /** Give the terminal back as it is now if nsview vanishes. */
   guardTerminal(fd: number, restore: Uint8Array): void;
   /** Traced processes that live. */
@@ -191,7 +195,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   return {
     attach: async pid => begun(await tracer.attach(pid)),
-    launch: async plan => begun(await tracer.launch(plan)),
+    launch: async launch => begun(await tracer.launch(launch)),
+    keepTerminal: master => tracer.keepTerminal(master),
+    end: () => tracer.end(),
     guardTerminal: (fd, restore) => tracer.guardTerminal(fd, restore),
     pids: () => live,
     look: pid => watch?.look(pid),

@@ -19,6 +19,7 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import type {LaunchPlan} from '../model/launch-plan.ts';
 import type {NamespaceLink} from '../model/namespace.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
@@ -33,6 +34,7 @@ import {
   FOLLOW_STOPS,
   type HelperRecord,
   type InodeLinks,
+  LAUNCH_OPTION,
   linkEntries,
   RECORD,
   RecordError,
@@ -68,8 +70,8 @@ export type TracerAnswer =
       readonly missing: boolean;
     };
 
-export type LaunchPlan = {
-  readonly argv: readonly string[];
+export type Launch = {
+  readonly plan: LaunchPlan;
   /** The whole environment, `NAME=value`. */
   readonly environment: readonly string[];
   /** A pty's slave, or -1 for nsview's own stdio. */
@@ -102,7 +104,11 @@ export type Tracer = {
   /** How it follows, once something is. */
   following(): {readonly mode: 'bpf' | 'ptrace'; readonly refused: Refusal | undefined};
   attach(pid: number): Promise<TracerAnswer>;
-  launch(plan: LaunchPlan): Promise<TracerAnswer>;
+  launch(launch: Launch): Promise<TracerAnswer>;
+  /** If nsview vanishes, the launched program is not hung up: `master` is held for it. -1: not any more. */
+  keepTerminal(master: number): void;
+  /** End what was launched: SIGHUP once the master of its terminal is closed, then SIGTERM, then SIGKILL. `processes`: that did not end. */
+  end(): Promise<TracerAnswer>;
   /** If nsview vanishes: the terminal gets its present settings back, and these bytes. Undone by release or stop. */
   guardTerminal(fd: number, restore: Uint8Array): void;
   releaseTerminal(): void;
@@ -296,6 +302,9 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
   }
 }
 
+const OPTION_NAMES = Object.keys(LAUNCH_OPTION) as readonly (keyof typeof LAUNCH_OPTION)[];
+const launchOptions = (plan: LaunchPlan): number => OPTION_NAMES.reduce((flags, name) => flags | (plan[name] ? LAUNCH_OPTION[name] : 0), 0);
+
 /** Start a helper. A refusal when it cannot be started; nothing else ever throws but a RecordError, which is a bug. */
 export function startTracer(options: TracerOptions): Seen<Tracer> {
   const {native} = options;
@@ -315,6 +324,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
   let stopping = false;
   let reaped = false;
   let launching: number | undefined;
+  let ending: number | undefined;
   const waiting = new Map<number, (answer: TracerAnswer) => void>();
   const send = (call: (sequence: number) => number): Promise<TracerAnswer> => {
     const mine = ++sequence;
@@ -372,7 +382,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
         if (record.error !== 0) refused = {errno: errnoName(record.error), during: STAGES[record.stage] ?? 'bpf'};
       } else if (record.kind === RECORD.reply) {
         // What happened before the answer is told before it, what happened after it, after.
-        if (record.error === 0) {
+        if (record.error === 0 && record.other !== ending) {
           begun = {
             kind: 'tracer',
             at: String(record.at),
@@ -427,23 +437,26 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     helperPid,
     following: () => ({mode, refused}),
     attach: pid => send(mine => native.attach(socket, mine, pid)),
-    launch: plan => {
-      const strings = Buffer.from([...plan.argv, ...plan.environment].map(string => `${string}\0`).join(''));
+    launch: ({plan, environment, terminal, softNofile, ignoredSignals}) => {
+      // enum nsv_launch_text
+      const texts = [plan.cgroup, plan.uidMap, plan.gidMap, plan.hostname].map(text => text ?? '');
+      const strings = Buffer.from([...plan.argv, ...environment, ...texts].map(string => `${string}\0`).join(''));
+      const {length} = strings;
+      const [argc, envc] = [plan.argv.length, environment.length];
       return send(mine => {
         launching = mine;
-        return native.launch(
-          socket,
-          mine,
-          plan.terminal,
-          plan.argv.length,
-          plan.environment.length,
-          strings,
-          strings.length,
-          plan.softNofile,
-          plan.ignoredSignals,
-        );
+        const flags = launchOptions(plan);
+        return native.launch(socket, mine, terminal, argc, envc, strings, length, softNofile, ignoredSignals, plan.cloneFlags, flags);
       });
     },
+    keepTerminal: master => {
+      if (!reaped) native.keepTerminal(socket, master);
+    },
+    end: () =>
+      send(mine => {
+        ending = mine;
+        return native.end(socket, mine);
+      }),
     guardTerminal: (fd, restore) => {
       if (!reaped) native.guardTerminal(socket, fd, restore, restore.length);
     },

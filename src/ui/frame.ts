@@ -251,8 +251,8 @@ export function frameOf(state: State, theme: Theme, terminal: {readonly title: s
     panes.push(overlay('event', state, lines.slice(top, top + room), ' Event ', place(top, room, lines.length), theme, false));
     cursor = null;
   }
-  if (view.asking === 'quit') {
-    panes.push(overlay('question', state, quitQuestion(state), ' Leave nsview? ', '', theme, false));
+  if (view.asking !== null) {
+    panes.push(overlay('question', state, quitQuestion(state), view.asking === 'quit' ? ' Leave nsview? ' : ' Leaving ', '', theme, false));
     cursor = null;
   }
   // What the footer cannot say whole is said in a box.

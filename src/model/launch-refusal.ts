@@ -1,0 +1,154 @@
+// Knows why the kernel refuses a step of a launch, and what to do about it.
+
+import type {LaunchPlan} from './launch-plan.ts';
+import {NAMESPACES} from './namespace.ts';
+import type {Explanation} from './refusal.ts';
+
+/** What was found out about who launched. */
+export type LaunchEvidence = {
+  readonly euid: number;
+  readonly egid: number;
+  /** CapEff (proc_pid_status(5)). */
+  readonly capabilities: bigint;
+  /** user.max_…_namespaces by type; a type is absent where that cannot be read. */
+  readonly limits: {readonly [type: string]: number};
+  /** kernel.unprivileged_userns_clone, a switch of Debian's; null where there is none. */
+  readonly userNamespacesForAll: boolean | null;
+  /** kernel.apparmor_restrict_unprivileged_userns. */
+  readonly appArmorRestricts: boolean;
+  /** What is mounted over parts of /proc. */
+  readonly coversProc: readonly string[];
+};
+
+/** Bits of include/uapi/linux/capability.h. */
+const CAP = {setgid: 6n, setuid: 7n, sysAdmin: 21n, setfcap: 31n} as const;
+const has = (evidence: LaunchEvidence, bit: bigint): boolean => ((evidence.capabilities >> bit) & 1n) === 1n;
+
+const FORBIDDEN: Explanation = {
+  rule: 'its capabilities suffice, so a seccomp filter or a security module forbids it',
+  remedy: 'run nsview outside of the container or service that set the filter',
+};
+
+const newTypes = (plan: LaunchPlan): readonly string[] =>
+  NAMESPACES.filter(({value}) => (plan.cloneFlags & BigInt(value)) !== 0n).map(({type}) => type);
+
+const makesUser = (plan: LaunchPlan): boolean => newTypes(plan).includes('user');
+
+/** kernel/fork.c, kernel/user_namespace.c, kernel/nsproxy.c, kernel/cgroup/cgroup.c; clone(2), ERRORS. */
+function explainClone(errno: string, plan: LaunchPlan, evidence: LaunchEvidence): Explanation | null {
+  const types = newTypes(plan);
+  switch (errno) {
+    case 'EPERM':
+      if (types.length === 0) return null;
+      if (makesUser(plan) && evidence.userNamespacesForAll === false && !has(evidence, CAP.sysAdmin))
+        return {
+          rule: 'kernel.unprivileged_userns_clone is 0, and nsview lacks CAP_SYS_ADMIN',
+          remedy: 'run it as root, or sysctl kernel.unprivileged_userns_clone=1',
+        };
+      if (makesUser(plan))
+        return {
+          rule: 'no user namespace can be made in a chroot, or by ids that are not mapped in nsview’s own; or a seccomp filter or a security module forbids it',
+          remedy: 'run nsview outside of the chroot or container',
+        };
+      if (has(evidence, CAP.sysAdmin)) return FORBIDDEN;
+      return {
+        rule: `a new ${types.join(', ')} namespace needs CAP_SYS_ADMIN, which nsview lacks`,
+        remedy: 'add user to --new, and --map-root; or run nsview as root',
+      };
+    case 'ENOSPC':
+    case 'EUSERS': {
+      const none = types.filter(type => evidence.limits[type] === 0);
+      return none.length > 0
+        ? {rule: `${none.map(type => `user.max_${type}_namespaces`).join(', ')} is 0`, remedy: 'raise it with sysctl, as root'}
+        : {
+            rule: `there are as many as ${types.map(type => `user.max_${type}_namespaces`).join(' or ')} allows, or user or pid namespaces are nested 32 deep`,
+            remedy: 'end some of them, or raise the limit with sysctl, as root',
+          };
+    }
+    case 'EINVAL':
+      return types.length === 0
+        ? null
+        : {
+            rule: `this kernel lacks one of ${types.join(', ')} (CONFIG_…_NS; time needs Linux 5.6)`,
+            remedy: 'nsview doctor tells which there are',
+          };
+    case 'ENOSYS':
+      return {
+        rule: 'clone3 needs Linux 5.3, and a seccomp filter that lets it through, which those of containers often do not',
+        remedy: 'launch without --new and --cgroup, or run nsview outside of the container',
+      };
+    case 'EAGAIN':
+      return {
+        rule: 'there are as many processes as RLIMIT_NPROC or a pids.max allows',
+        remedy: 'end some, or raise the limit',
+      };
+    default:
+      return plan.cgroup === null ? null : explainCgroup(errno, plan.cgroup);
+  }
+}
+
+/** cgroups(7); kernel/cgroup/cgroup.c, cgroup_css_set_fork(). */
+function explainCgroup(errno: string, cgroup: string): Explanation | null {
+  switch (errno) {
+    case 'ENOENT':
+    case 'ENODEV':
+      return {rule: `there is no cgroup ${cgroup}`, remedy: `mkdir ${cgroup}`};
+    case 'ENOTDIR':
+    case 'EBADF':
+      return {rule: `${cgroup} is no directory of a cgroup v2 file system`, remedy: 'name one that is, such as --cgroup mine'};
+    case 'EACCES':
+      return {
+        rule: `nsview may not write cgroup.procs of ${cgroup} and of what it has in common with nsview’s own cgroup`,
+        remedy: 'run it as root, or in a cgroup that was delegated to you (systemd-run --user --scope -p Delegate=yes)',
+      };
+    case 'EBUSY':
+      return {
+        rule: `${cgroup} has controllers enabled for its children, and so may hold no process itself`,
+        remedy: 'name one of its children, or empty its cgroup.subtree_control',
+      };
+    case 'EOPNOTSUPP':
+      return {
+        rule: `cgroup.type of ${cgroup} is “domain invalid”: it is below a threaded cgroup`,
+        remedy: 'name a cgroup whose type is domain',
+      };
+    default:
+      return null;
+  }
+}
+
+/** kernel/user_namespace.c, new_idmap_permitted() and verify_root_map(). */
+function explainMap(kind: 'uid' | 'gid', errno: string, evidence: LaunchEvidence): Explanation | null {
+  const own = kind === 'uid' ? evidence.euid : evidence.egid;
+  if (errno === 'EPERM' && !has(evidence, kind === 'uid' ? CAP.setuid : CAP.setgid))
+    return {
+      rule: `without CAP_SET${kind.toUpperCase()} one ${kind} can be mapped and no other: nsview’s own, ${own}`,
+      remedy: kind === 'uid' ? `use --map-root, or --map ${own}:INNER:1` : 'use --map-root, which maps user and group each from its own id',
+    };
+  if (errno === 'EPERM' && !has(evidence, CAP.setfcap))
+    return {rule: 'to map 0 of outside needs CAP_SETFCAP, which nsview lacks', remedy: 'map other ids'};
+  return errno === 'EPERM'
+    ? {rule: 'an id of outside is not mapped in nsview’s own user namespace, or a security module forbids it', remedy: 'map ids that are'}
+    : null;
+}
+
+/** Which rule refused, where that can be known: `during` and `errno` are those of the step that failed. */
+export function explainLaunchRefusal(during: string, errno: string, plan: LaunchPlan, evidence: LaunchEvidence): Explanation | null {
+  if (during === 'clone3') return explainClone(errno, plan, evidence);
+  if (during.startsWith('open ') && plan.cgroup !== null) return explainCgroup(errno, plan.cgroup);
+  if (during.endsWith('/uid_map')) return explainMap('uid', errno, evidence);
+  if (during.endsWith('/gid_map')) return explainMap('gid', errno, evidence);
+  const isMount = during.startsWith('mount ');
+  if (isMount && errno === 'ENOENT') return {rule: 'there is no directory /proc', remedy: 'make it, or leave --mount-proc out'};
+  if (errno !== 'EPERM' && errno !== 'EACCES') return null;
+  if (during === 'mount /proc' && makesUser(plan) && evidence.coversProc.length > 0)
+    return {
+      rule: `in a user namespace proc can be mounted only where all of it is to be seen already, and ${evidence.coversProc.join(', ')} cover parts of it`,
+      remedy: 'run nsview outside of the container, or as root without user in --new',
+    };
+  if (makesUser(plan) && evidence.appArmorRestricts && (isMount || during.startsWith('set')))
+    return {
+      rule: 'kernel.apparmor_restrict_unprivileged_userns is 1: AppArmor takes the capabilities of new user namespaces away',
+      remedy: 'run nsview as root, or sysctl kernel.apparmor_restrict_unprivileged_userns=0',
+    };
+  return isMount || during.startsWith('set') ? FORBIDDEN : null;
+}
