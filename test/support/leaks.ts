@@ -3,6 +3,7 @@
 import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {afterEach, beforeEach, expect} from 'vitest';
+import {foundBySanitizers} from './sanitizer.ts';
 
 type Traces = {
   readonly helpers: readonly string[];
@@ -101,6 +102,7 @@ export function leaveNothingBehind(): void {
     before = lookAround();
   });
   afterEach(async () => {
+    if (process.env.NSVIEW_SANITIZED) expect(foundBySanitizers()).toBe('');
     // The kernel takes a moment to tear a namespace or a process down after the last wait.
     for (const limit = Date.now() + 3000; ; await new Promise(resolve => setTimeout(resolve, 50))) {
       const after = lookAround();

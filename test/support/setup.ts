@@ -4,10 +4,15 @@ import {execFileSync} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, renameSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {FIXTURES, ROOT} from './paths.ts';
+import {buildSanitizedHelper, SANITIZED_HELPER} from './sanitizer.ts';
 
 export function setup(): void {
   execFileSync('node', ['scripts/build-native.mjs'], {cwd: ROOT, stdio: 'inherit'});
   execFileSync('node', ['scripts/build.mjs'], {cwd: ROOT, stdio: 'inherit'});
+  if (process.env.NSVIEW_SANITIZED) {
+    buildSanitizedHelper();
+    process.env.NSVIEW_HELPER = SANITIZED_HELPER;
+  }
   const sources = join(ROOT, 'fixtures');
   mkdirSync(FIXTURES, {recursive: true});
   const header = statSync(join(sources, 'fixture.h')).mtimeMs;

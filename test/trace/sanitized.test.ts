@@ -1,40 +1,24 @@
-import {execFileSync} from 'node:child_process';
-import {chmodSync, existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {existsSync} from 'node:fs';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
-import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+import {buildSanitizedHelper, foundBySanitizers, SANITIZED_HELPER} from '../support/sanitizer.ts';
 
 leaveNothingBehind();
 
-/** The helper again, built with ASan and UBSan, which write here what they find: bad memory, undefined behaviour, leaks. */
 let folder: ReturnType<typeof temporaryFolder>;
-let helper = '';
 
 beforeAll(() => {
-  execFileSync('node', ['scripts/build-native.mjs', '--sanitize'], {cwd: ROOT, stdio: 'inherit'});
+  buildSanitizedHelper();
   folder = temporaryFolder();
-  helper = folder.file('helper');
-  const options = `log_path=${folder.file('found')}:print_stacktrace=1`;
-  writeFileSync(
-    helper,
-    `#!/bin/sh\nexport ASAN_OPTIONS=${options} UBSAN_OPTIONS=${options}\nexec '${ROOT}/build/asan/nsview-helper' "$@"\n`,
-  );
-  chmodSync(helper, 0o755);
 });
 afterAll(() => folder[Symbol.dispose]());
-
-const found = (): string =>
-  readdirSync(folder.path)
-    .filter(name => name.startsWith('found'))
-    .map(name => readFileSync(join(folder.path, name), 'utf8'))
-    .join('');
 
 async function traced(how: string, ...args: string[]) {
   const tape = folder.file('tape');
   await using running = new Running(NSVIEW, ['trace', '--json', '--follow', how, '-o', tape, ...args], {
-    env: {...process.env, NSVIEW_HELPER: helper},
+    env: {...process.env, NSVIEW_HELPER: SANITIZED_HELPER},
   });
   running.release();
   const outcome = await running.ended;
@@ -52,7 +36,7 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
     ['many-threads', 9],
   ])('follows %s', async (name, status) => {
     const {code} = await traced(how, '--', fixture(name));
-    expect(found()).toBe('');
+    expect(foundBySanitizers()).toBe('');
     expect(code).toBe(status);
   });
 
@@ -60,7 +44,7 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
     const script =
       'for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5 6 7 8 9; do /bin/true & kill -9 $! 2>/dev/null; done; wait) & done; wait; /bin/true $(seq 3000); exit 4';
     const {code, facts} = await traced(how, '--', 'bash', '-c', script);
-    expect(found()).toBe('');
+    expect(foundBySanitizers()).toBe('');
     expect(code).toBe(4);
     expect(ofKind(facts, 'exec').some(fact => fact.argvCut)).toBe(true);
     const born = ofKind(facts, 'clone').map(fact => fact.child);
@@ -69,19 +53,19 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
     expect(ended.filter(pid => born.includes(pid)).length).toBe(born.length);
     expect((await traced(how, '--', 'nsview-no-such-program')).code).toBe(127);
     expect((await traced(how, '-p', '4194303')).code).toBe(1);
-    expect(found()).toBe('');
+    expect(foundBySanitizers()).toBe('');
   });
 
   it('attaches to a storm of threads and lets it go', async () => {
     await using target = start(fixture('many-threads'), '12');
     await target.says(/ready/);
     await using tracer = new Running(NSVIEW, ['trace', '--follow', how, '-o', '/dev/null', '-p', String(target.pid)], {
-      env: {...process.env, NSVIEW_HELPER: helper},
+      env: {...process.env, NSVIEW_HELPER: SANITIZED_HELPER},
     });
     await new Promise(resolve => setTimeout(resolve, 700));
     tracer.child.kill('SIGINT');
     expect((await tracer.ended).code).toBe(0);
-    expect(found()).toBe('');
+    expect(foundBySanitizers()).toBe('');
     target.release();
     expect((await target.ended).code).toBe(9);
   });
