@@ -42,12 +42,12 @@ static void release_held(struct tracer *tracer)
 void take_care(struct tracer *tracer, int command_fd)
 {
         const char stays = 1;
-        send(command_fd, &stays, sizeof(stays), MSG_NOSIGNAL | MSG_DONTWAIT);
-        close_everything();
         /* No job of the shell that nsview was started from, and in nobody's way who wants to unmount. */
         setsid();
         int r = chdir("/");
         (void)r;
+        send(command_fd, &stays, sizeof(stays), MSG_NOSIGNAL | MSG_DONTWAIT);
+        close_everything();
         release_held(tracer);
         for (;;) {
                 int status;

@@ -2,6 +2,7 @@
 
 import {COMMANDS, type Command, commandsOf, type Group, QUIT_ANSWERS, stillRuns} from './commands.ts';
 import {nameOf} from './details.ts';
+import {followedBy} from './following.ts';
 import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
 import {printable} from './printable.ts';
 import {searchProcesses} from './search.ts';
@@ -30,8 +31,7 @@ function tracing(state: State): Line {
   const {tracer} = state.world;
   if (tracer === null && state.mode !== 'machine') return [dim('starting …')];
   if (tracer === null || tracer.mode === 'proc') return [plain('watching /proc')];
-  const how = tracer.callsBy === 'stops' ? ', every call stops' : tracer.callsBy === 'filter' ? ', seccomp filter' : '';
-  return [plain(`${tracer.mode === 'bpf' ? 'BPF' : 'ptrace'}${how}: ${tracer.sees.map(printable).join(', ')}`)];
+  return [plain(`${followedBy(tracer)}: ${tracer.sees.map(printable).join(', ')}`)];
 }
 
 function userText(state: State): string {
@@ -66,7 +66,7 @@ export function statusLine(state: State, width: number): Line {
     [...mode, dim(' · '), plain(userText(state)), dim(' · '), plain(kernel)],
     [...mode, dim(' · '), plain(userText(state))],
     mode,
-    world.tracer !== null && world.tracer.mode !== 'proc' && replay === null ? [plain(world.tracer.mode === 'bpf' ? 'BPF' : 'ptrace')] : [],
+    world.tracer !== null && world.tracer.mode !== 'proc' && replay === null ? [plain(followedBy(world.tracer))] : [],
     [],
   ].map(choice => (mode.length > 0 ? choice : choice.slice(1)));
   for (const choice of choices) {

@@ -3,6 +3,7 @@
 import {argumentTexts, callName, callText, resultText} from './call-text.ts';
 import type {CallFact, Ids, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
+import {followedBy} from './following.ts';
 import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
@@ -223,9 +224,10 @@ function sayEvent(what: What, room: number): Said {
       return {did: [plain('continued')], changed: []};
     case 'tracer': {
       const {fact} = what;
-      const how = fact.mode === 'bpf' ? 'BPF' : 'ptrace';
       const mode =
-        fact.mode === 'proc' ? 'watching /proc' : `tracing ${fact.processes} ${fact.processes === 1 ? 'process' : 'processes'} by ${how}`;
+        fact.mode === 'proc'
+          ? 'watching /proc'
+          : `tracing ${fact.processes} ${fact.processes === 1 ? 'process' : 'processes'} by ${followedBy(fact)}`;
       return {did: [strong(mode)], changed: fact.because === undefined ? [] : [plain(printable(fact.because))]};
     }
     case 'lost':

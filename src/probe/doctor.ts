@@ -78,6 +78,19 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
   }
 }
 
+/** What of isolation calls can be seen, and at what price. */
+function isolationCalls(bpf: Finding): Finding {
+  const what = 'isolation calls';
+  if (bpf.verdict === 'ok') return {what, verdict: 'ok', means: 'seen by BPF, of what is launched and of what is attached to'};
+  const filters = sysctl('kernel.seccomp.actions_avail')?.split(' ').includes('trace') === true;
+  return {
+    what,
+    verdict: 'limited',
+    means: 'of what is launched, seen by a stop at every system call; of what is attached to, not seen',
+    remedy: `${filters ? '--fast: a seccomp filter instead, and no_new_privs; ' : ''}--syscalls: a stop at every call of what is attached to`,
+  };
+}
+
 function attaching(capabilities: bigint): Finding {
   const what = 'attaching to others';
   const scope = readYamaScope();
@@ -182,6 +195,7 @@ export async function diagnose(): Promise<Finding[]> {
   } catch {
     children = false;
   }
+  const bpf = await tryTracing('bpf');
   const lsm = readText('/sys/kernel/security/lsm');
   return [
     {what: 'kernel', verdict: 'ok', means: `Linux ${host.kernel} ${host.machine}`},
@@ -191,8 +205,9 @@ export async function diagnose(): Promise<Finding[]> {
       means: `uid ${host.euid}${capabilities === 0n ? ', no capabilities' : `, capabilities ${host.capabilities}`}`,
       ...((capabilities & CAP_SYS_ADMIN) === 0n ? {remedy: 'sudo nsview sees and attaches to everything'} : {}),
     },
-    await tryTracing('bpf'),
+    bpf,
     await tryTracing('ptrace'),
+    isolationCalls(bpf),
     attaching(capabilities),
     {
       what: 'finding children',

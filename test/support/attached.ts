@@ -2,7 +2,7 @@
 
 import {existsSync, readFileSync} from 'node:fs';
 import {expect} from 'vitest';
-import {type How, nsview, type Running} from './nsview.ts';
+import {type AttachedHow, followBy, nsview, type Running} from './nsview.ts';
 
 export const status = (pid: number, key: string): string =>
   new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
@@ -15,8 +15,8 @@ export async function until(holds: () => boolean, what: string): Promise<void> {
 }
 
 /** The tape is at `file`, or on stderr. */
-export async function attached(how: How, pid: number, file?: string): Promise<Running> {
-  const tracer = nsview('trace', '--json', '--follow', how, ...(file === undefined ? [] : ['-o', file]), '-p', String(pid));
+export async function attached(how: AttachedHow, pid: number, file?: string): Promise<Running> {
+  const tracer = nsview('trace', '--json', ...followBy(how), ...(file === undefined ? [] : ['-o', file]), '-p', String(pid));
   const told = () => (file === undefined ? tracer.stderr : existsSync(file) ? readFileSync(file, 'utf8') : '');
   await until(() => told().includes('"kind":"tracer"'), `attached to ${pid}; ${tracer.stderr}`);
   expect(tracerOf(pid)).toBe(how === 'bpf' ? 0 : helperOf(tracer));

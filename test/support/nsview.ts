@@ -113,14 +113,23 @@ export type Traced = Outcome & TapeRead;
 /** How to follow: every test of what is followed runs over both. */
 export type How = 'bpf' | 'ptrace';
 export const HOWS: readonly How[] = ['bpf', 'ptrace'];
+/** By ptrace, what is launched stops at every call, or by the filter of --fast; what is attached to, with --syscalls. */
+export type LaunchedHow = How | 'fast';
+export const LAUNCHED_HOWS: readonly LaunchedHow[] = [...HOWS, 'fast'];
+export type AttachedHow = How | 'syscalls';
+export const ATTACHED_HOWS: readonly AttachedHow[] = [...HOWS, 'syscalls'];
+
+/** As options. */
+export const followBy = (how: LaunchedHow | AttachedHow): readonly string[] =>
+  how === 'bpf' || how === 'ptrace' ? ['--follow', how] : ['--follow', 'ptrace', `--${how}`];
 
 /** `nsview trace --json` over a program, to its end. */
 export const traceProgramBy =
-  (how: How) =>
+  (how: LaunchedHow) =>
   async (program: string, ...args: string[]): Promise<Traced> => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    const outcome = await run('trace', '--json', '--follow', how, '-o', tape, '--', program, ...args);
+    const outcome = await run('trace', '--json', ...followBy(how), '-o', tape, '--', program, ...args);
     return {...outcome, ...readTapeStrictly(tape)};
   };
 

@@ -2,7 +2,7 @@ import {chmodSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {attached, helperOf, status, tracerOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
+import {ATTACHED_HOWS, followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -10,20 +10,21 @@ leaveNothingBehind();
 /** A shell that makes children all the time, and tells how many when its stdin has a line; at the end of stdin it ends, too. */
 const BUSY = 'n=0; while read -t 0.001 line; [ $? -gt 128 ]; do /bin/true; n=$((n+1)); done; echo made $n; exit 42';
 
-describe.each(HOWS)('attached by %s', how => {
+describe.each(ATTACHED_HOWS)('attached by %s', how => {
   it('nsview sees what happens from then on, and Ctrl-C lets everything run on', async () => {
     using folder = temporaryFolder();
     await using target = start('bash', '-c', `echo ready; ${BUSY}`);
     await target.says(/ready/);
     await using tracer = await attached(how, target.pid, folder.file('tape'));
-    await new Promise(resolve => setTimeout(resolve, 300));
+    const births = () => readFileSync(folder.file('tape'), 'utf8').split('"kind":"clone"').length - 1;
+    await until(() => births() > 10, 'births');
     tracer.child.kill('SIGINT');
     expect((await tracer.ended).code).toBe(0);
     expect(tracerOf(target.pid)).toBe(0);
     const {facts} = readTapeStrictly(folder.file('tape'));
     expect(ofKind(facts, 'process')[0]).toMatchObject({pid: target.pid, because: 'attach', comm: 'bash'});
     expect(ofKind(facts, 'clone').length).toBeGreaterThan(10);
-    expect(ofKind(facts, 'tracer')[0]).toMatchObject({mode: how, scope: target.pid});
+    expect(ofKind(facts, 'tracer')[0]).toMatchObject({mode: how === 'bpf' ? 'bpf' : 'ptrace', scope: target.pid});
     target.child.stdin?.write('now\n');
     expect(await target.ended).toMatchObject({code: 42, stderr: ''});
   });
@@ -38,7 +39,7 @@ describe.each(HOWS)('attached by %s', how => {
     expect(processes.length).toBeGreaterThanOrEqual(4);
     for (const process of processes) expect(tracer.stderr).toMatch(new RegExp(`"kind":"process","at":"\\d+","pid":${process.pid},`));
     // Threads of the storm may have ended meanwhile.
-    if (how === 'ptrace')
+    if (how !== 'bpf')
       for (const process of processes)
         for (const {tid} of [{tid: process.pid}, ...process.threads])
           try {
@@ -104,14 +105,14 @@ describe.each(HOWS)('attached by %s', how => {
     await using target = start('bash', '-c', 'echo ready; read line; /bin/true; exit 6');
     await target.says(/ready/);
     await using other = await attached('ptrace', target.pid);
-    if (how === 'ptrace') {
-      const second = await run('trace', '--follow', how, '-p', String(target.pid));
+    if (how !== 'bpf') {
+      const second = await run('trace', ...followBy(how), '-p', String(target.pid));
       expect(second.code).toBe(1);
       expect(second.stderr).toContain(`it is already traced, by nsview-helper ${helperOf(other)}`);
       expect(second.stderr.trim().split('\n')).toHaveLength(1);
       other.child.kill('SIGINT');
     } else {
-      const second = nsview('trace', '--follow', how, '--json', '-p', String(target.pid));
+      const second = nsview('trace', ...followBy(how), '--json', '-p', String(target.pid));
       await until(() => second.stderr.includes('"kind":"tracer"'), 'followed');
       target.child.stdin?.write('go\n');
       expect((await second.ended).stderr).toMatch(/"kind":"clone".*\n.*"kind":"exec".*"\/bin\/true".*\n.*"kind":"exit".*\n.*"code":6/);

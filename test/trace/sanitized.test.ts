@@ -1,7 +1,18 @@
 import {existsSync} from 'node:fs';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
+import {
+  ATTACHED_HOWS,
+  type AttachedHow,
+  followBy,
+  LAUNCHED_HOWS,
+  type LaunchedHow,
+  ofKind,
+  Running,
+  readTapeStrictly,
+  start,
+  temporaryFolder,
+} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {buildSanitizedHelper, foundBySanitizers, SANITIZED_HELPER} from '../support/sanitizer.ts';
 
@@ -15,9 +26,9 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-async function traced(how: string, ...args: string[]) {
+async function traced(how: LaunchedHow | AttachedHow, ...args: string[]) {
   const tape = folder.file('tape');
-  await using running = new Running(NSVIEW, ['trace', '--json', '--follow', how, '-o', tape, ...args], {
+  await using running = new Running(NSVIEW, ['trace', '--json', ...followBy(how), '-o', tape, ...args], {
     env: {...process.env, NSVIEW_HELPER: SANITIZED_HELPER},
   });
   running.release();
@@ -25,7 +36,7 @@ async function traced(how: string, ...args: string[]) {
   return {...outcome, facts: existsSync(tape) ? readTapeStrictly(tape).facts : []};
 }
 
-describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
+describe.each(LAUNCHED_HOWS)('the helper under ASan and UBSan, by %s', how => {
   it.each([
     ['daemon-forks-twice', 0],
     ['clone-parent', 0],
@@ -34,6 +45,12 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
     ['unshares-and-exits', 3],
     ['thread-unshares-net', 0],
     ['many-threads', 9],
+    ['calls-with-bad-pointers', 0],
+    ['calls-in-threads', 6],
+    ['interrupted-call', 0],
+    ['clones-under-signals', 8],
+    ['storm-of-unshares', 5],
+    ['ends-in-a-call', 159],
   ])('follows %s', async (name, status) => {
     const {code} = await traced(how, '--', fixture(name));
     expect(foundBySanitizers()).toBe('');
@@ -52,6 +69,12 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
     // Who was born has ended, and told so, even those that were killed before they ever ran.
     expect(ended.filter(pid => born.includes(pid)).length).toBe(born.length);
     expect((await traced(how, '--', 'nsview-no-such-program')).code).toBe(127);
+    expect(foundBySanitizers()).toBe('');
+  });
+});
+
+describe.each(ATTACHED_HOWS)('the helper under ASan and UBSan, attached by %s', how => {
+  it('finds no process where there is none', async () => {
     expect((await traced(how, '-p', '4194303')).code).toBe(1);
     expect(foundBySanitizers()).toBe('');
   });
@@ -59,7 +82,7 @@ describe.each(HOWS)('the helper under ASan and UBSan, by %s', how => {
   it('attaches to a storm of threads and lets it go', async () => {
     await using target = start(fixture('many-threads'), '12');
     await target.says(/ready/);
-    await using tracer = new Running(NSVIEW, ['trace', '--follow', how, '-o', '/dev/null', '-p', String(target.pid)], {
+    await using tracer = new Running(NSVIEW, ['trace', ...followBy(how), '-o', '/dev/null', '-p', String(target.pid)], {
       env: {...process.env, NSVIEW_HELPER: SANITIZED_HELPER},
     });
     await new Promise(resolve => setTimeout(resolve, 700));
