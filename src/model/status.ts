@@ -2,6 +2,7 @@
 
 import {COMMANDS, type Command, commandsOf, type Group, QUIT_ANSWERS, stillRuns} from './commands.ts';
 import {nameOf} from './details.ts';
+import type {TracerFact} from './fact.ts';
 import {followedBy} from './following.ts';
 import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
 import {printable} from './printable.ts';
@@ -32,6 +33,13 @@ function tracing(state: State): Line {
   if (tracer === null && state.mode !== 'machine') return [dim('starting …')];
   if (tracer === null || tracer.mode === 'proc') return [plain('watching /proc')];
   return [plain(`${followedBy(tracer)}: ${tracer.sees.map(printable).join(', ')}`)];
+}
+
+/** The same in short: `calls`, with what matters most of what is seen. */
+function inForce(tracer: TracerFact | null, calls: boolean): Line {
+  if (tracer === null || tracer.mode === 'proc') return [];
+  const seen = tracer.sees.includes('isolation calls') && calls ? ': isolation calls' : '';
+  return [plain(`${followedBy(tracer)}${seen}`)];
 }
 
 function userText(state: State): string {
@@ -66,7 +74,8 @@ export function statusLine(state: State, width: number): Line {
     [...mode, dim(' · '), plain(userText(state)), dim(' · '), plain(kernel)],
     [...mode, dim(' · '), plain(userText(state))],
     mode,
-    world.tracer !== null && world.tracer.mode !== 'proc' && replay === null ? [plain(followedBy(world.tracer))] : [],
+    replay === null ? inForce(world.tracer, true) : [],
+    replay === null ? inForce(world.tracer, false) : [],
     [],
   ].map(choice => (mode.length > 0 ? choice : choice.slice(1)));
   for (const choice of choices) {

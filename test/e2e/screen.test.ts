@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
@@ -154,6 +154,28 @@ describe('nsview replay', () => {
     screen.send('q');
     expect(await screen.ended).toBe(0);
     expect(screen.alternate).toBe(false);
+  });
+});
+
+describe('under --fast', () => {
+  it('leaving the screen leaves the program a tracer, without which its isolation calls would fail', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('result');
+    const script =
+      'trap "" HUP; echo at work; for i in $(seq 400); do [ -e "$0.left" ] && break; sleep 0.05; done; unshare -u true; echo $? >"$0.part"; mv "$0.part" "$0"';
+    await using screen = nsviewScreen(MIDDLE, '--follow', 'ptrace', '--fast', '--', 'bash', '-c', script, file);
+    await screen.until(/at work/);
+    await screen.until(/ptrace, seccomp filter: isolation calls/);
+    screen.send('\x1d');
+    screen.send('q');
+    await screen.until(/still running/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(screen.alternate).toBe(false);
+    writeFileSync(`${file}.left`, '');
+    for (const limit = Date.now() + 10_000; !existsSync(file) && Date.now() < limit; )
+      await new Promise(resolve => setTimeout(resolve, 20));
+    expect(readFileSync(file, 'utf8')).toBe('0\n');
   });
 });
 
