@@ -94,7 +94,8 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
         struct tracer *tracer = attach->tracer;
         if (task_find(tracer, tid))
                 return 0;
-        int r = sys_ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer));
+        /* What is found beside a program under the filter descends from it, and is under it, too. */
+        int r = sys_ptrace(PTRACE_SEIZE, tid, 0, tracer_options(tracer) | (tracer->filters ? PTRACE_O_TRACESECCOMP : 0));
         if (r == -ESRCH)
                 return 0;
         if (r < 0) {
@@ -112,9 +113,9 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
                 return -ENOMEM;
         }
         task->known = task->born_stopped = true;
-        task->calls = tracer_calls_seen(tracer, false);
+        task->calls = tracer_calls_seen(tracer, tracer->filters);
         /* Only from a stop can it go on to the next system call. */
-        if (task->calls)
+        if (task->calls & NSV_CALLS_BY_STOPS)
                 sys_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
         attach->seized_threads++;
         attach->progress = true;
