@@ -13,6 +13,7 @@
 #include "capture.h"
 #include "detach.h"
 #include "follow_abi.h"
+#include "reread.h"
 #include "sys.h"
 #include "syscall_events.h"
 #include "tracer.h"
@@ -674,6 +675,14 @@ static bool returns_number(uint32_t name)
         }
 }
 
+static bool is_any_unread(const uint32_t sizes[NSV_POINTERS])
+{
+        for (int i = 0; i < NSV_POINTERS; i++)
+                if (sizes[i] == NSV_POINTER_FAULT)
+                        return true;
+        return false;
+}
+
 static void on_call(struct tracer *tracer, const struct follow_call *event, size_t size, uint64_t at)
 {
         /* Before its execve a launched program is nsview's own child, and does what the plan says. */
@@ -692,11 +701,16 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 look_at_fd(event->event.tid, &call);
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
+        char bytes[REREAD_SIZE];
+        size_t room = size - offsetof(struct follow_call, bytes);
+        bool unread = is_any_unread(call.sizes);
+        if (unread)
+                room = reread_pointers(&tracer->follow, event, room, nsv_numbers[name].pointers, task->start, call.sizes, bytes);
         /* Where a filter makes a call into SIGSYS it has no result: the registers are as before it (kernel/seccomp.c, syscall_rollback). */
         int64_t result = (int64_t)event->event.value;
         bool ended = event->event.flags & FOLLOW_ENDED || (result > 0 && !returns_number(name));
-        tracer_emit_call(tracer, task, name, at, result, ended, (enum nsv_abi)event->abi, &call, event->bytes,
-                         size - offsetof(struct follow_call, bytes), at < task->seen_at ? NULL : ns);
+        tracer_emit_call(tracer, task, name, at, result, ended, (enum nsv_abi)event->abi, &call, unread ? bytes : event->bytes, room,
+                         at < task->seen_at ? NULL : ns);
 }
 
 static void forget_stopping(struct follow *follow, pid_t pid)

@@ -232,6 +232,8 @@ const CAPABILITY_VERSION: Names = [
   [0x20071026, '_LINUX_CAPABILITY_VERSION_2'],
   [0x20080522, '_LINUX_CAPABILITY_VERSION_3'],
 ];
+/** capset(2): over a version that the kernel does not know it writes its own, returns EINVAL, and reads no further. */
+const isVersionUnknown = ({result}: RawCall): boolean => typeof result === 'object' && result?.errno === 'EINVAL';
 /** capset(2): the structure of version 1 has 32 capabilities and no second half. */
 const isFirstVersion = (raw: RawCall): boolean => {
   const [header] = raw.pointers;
@@ -327,7 +329,8 @@ const MDWE: Names = [
   [1, 'PR_MDWE_REFUSE_EXEC_GAIN'],
   [2, 'PR_MDWE_NO_INHERIT'],
 ];
-const PTRACER: Names = [[0xffffffffffffffffn, 'PR_SET_PTRACER_ANY']];
+/** An unsigned long of which security/yama/yama_lsm.c takes an int. */
+const PTRACER: Names = [[0xffffffff, 'PR_SET_PTRACER_ANY']];
 
 /** prctl(2): what the other arguments are depends on the first. */
 const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
@@ -339,11 +342,15 @@ const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
   28: [flags('flags', SECUREBITS, 64)],
   36: [size('set')],
   38: [size('value')],
-  47: [choice('operation', AMBIENT, 64), choice('cap', CAPABILITY, 64)],
+  47: [
+    choice('operation', AMBIENT, 64),
+    // PR_CAP_AMBIENT_CLEAR_ALL has none.
+    {name: 'cap', decode: (register, raw) => (argument(raw, 1) === 4n ? uint64(register) : named(register, CAPABILITY))},
+  ],
   53: [choice('misfeature', SPECULATION, 64), flags('val', SPECULATION_CONTROL, 64)],
   62: [choice('operation', SCHED_CORE, 64), size('pid'), size('type')],
   65: [flags('flags', MDWE, 64)],
-  1499557217: [choice('pid', PTRACER, 64)],
+  1499557217: [choice('pid', PTRACER)],
 };
 
 const LANDLOCK_FS: Names = (
@@ -380,7 +387,7 @@ const FSMOUNT: Names = [[1, 'FSMOUNT_CLOEXEC']];
 /** Each of them is a number in the headers of the kernel: a test compares. */
 export const KERNEL_NAMES: Names = [
   [MOUNT, UMOUNT, MOVE_MOUNT, AT, OPEN_TREE, MOUNT_ATTR, ATIMES, FSCONFIG, FSPICK, FSOPEN, FSMOUNT, CAPABILITY, CAPABILITY_VERSION],
-  [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE, PTRACER],
+  [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE],
   [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
 ].flat(2);
 
@@ -449,18 +456,18 @@ const CALLS = {
     },
   ],
   capset: [
-    structure('hdrp', 8, (header, {result}) => ({
-      // A version that it does not know the kernel overwrites with its own, before it returns EINVAL.
-      ...(typeof result === 'object' && result?.errno === 'EINVAL'
-        ? {}
-        : {version: named(BigInt(header.getUint32(0, true)), CAPABILITY_VERSION)}),
+    structure('hdrp', 8, (header, raw) => ({
+      ...(isVersionUnknown(raw) ? {} : {version: named(BigInt(header.getUint32(0, true)), CAPABILITY_VERSION)}),
       pid: header.getInt32(4, true),
     })),
-    structure('datap', 24, (data, raw) => {
-      const high = (at: number) => (isFirstVersion(raw) ? 0n : BigInt(data.getUint32(at + 12, true)) << 32n);
-      const set = (at: number) => bits(BigInt(data.getUint32(at, true)) | high(at), CAPABILITY_BITS);
-      return {effective: set(0), permitted: set(4), inheritable: set(8)};
-    }),
+    {
+      ...structure('datap', 24, (data, raw) => {
+        const high = (at: number) => (isFirstVersion(raw) ? 0n : BigInt(data.getUint32(at + 12, true)) << 32n);
+        const set = (at: number) => bits(BigInt(data.getUint32(at, true)) | high(at), CAPABILITY_BITS);
+        return {effective: set(0), permitted: set(4), inheritable: set(8)};
+      }),
+      follows: raw => !isVersionUnknown(raw),
+    },
   ],
   prctl: [choice('op', PRCTL)],
   seccomp: [

@@ -3,8 +3,8 @@
 import {constants} from 'node:os';
 
 const errnoNames = new Map<number, string>();
-// Several names can share a number (EAGAIN, EWOULDBLOCK): the first is the kernel's own.
-for (const [name, value] of Object.entries(constants.errno)) if (!errnoNames.has(value)) errnoNames.set(value, name);
+// Several names can share a number (EAGAIN, EWOULDBLOCK): the first is the kernel's own, but for ENOTSUP, which only the C library has.
+for (const [name, value] of Object.entries(constants.errno)) if (name !== 'ENOTSUP' && !errnoNames.has(value)) errnoNames.set(value, name);
 
 const signalNames = new Map<number, string>();
 for (const [name, value] of Object.entries(constants.signals)) if (!signalNames.has(value)) signalNames.set(value, name);
