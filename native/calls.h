@@ -25,8 +25,8 @@ struct nsv_pointer {
 /* More of a string or of bytes is not kept. */
 #define NSV_POINTER_MAX 1024u
 
-/* X(name of the call, its number as i386 has it, its other number there (the one with 32-bit ids), its number as arm has it where that
- * differs, pointers …). 0: none. clone and clone3 are told where they fail: where not, their births are. */
+/* X(name of the call, its number as i386 has it, its other number there (the one with 32-bit ids; of umount2, the one without flags), its
+ * number as arm has it where that differs, pointers …). 0: none. clone and clone3 are told where they fail: where not, their births are. */
 #define NSV_S(argument) {argument, NSV_POINTER_STRING, 0, 0}
 #define NSV_B(argument, size) {argument, NSV_POINTER_BYTES, size, 0}
 #define NSV_C(argument, size, count) {argument, NSV_POINTER_COUNTED, size, count}
@@ -35,7 +35,7 @@ struct nsv_pointer {
         X(unshare, 310, 0, 337, NSV_O)                                                   \
         X(setns, 346, 0, 375, NSV_O)                                                     \
         X(mount, 21, 0, 0, NSV_S(0), NSV_S(1), NSV_S(2), NSV_S(4))                       \
-        X(umount2, 52, 0, 0, NSV_S(0))                                                   \
+        X(umount2, 52, 22, 0, NSV_S(0))                                                  \
         X(move_mount, 429, 0, 0, NSV_S(1), NSV_S(3))                                     \
         X(open_tree, 428, 0, 0, NSV_S(1))                                                \
         X(fsopen, 430, 0, 0, NSV_S(0))                                                   \
@@ -87,6 +87,8 @@ __attribute__((always_inline)) static inline int nsv_call_counts(uint32_t name, 
         switch (first) {
         case 47: /* PR_CAP_AMBIENT */
                 return second != 1; /* PR_CAP_AMBIENT_IS_SET */
+        case 62: /* PR_SCHED_CORE: who may run beside it on the other threads of a core */
+                return second != 0; /* PR_SCHED_CORE_GET */
         case 1:  /* PR_SET_PDEATHSIG */
         case 4:  /* PR_SET_DUMPABLE */
         case 8:  /* PR_SET_KEEPCAPS */
