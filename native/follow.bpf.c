@@ -56,7 +56,6 @@ const volatile struct follow_config config SECTION(".rodata");
 #define SA_RESTART_FLAG 0x10000000u
 #define INTERRUPTED (-4) /* EINTR */
 #define PAGE_LEAST 4096u
-#define EFAULT 14
 
 #define CLONE_THREAD_FLAG 0x10000u
 #define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
@@ -411,9 +410,9 @@ INLINE __u32 read_pointer(struct follow_call *call, __u32 used, __u64 address, c
         if (size > NSV_POINTER_MAX)
                 size = NSV_POINTER_MAX;
         if (size > 0 && read_user(call->bytes + used, (__u32)size, (const void *)address) < 0) {
-                /* It may be shorter than what is read of it, and end where its memory does; not if the kernel missed something of it. */
+                /* It may be shorter than what is read of it, and end where its memory does. */
                 __u64 left = PAGE_LEAST - (address & (PAGE_LEAST - 1));
-                if (left >= size || (__s64)call->event.value == -EFAULT)
+                if (left >= size)
                         return NSV_POINTER_FAULT;
                 size = left & (NSV_POINTER_MAX - 1);
                 if (read_user(call->bytes + used, (__u32)size, (const void *)address) < 0)

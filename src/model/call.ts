@@ -91,10 +91,14 @@ const counted = (name: string, count: number): Parameter => ({
   length: raw => Math.max(0, int32(argument(raw, count))),
 });
 
+/** A size_t, as far as something of it is kept. */
+const lengthOf = (raw: RawCall, index: number): number => Number(argument(raw, index));
+
 const view = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-/** A structure of `least` bytes; where fewer are there, the rest is zero, as it is for the kernel. */
+/** A structure of `least` bytes, or of as many as `length` tells; where fewer are there, the rest is zero, as it is for the kernel. */
 const structure = (name: string, least: number, pointer: (view: DataView, raw: RawCall) => CallArgument): Parameter => ({
   ...address(name),
+  length: () => least,
   pointer: (bytes, raw) => {
     const whole = new Uint8Array(Math.max(least, bytes.length));
     whole.set(bytes);
@@ -187,8 +191,8 @@ function mountAttributes(value: bigint, atimeIsSet = false): string[] {
 
 const MOUNT_ATTR_SIZE = 32;
 /** mount_setattr(2): what is behind the size that the caller tells is not its own. */
-const mountAttr = (sizeAt: number): Parameter =>
-  structure('attr', MOUNT_ATTR_SIZE, (attr, raw) => {
+const mountAttr = (sizeAt: number): Parameter => ({
+  ...structure('attr', MOUNT_ATTR_SIZE, (attr, raw) => {
     const has = argument(raw, sizeAt);
     const at = (offset: number) => (has >= offset + 8 ? attr.getBigUint64(offset, true) : 0n);
     const cleared = at(8);
@@ -198,7 +202,9 @@ const mountAttr = (sizeAt: number): Parameter =>
       propagation: bits(at(16), MOUNT),
       userns_fd: uint64(at(24)),
     };
-  });
+  }),
+  length: raw => Math.min(MOUNT_ATTR_SIZE, lengthOf(raw, sizeAt)),
+});
 
 const FSCONFIG: Names = [
   [0, 'FSCONFIG_SET_FLAG'],
@@ -466,6 +472,7 @@ const CALLS = {
         const set = (at: number) => bits(BigInt(data.getUint32(at, true)) | high(at), CAPABILITY_BITS);
         return {effective: set(0), permitted: set(4), inheritable: set(8)};
       }),
+      length: raw => (isFirstVersion(raw) ? 12 : 24),
       follows: raw => !isVersionUnknown(raw),
     },
   ],
@@ -480,25 +487,31 @@ const CALLS = {
     },
   ],
   landlock_create_ruleset: [
-    structure('attr', 24, (attr, raw) => {
-      const has = argument(raw, 1);
-      return {
-        handled_access_fs: bits(attr.getBigUint64(0, true), LANDLOCK_FS),
-        ...(has >= 16n ? {handled_access_net: bits(attr.getBigUint64(8, true), LANDLOCK_NET)} : {}),
-        ...(has >= 24n ? {scoped: bits(attr.getBigUint64(16, true), LANDLOCK_SCOPE)} : {}),
-      };
-    }),
+    {
+      ...structure('attr', 24, (attr, raw) => {
+        const has = argument(raw, 1);
+        return {
+          handled_access_fs: bits(attr.getBigUint64(0, true), LANDLOCK_FS),
+          ...(has >= 16n ? {handled_access_net: bits(attr.getBigUint64(8, true), LANDLOCK_NET)} : {}),
+          ...(has >= 24n ? {scoped: bits(attr.getBigUint64(16, true), LANDLOCK_SCOPE)} : {}),
+        };
+      }),
+      length: raw => lengthOf(raw, 1),
+    },
     size('size'),
     flags('flags', LANDLOCK_CREATE),
   ],
   landlock_add_rule: [
     number('ruleset_fd'),
     choice('rule_type', LANDLOCK_RULE),
-    structure('rule_attr', 16, (attr, raw) =>
-      uint32(raw.registers[1] ?? 0n) === 2
-        ? {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_NET), port: uint64(attr.getBigUint64(8, true))}
-        : {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_FS), parent_fd: attr.getInt32(8, true)},
-    ),
+    {
+      ...structure('rule_attr', 16, (attr, raw) =>
+        uint32(argument(raw, 1)) === 2
+          ? {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_NET), port: uint64(attr.getBigUint64(8, true))}
+          : {allowed_access: bits(attr.getBigUint64(0, true), LANDLOCK_FS), parent_fd: attr.getInt32(8, true)},
+      ),
+      length: raw => (uint32(argument(raw, 1)) === 2 ? 16 : 12),
+    },
     unsigned('flags'),
   ],
   landlock_restrict_self: [number('ruleset_fd'), flags('flags', LANDLOCK_RESTRICT)],
@@ -514,7 +527,7 @@ const CALLS = {
       },
     },
   ],
-  clone3: [structure('cl_args', 88, cloneArgs), size('size')],
+  clone3: [{...structure('cl_args', 88, cloneArgs), length: raw => lengthOf(raw, 1)}, size('size')],
 } as const satisfies {readonly [name: string]: readonly Parameter[]};
 
 export type CallName = keyof typeof CALLS;
@@ -532,6 +545,8 @@ export type DecodedCall = {
   readonly cut: readonly string[];
 };
 
+const unread = (errno: string, register: bigint): Refusal => ({errno, during: `read ${hexadecimal(register)}`});
+
 export function decodeArguments(raw: RawCall): DecodedCall {
   const args: {[name: string]: CallArgument} = {};
   const cut: string[] = [];
@@ -542,7 +557,10 @@ export function decodeArguments(raw: RawCall): DecodedCall {
     const bytes = pointers.next().value ?? null;
     if (parameter.follows?.(raw) === false) return parameter.decode(register, raw);
     if (bytes === null) return null;
-    if (isRefusal(bytes)) return {errno: bytes.errno, during: `read ${hexadecimal(register)}`};
+    if (isRefusal(bytes)) return unread(bytes.errno, register);
+    // Some of it is there, and what the kernel missed is the rest.
+    const isShort = parameter.length !== undefined && bytes.length < Math.min(KEPT, parameter.length(raw));
+    if (isShort && typeof raw.result === 'object' && raw.result?.errno === 'EFAULT') return unread('EFAULT', register);
     if (isCut(parameter, bytes, raw)) cut.push(parameter.name);
     return pointer(parameter.length === undefined ? bytes : bytes.subarray(0, parameter.length(raw)), raw);
   };

@@ -160,6 +160,21 @@ describe('the arguments of', () => {
       ['capset', [ADDRESS, ADDRESS], [words(0x20080522, 0), words(1, 2, 3, 4, 5, 6)], {result: {errno: 'EINVAL'}}],
       {hdrp: {pid: 0}, datap: {address: '0x7ffc0000'}},
     ],
+    [
+      'landlock_add_rule, of a path at the end of its memory',
+      ['landlock_add_rule', [3, 1, ADDRESS, 0], [words(4, 0, 7)]],
+      {
+        ruleset_fd: 3,
+        rule_type: 'LANDLOCK_RULE_PATH_BENEATH',
+        rule_attr: {allowed_access: ['LANDLOCK_ACCESS_FS_READ_FILE'], parent_fd: 7},
+        flags: 0,
+      },
+    ],
+    [
+      'landlock_add_rule, of a path of which only some is there',
+      ['landlock_add_rule', [3, 1, ADDRESS, 0], [words(4)], {result: {errno: 'EFAULT'}}],
+      {ruleset_fd: 3, rule_type: 'LANDLOCK_RULE_PATH_BENEATH', rule_attr: {errno: 'EFAULT', during: 'read 0x7ffc0000'}, flags: 0},
+    ],
     ['prctl, a signal', ['prctl', [1, 9]], {op: 'PR_SET_PDEATHSIG', sig: 'SIGKILL'}],
     ['prctl, a capability', ['prctl', [24, 21]], {op: 'PR_CAPBSET_DROP', cap: 'CAP_SYS_ADMIN'}],
     [
