@@ -14,6 +14,12 @@
 #include "sys.h"
 #include "tracer.h"
 
+/* How often threads are listed anew only because their number is another one: in a storm it always is. */
+#define THREAD_ROUNDS 8
+
+/* So long one that has stopped may wait for an attach that is under way. */
+#define DRAIN_NS 1000000u
+
 /* Processes to visit, in the order found: parents before children. */
 struct pid_list {
         pid_t *pids;
@@ -27,6 +33,7 @@ struct attach {
         unsigned seized_processes, seized_threads;
         bool progress; /* this pass found something new */
         bool again;    /* births may have been lost */
+        uint64_t drained_at;
 };
 
 /* The slot where it is, or would be. */
@@ -122,7 +129,49 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
         return 1;
 }
 
-/* Seize what is not seized yet of one process. New threads are born seized as soon as their makers are, so this ends. */
+/* fs/proc/base.c, proc_task_getattr(): each thread is a link more. */
+static unsigned count_threads(const char *task_directory)
+{
+        struct stat directory;
+        return stat(task_directory, &directory) < 0 ? 0 : (unsigned)directory.st_nlink - 2;
+}
+
+/* Until every one of them is seized or refused: new ones are born seized as soon as their makers are, so this ends. The kernel may leave some
+ * out of the list while others exit, but not out of their number. */
+static void seize_threads(struct attach *attach, pid_t tgid)
+{
+        struct tracer *tracer = attach->tracer;
+        const struct task *leader = task_find(tracer, tgid);
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
+        bool more = count_threads(path) > 1;
+        for (int rounds = 0; more; rounds++) {
+                more = false;
+                DIR *dir = opendir(path);
+                if (!dir)
+                        return;
+                unsigned listed = 0;
+                for (struct dirent *entry; (entry = readdir(dir));) {
+                        pid_t tid = (pid_t)atoi(entry->d_name);
+                        listed += tid > 0;
+                        if (tid <= 0 || tid == tgid || task_find(tracer, tid))
+                                continue;
+                        int r = seize_task(attach, tgid, tid);
+                        if (r < 0)
+                                emit_refused(tracer, tgid, tid, -r);
+                        struct task *task = r > 0 ? task_find(tracer, tid) : NULL;
+                        if (!task)
+                                continue;
+                        more = true;
+                        task->start = leader ? leader->start : 0;
+                        read_namespaces(tid, task->ns);
+                }
+                more |= count_threads(path) != listed && rounds < THREAD_ROUNDS;
+                closedir(dir);
+        }
+}
+
+/* Seize what is not seized yet of one process. */
 static int seize_process(struct attach *attach, pid_t tgid)
 {
         struct tracer *tracer = attach->tracer;
@@ -135,35 +184,7 @@ static int seize_process(struct attach *attach, pid_t tgid)
                 attach->seized_processes++;
                 tracer_emit_process(tracer, leader, false);
         }
-
-        char path[64];
-        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
-        bool more = true;
-        while (more) {
-                more = false;
-                DIR *dir = opendir(path);
-                if (!dir)
-                        return 0;
-                for (struct dirent *entry; (entry = readdir(dir));) {
-                        pid_t tid = (pid_t)atoi(entry->d_name);
-                        if (tid <= 0 || tid == tgid || task_find(tracer, tid))
-                                continue;
-                        r = seize_task(attach, tgid, tid);
-                        if (r < 0) {
-                                emit_refused(tracer, tgid, tid, -r);
-                                continue;
-                        }
-                        if (r > 0) {
-                                more = true;
-                                struct task *task = task_find(tracer, tid);
-                                if (task) {
-                                        task->start = leader ? leader->start : 0;
-                                        read_namespaces(tid, task->ns);
-                                }
-                        }
-                }
-                closedir(dir);
-        }
+        seize_threads(attach, tgid);
         return 0;
 }
 
@@ -263,41 +284,28 @@ static void visit(struct attach *attach, pid_t pid)
                 } else
                         emit_refused(tracer, pid, pid, -r);
         }
-        /* The seized are never kept waiting for the rest of the attach. */
-        tracer_drain(tracer);
-}
-
-/* Children as the kernel lists them, thread by thread (proc_pid_task_tid_children(5)). It may leave some out while others
- * exit: that is why the passes are repeated, and why find_orphans() looks once more in another way. */
-static void visit_children(struct attach *attach, pid_t pid)
-{
-        char path[64];
-        snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-        DIR *dir = opendir(path);
-        if (!dir)
-                return;
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                pid_t tid = (pid_t)atoi(entry->d_name);
-                if (tid <= 0)
-                        continue;
-                snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)tid);
-                FILE *file = fopen(path, "re");
-                if (!file)
-                        continue;
-                for (int child; fscanf(file, "%d", &child) == 1;)
-                        visit(attach, (pid_t)child);
-                fclose(file);
+        /* The seized are not kept waiting for the rest of the attach. The kernel goes through all of them to find one that has stopped
+         * (kernel/exit.c, ptrace_do_wait): not after each. */
+        uint64_t now = monotonic_ns();
+        if (now - attach->drained_at >= DRAIN_NS) {
+                attach->drained_at = now;
+                tracer_drain(tracer);
         }
-        closedir(dir);
 }
 
-/* Every process whose parent belongs to the tree and which does not yet. Also the only way where the kernel was built
- * without CONFIG_PROC_CHILDREN. */
-static void find_orphans(struct attach *attach)
+/* A process that is in nobody's tree so far, and its parent. */
+struct stranger {
+        pid_t pid, ppid;
+};
+
+/* Every process that was not visited yet. -errno. */
+static ssize_t list_strangers(const struct attach *attach, struct stranger **ret_strangers)
 {
         DIR *dir = opendir("/proc");
         if (!dir)
-                return;
+                return -errno;
+        _cleanup_free_ struct stranger *strangers = NULL;
+        size_t count = 0, room = 0;
         for (struct dirent *entry; (entry = readdir(dir));) {
                 if (!isdigit((unsigned char)entry->d_name[0]))
                         continue;
@@ -305,25 +313,47 @@ static void find_orphans(struct attach *attach)
                 struct stat_line stat;
                 if (list_has(&attach->processes, pid) || task_find(attach->tracer, pid) || read_stat(pid, &stat) < 0)
                         continue;
-                if (list_has(&attach->processes, stat.ppid))
-                        visit(attach, pid);
+                if (count == room) {
+                        room = room ? room * 2 : 256;
+                        struct stranger *larger = realloc(strangers, room * sizeof(*larger));
+                        if (!larger) {
+                                closedir(dir);
+                                return -ENOMEM;
+                        }
+                        strangers = larger;
+                }
+                strangers[count++] = (struct stranger){pid, stat.ppid};
         }
         closedir(dir);
+        *ret_strangers = strangers;
+        strangers = NULL;
+        return (ssize_t)count;
 }
 
-/* Until a pass finds nothing new. */
+/* All who descend from the tree, by one reading of who is whose parent. Parents mostly have the lower numbers, so that one walk finds most. */
+static void visit_descendants(struct attach *attach)
+{
+        _cleanup_free_ struct stranger *strangers = NULL;
+        ssize_t count = list_strangers(attach, &strangers);
+        for (bool more = true; more;) {
+                more = false;
+                for (ssize_t i = 0; i < count; i++) {
+                        if (strangers[i].pid == 0 || !list_has(&attach->processes, strangers[i].ppid))
+                                continue;
+                        visit(attach, strangers[i].pid);
+                        strangers[i].pid = 0;
+                        more = true;
+                }
+        }
+}
+
+/* Until a pass finds nothing new: children of those who are followed come by themselves. */
 static void visit_tree(struct attach *attach)
 {
-        struct tracer *tracer = attach->tracer;
         do {
                 attach->progress = false;
-                for (size_t i = 0; i < attach->processes.count; i++) {
-                        if (!tracer->follow.active && task_find(tracer, attach->processes.pids[i]))
-                                seize_process(attach, attach->processes.pids[i]);
-                        visit_children(attach, attach->processes.pids[i]);
-                }
-                find_orphans(attach);
-        } while (attach->progress && tracer->failure == 0);
+                visit_descendants(attach);
+        } while (attach->progress && attach->tracer->failure == 0);
 }
 
 static void reply(struct attach *attach, pid_t pid, uint32_t sequence, int error, uint32_t stage)

@@ -110,19 +110,20 @@ long read_status_number(pid_t tid, const char *key)
         return isdigit((unsigned char)*line) ? strtol(line, NULL, 10) : -ENODATA;
 }
 
-static int read_four(pid_t tid, const char *key, uint32_t ret_ids[4])
-{
-        char buffer[STATUS_SIZE], *line;
-        ssize_t n = read_status_line(tid, key, buffer, sizeof(buffer), &line);
-        if (n < 0)
-                return (int)n;
-        return sscanf(line, "%u %u %u %u", &ret_ids[0], &ret_ids[1], &ret_ids[2], &ret_ids[3]) == 4 ? 0 : -EBADMSG;
-}
-
 int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4])
 {
-        int r = read_four(tid, "Uid:", ret_uids);
-        return r < 0 ? r : read_four(tid, "Gid:", ret_gids);
+        char buffer[STATUS_SIZE], *line;
+        ssize_t n = read_status_line(tid, "Uid:", buffer, sizeof(buffer), &line);
+        if (n < 0)
+                return (int)n;
+        /* Gid is the line after it. */
+        line[n] = '\n';
+        uint32_t u[4], g[4];
+        if (sscanf(line, "%u %u %u %u Gid: %u %u %u %u", &u[0], &u[1], &u[2], &u[3], &g[0], &g[1], &g[2], &g[3]) != 8)
+                return -EBADMSG;
+        memcpy(ret_uids, u, sizeof(u));
+        memcpy(ret_gids, g, sizeof(g));
+        return 0;
 }
 
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size)
