@@ -212,8 +212,9 @@ describe('however nsview ends, the terminal is left usable', () => {
     expect(screen.alternate).toBe(true);
     const [pid = 0] = children(shell);
     await end(screen, pid);
-    await screen.until(/gone \d+/);
-    // The helper, which gives the terminal back after a crash, may be a moment later than the shell's prompt.
+    // The helper, which gives the terminal back after a crash, may be a moment later than the shell, whose words then went to the
+    // alternate screen and with it: they have reached the terminal, but need not be on the screen.
+    await screen.until(() => /gone \d+\r\n/.test(screen.raw.toString()), 'the end of nsview');
     await screen.until(() => !screen.alternate && screen.mouse === 'none', 'the main screen without modes');
     screen.send('clear; stty -a\r');
     await screen.until(USABLE);
