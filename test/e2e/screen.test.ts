@@ -1,5 +1,5 @@
-import {existsSync, readFileSync, writeFileSync} from 'node:fs';
-import {describe, expect, it} from 'vitest';
+import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
+import {afterEach, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
@@ -75,6 +75,221 @@ describe('nsview -- CMD', () => {
     expect(text).toContain('status 127');
     expect(screen.alternate).toBe(false);
     screen.send('exit\r');
+  });
+});
+
+const isAlive = (pid: number): boolean => /^State:\t[^ZX]/m.test(statusOf(pid));
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+async function ends(pid: number): Promise<void> {
+  for (const limit = Date.now() + 8000; isAlive(pid); await new Promise(resolve => setTimeout(resolve, 20)))
+    if (Date.now() > limit) throw new Error(`${pid} lives on: ${statusOf(pid)}`);
+}
+/** The processes of that name that a test started. */
+const named = (name: string): number[] =>
+  readdirSync('/proc')
+    .filter(pid => /^[0-9]+$/.test(pid) && statusOf(Number(pid)).startsWith(`Name:\t${name}\n`) && isAlive(Number(pid)))
+    .map(Number);
+
+/** A shell in nsview, in which a counter writes to the terminal and to a file, far more than a pty holds. */
+async function counting(screen: Screen, file: string): Promise<number> {
+  await screen.until(/bash-[\d.]+# /);
+  const [, pid] = /nsview {2}bash (\d+)/.exec(screen.screen()) ?? [];
+  screen.send(`i=0; while :; do i=$((i+1)); echo line $i of a counter; [ $((i % 100)) = 0 ] && echo $i >>${file}; done\r`);
+  await screen.until(/line \d\d\d+ of a counter/);
+  return Number(pid);
+}
+const counted = (file: string): number => Number(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1));
+/** It goes on: what it writes is read by somebody. */
+async function goesOn(file: string): Promise<void> {
+  const from = counted(file);
+  for (const limit = Date.now() + 8000; counted(file) < from + 2000; await new Promise(resolve => setTimeout(resolve, 20)))
+    if (Date.now() > limit) throw new Error(`it stands at ${counted(file)}, after ${from}`);
+}
+
+describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how => {
+  const open = (...options: string[]) => nsviewScreen(MIDDLE, '--follow', how, ...options, '--', 'bash', '--norc', '--noprofile');
+
+  // Or a failure would fail the tests behind it, too.
+  afterEach(({task}) => {
+    if (task.result?.state === 'fail') for (const keeper of named('nsview-keeper')) process.kill(keeper, 'SIGKILL');
+  });
+
+  it('asks first, and stays on Esc', async () => {
+    await using screen = open();
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('\x1dq');
+    await screen.until(/l leave it running {3}e end it {3}Esc stay/);
+    screen.send('q\r');
+    screen.send('\x1b');
+    await screen.until(text => !text.includes('Leave nsview?'), 'no question');
+    screen.send('\x03');
+    await screen.until(/Leave nsview\?/);
+    screen.send('\x1b');
+    await screen.until(text => !text.includes('Leave nsview?'), 'no question');
+    screen.send('\x1d');
+    screen.send('exit\r');
+    await screen.until(/ended with exit status/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+  });
+
+  it('lets it run on with its terminal, until that is not needed any more', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('count');
+    let pid = 0;
+    {
+      await using screen = open();
+      pid = await counting(screen, file);
+      screen.send('\x1dq');
+      await screen.until(/Leave nsview\?/);
+      screen.send('l');
+      expect(await screen.ended).toBe(0);
+      expect(screen.screen()).toContain(`bash (${pid}) runs on; nsview-keeper holds its terminal`);
+    }
+    await goesOn(file);
+    expect(statusOf(pid)).toMatch(/TracerPid:\t0/);
+    expect(named('nsview-helper')).toEqual([]);
+    const [keeper = 0, ...others] = named('nsview-keeper');
+    expect(others).toEqual([]);
+    // Of what nsview had it keeps the terminal's master alone.
+    expect(readdirSync(`/proc/${keeper}/fd`).map(fd => readlinkSync(`/proc/${keeper}/fd/${fd}`))).toEqual([expect.stringMatching(/ptmx$/)]);
+    expect(readlinkSync(`/proc/${keeper}/cwd`)).toBe('/');
+    process.kill(pid, 'SIGKILL');
+    await ends(pid);
+    await ends(keeper);
+  });
+
+  it('hangs it up when the keeper is killed, as when any terminal closes', async () => {
+    using folder = temporaryFolder();
+    await using screen = open();
+    const pid = await counting(screen, folder.file('count'));
+    screen.send('\x1dq');
+    await screen.until(/Leave nsview\?/);
+    screen.send('l');
+    await screen.ended;
+    for (const keeper of named('nsview-keeper')) process.kill(keeper, 'SIGTERM');
+    await ends(pid);
+  });
+
+  it('keeps the terminal of a session whose leader has closed it', async () => {
+    await using screen = open();
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('echo "pid="$$; exec sleep 50 <&- >&- 2>&-\r');
+    const [, pid] = /pid=(\d+)/.exec(await screen.until(/pid=\d+/)) ?? [];
+    // Nobody has the terminal open: it has ended, as far as can be seen, and nothing is asked.
+    await screen.until(/sleep \d+/);
+    await new Promise(resolve => setTimeout(resolve, 300));
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    await new Promise(resolve => setTimeout(resolve, 300));
+    expect(isAlive(Number(pid))).toBe(true);
+    const [keeper = 0] = named('nsview-keeper');
+    process.kill(Number(pid), 'SIGKILL');
+    await ends(keeper);
+  });
+
+  it('ends it all: who obeys SIGHUP, who needs SIGTERM, and who takes neither', async () => {
+    using folder = temporaryFolder();
+    await using screen = open();
+    await screen.until(/bash-[\d.]+# /);
+    const script = [
+      `trap 'echo hup >${folder.file('hup')}; exit' HUP`,
+      `(trap '' HUP; trap 'echo term >${folder.file('term')}; exit' TERM; while :; do sleep 0.05; done) & echo "asked="$!`,
+      `(trap '' HUP TERM; while :; do sleep 0.05; done) & echo "killed="$!`,
+      `(setsid sleep 51 & echo "away="$!)`,
+      `sleep 52 & kill -STOP $!; echo "stopped="$!`,
+      'echo ready; while :; do sleep 0.05; done',
+    ];
+    screen.send(`${script.join('; ')}\r`);
+    const text = await screen.until(/^│ready/m);
+    const pids = ['asked', 'killed', 'away', 'stopped'].map(word => Number(new RegExp(`${word}=(\\d+)`).exec(text)?.[1]));
+    for (const pid of pids) expect(isAlive(pid)).toBe(true);
+    screen.send('\x1dq');
+    await screen.until(/e end it/);
+    const since = Date.now();
+    screen.send('e');
+    await screen.until(/being ended: SIGHUP, SIGTERM/);
+    expect(await screen.ended).toBe(0);
+    expect(Date.now() - since).toBeGreaterThan(1900);
+    expect(Date.now() - since).toBeLessThan(5000);
+    for (const pid of pids) expect(isAlive(pid)).toBe(false);
+    expect(readFileSync(folder.file('hup'), 'utf8')).toBe('hup\n');
+    expect(readFileSync(folder.file('term'), 'utf8')).toBe('term\n');
+    expect(named('nsview-keeper')).toEqual([]);
+  });
+
+  it('ends what obeys at once', async () => {
+    await using screen = open();
+    await screen.until(/bash-[\d.]+# /);
+    screen.send('\x1dq');
+    await screen.until(/e end it/);
+    const since = Date.now();
+    screen.send('e');
+    expect(await screen.ended).toBe(0);
+    expect(Date.now() - since).toBeLessThan(1500);
+  });
+
+  it('leaves it running when nsview is killed', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('count');
+    await using screen = open();
+    const pid = await counting(screen, file);
+    const [nsview = 0] = children(screen.child.pid ?? 0);
+    process.kill(nsview, 'SIGKILL');
+    await screen.ended;
+    await goesOn(file);
+    expect(statusOf(pid)).toMatch(/TracerPid:\t0/);
+    process.kill(pid, 'SIGKILL');
+    for (const keeper of named('nsview-keeper')) await ends(keeper);
+  });
+
+  it('leaves it running when the helper was killed before', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('count');
+    await using screen = open();
+    const pid = await counting(screen, file);
+    const [nsview = 0] = children(screen.child.pid ?? 0);
+    for (const helper of children(nsview)) process.kill(helper, 'SIGKILL');
+    await screen.until(/nsview-helper was killed; everything that it traced runs on/);
+    screen.send('\x1dq');
+    await screen.until(/Leave nsview\?/);
+    screen.send('l');
+    await screen.ended;
+    await goesOn(file);
+    process.kill(pid, 'SIGKILL');
+    for (const keeper of named('nsview-keeper')) await ends(keeper);
+  });
+
+  it.each(['SIGHUP', 'SIGTERM'] as const)('hangs it up when %s asks nsview to end, as any terminal does', async signal => {
+    using folder = temporaryFolder();
+    await using screen = open();
+    const pid = await counting(screen, folder.file('count'));
+    const [nsview = 0] = children(screen.child.pid ?? 0);
+    process.kill(nsview, signal);
+    await screen.ended;
+    await ends(pid);
+    expect(named('nsview-keeper')).toEqual([]);
+  });
+
+  it('offers to end only, with --kill-on-exit, and does so when killed', async () => {
+    using folder = temporaryFolder();
+    await using screen = open('--kill-on-exit');
+    const pid = await counting(screen, folder.file('count'));
+    screen.send('\x1dq');
+    const text = await screen.until(/nothing can be left/);
+    expect(text).not.toContain('leave it');
+    screen.send('l');
+    const [nsview = 0] = children(screen.child.pid ?? 0);
+    process.kill(nsview, 'SIGKILL');
+    await screen.ended;
+    await ends(pid);
+    expect(named('nsview-keeper')).toEqual([]);
   });
 });
 

@@ -54,6 +54,9 @@ function bpfObjects(pid: string): string[] {
   }
 }
 
+/** The helper, and those that it leaves behind for a reason. */
+const HELPERS = /^nsview-(helper|guard|keeper)$/;
+
 function lookAround(): Traces {
   const helpers: string[] = [];
   const traced: string[] = [];
@@ -66,13 +69,13 @@ function lookAround(): Traces {
     const status = read(`/proc/${pid}/status`);
     const name = /^Name:\t(.*)/m.exec(status)?.[1] ?? '';
     const state = /^State:\t(.)/m.exec(status)?.[1] ?? '';
-    if (name === 'nsview-helper') helpers.push(pid);
+    if (state !== 'Z' && HELPERS.test(name)) helpers.push(`${name} ${pid}`);
     if (/^TracerPid:\t[1-9]/m.test(status)) traced.push(`${name} ${pid}`);
     if (state === 'Z' && Number(/^PPid:\t(\d+)/m.exec(status)?.[1]) === process.pid) zombies.push(`${name} ${pid}`);
     if (state === 'T' || state === 't') stopped.push(`${name} ${pid}`);
     const ours = state !== 'Z' && read(`/proc/${pid}/environ`).includes(MARK);
     if (ours) running.push(`${name} ${pid}`);
-    if (ours || name === 'nsview-helper') bpf.push(...bpfObjects(pid));
+    if (ours || HELPERS.test(name)) bpf.push(...bpfObjects(pid));
     for (const kind of ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'])
       try {
         namespaces.add(readlinkSync(`/proc/${pid}/ns/${kind}`));

@@ -15,6 +15,7 @@ import {
 } from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {buildSanitizedHelper, foundBySanitizers, SANITIZED_HELPER} from '../support/sanitizer.ts';
+import {MIDDLE, Screen} from '../support/screen.ts';
 
 leaveNothingBehind();
 
@@ -69,6 +70,50 @@ describe.each(LAUNCHED_HOWS)('the helper under ASan and UBSan, by %s', how => {
     // Who was born has ended, and told so, even those that were killed before they ever ran.
     expect(ended.filter(pid => born.includes(pid)).length).toBe(born.length);
     expect((await traced(how, '--', 'nsview-no-such-program')).code).toBe(127);
+    expect(foundBySanitizers()).toBe('');
+  });
+
+  it('launches with every option, fails at every step of its own, and kills on exit', async () => {
+    const all = ['--new', 'user,mnt,pid,net,ipc,uts,cgroup,time', '--hostname', 'box', '--mount-proc', '--kill-on-exit'];
+    expect((await traced(how, ...all, '--map', '100000:0:65536', '--', 'sh', '-c', 'sleep 60 & exit 6')).code).toBe(6);
+    expect((await traced(how, ...all, '--map-root', '--', 'nsview-no-such-program')).code).toBe(127);
+    expect((await traced(how, '--new', 'user', '--map', '4294967294:0:1', '--cgroup', 'nsview-none', '--', 'true')).code).toBe(1);
+    const maps = Array.from({length: 341}, (_, i) => [`--map=${i}:${i}:1`]).flat();
+    expect((await traced(how, '--new', 'user', ...maps.slice(1), '--', 'true')).code).toBe(0);
+    await using running = new Running(
+      NSVIEW,
+      ['trace', '-o', '/dev/null', ...followBy(how), '--kill-on-exit', '--', 'sh', '-c', 'sleep 60 & echo ready; wait'],
+      {
+        env: {...process.env, NSVIEW_HELPER: SANITIZED_HELPER},
+      },
+    );
+    await running.says(/ready/);
+    running.child.kill('SIGKILL');
+    await running.ended;
+    await new Promise(resolve => setTimeout(resolve, 500));
+    expect(foundBySanitizers()).toBe('');
+  });
+
+  it.each([
+    ['l', 'leaves'],
+    ['e', 'ends'],
+  ])('asked by %s, %s what was launched', async key => {
+    await using screen = new Screen(
+      MIDDLE,
+      NSVIEW,
+      [...followBy(how), '--', 'bash', '--norc', '--noprofile', '-c', 'trap "" HUP; echo began; read x; sleep 1'],
+      {
+        NSVIEW_HELPER: SANITIZED_HELPER,
+      },
+    );
+    await screen.until(/^│began/m);
+    screen.send('\x1dq');
+    await screen.until(/Leave nsview\?/);
+    screen.send(key);
+    expect(await screen.ended).toBe(0);
+    const pid = Number(/bash \((\d+)\) runs on/.exec(screen.screen())?.[1]);
+    if (key === 'l') process.kill(pid, 'SIGKILL');
+    await new Promise(resolve => setTimeout(resolve, 500));
     expect(foundBySanitizers()).toBe('');
   });
 });
