@@ -331,7 +331,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   let watch: ReturnType<typeof startWatch> | undefined;
   const watchInstead = (scope: number | null) => {
     watch?.[Symbol.dispose]();
-    watch = startWatch(scope === null ? {machine: true, emit} : {tree: scope, emit});
+    watch = startWatch(scope === null ? {machine: true, emit} : {trees: new Set([scope]), emit});
   };
   let pty: import('./probe/pty.ts').Pty | undefined;
   let root: number | null = target.kind === 'attach' ? target.pid : null;

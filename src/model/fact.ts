@@ -254,10 +254,11 @@ export type TracerFact = At & {
 /** How to follow: `auto` is BPF where it is allowed, else ptrace. */
 export type Follow = 'auto' | 'bpf' | 'ptrace';
 
-/** A task that could not be traced, which rule refused, and what to do about it. */
+/** A process that could not be traced, or with `tid` one thread of a process that is; which rule refused, and what to do about it. */
 export type RefusedFact = At & {
   readonly kind: 'refused';
   readonly pid: number;
+  readonly tid?: number;
   readonly errno: string;
   readonly during: string;
   readonly rule: string;

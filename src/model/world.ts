@@ -165,7 +165,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
     }
     case 'refused': {
       const process = world.byPid.get(fact.pid) ?? null;
-      if (process !== null) process.refused = fact;
+      if (process !== null && fact.tid === undefined) process.refused = fact;
       event(world, process, at, {kind: 'refused', fact});
       return;
     }

@@ -215,6 +215,7 @@ const FACTS = {
     kind: z.literal('refused'),
     at,
     pid,
+    tid: pid.exactOptional(),
     errno: z.string(),
     during: z.string(),
     rule: z.string(),

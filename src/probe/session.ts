@@ -65,10 +65,14 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const live = new Set<number>();
   let followed = false;
   let watch: Watch | undefined;
+  /** Not followed, but in the tree: whom ptrace was refused, and who had ended before. Watched from /proc, with all that descends from them. */
+  const aside = new Set<number>();
+  let watchAside: Watch | undefined;
   let scope: number | null = null;
 
   /** What the facts said of each living process: the readings of /proc beside the tracer tell only what differs from that. */
   const told = new Map<number, Told>();
+  const lastTold = (pid: number): Told => told.get(pid) ?? {};
 
   const keepTold = (fact: Fact) => {
     switch (fact.kind) {
@@ -107,8 +111,10 @@ export function openSession(options: SessionOptions): Seen<Session> {
     switch (fact.kind) {
       case 'process':
         // A zombie was there before; its exit will not be told.
-        if (fact.state === 'Z') live.delete(fact.pid);
-        else {
+        if (fact.state === 'Z') {
+          live.delete(fact.pid);
+          aside.add(fact.pid);
+        } else {
           live.add(fact.pid);
           followed = true;
         }
@@ -117,11 +123,14 @@ export function openSession(options: SessionOptions): Seen<Session> {
         if (isRefusal(fact.flags) || !fact.flags.includes('CLONE_THREAD')) live.add(fact.child);
         break;
       case 'refused':
+        if (fact.tid !== undefined) break;
         live.delete(fact.pid);
+        aside.add(fact.pid);
         break;
       case 'exit':
       case 'gone':
         live.delete(fact.pid);
+        aside.delete(fact.pid);
         break;
       default:
         break;
@@ -152,6 +161,11 @@ export function openSession(options: SessionOptions): Seen<Session> {
     pending.add(timer);
   };
 
+  const emitAside = (facts: readonly Fact[]) => {
+    for (const fact of facts) if (fact.kind === 'gone') aside.delete(fact.pid);
+    emitReadings(facts);
+  };
+
   const emit = (facts: readonly Fact[]) => {
     for (const fact of facts) {
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
@@ -161,13 +175,19 @@ export function openSession(options: SessionOptions): Seen<Session> {
       keepTold(fact);
     }
     options.emit(facts);
+    if (aside.size > 0) watchAside ??= startWatch({trees: aside, isFollowed: pid => live.has(pid), told: lastTold, emit: emitAside});
     if (followed && live.size === 0) options.onEmpty?.();
+  };
+
+  const endWatches = () => {
+    watch?.[Symbol.dispose]();
+    watchAside?.[Symbol.dispose]();
+    watch = watchAside = undefined;
   };
 
   const lost = (why: string) => {
     live.clear();
-    watch?.[Symbol.dispose]();
-    watch = undefined;
+    endWatches();
     const fact: TracerFact = {kind: 'tracer', at: now(), mode: 'proc', scope, sees: [], processes: 0, threads: 0, because: why};
     options.emit([fact]);
     options.onLost?.();
@@ -189,7 +209,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const begun = (answer: TracerAnswer): TracerAnswer => {
     if (!answer.ok) return answer;
     scope ??= answer.pid;
-    watch ??= startWatch({refresh: () => live, told: pid => told.get(pid) ?? {}, emit: emitReadings});
+    watch ??= startWatch({refresh: () => live, told: lastTold, emit: emitReadings});
     return answer;
   };
 
@@ -203,8 +223,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     look: pid => watch?.look(pid),
     stop: async () => {
       for (const timer of pending) clearTimeout(timer);
-      watch?.[Symbol.dispose]();
-      watch = undefined;
+      endWatches();
       await tracer.stop();
     },
   };

@@ -7,9 +7,9 @@ import {isGone, readNumbers} from './proc-file.ts';
 import {readNamespaceLinks, readProcess, readStat, readThreads, sameSeen} from './process.ts';
 
 export type WatchScope =
-  /** Every process of the machine, or every descendant of `tree`: births, changes and ends. */
+  /** Every process of the machine, or some with all that descend from them, save who is followed otherwise: births, changes and ends. */
   | {readonly machine: true}
-  | {readonly tree: number}
+  | {readonly trees: ReadonlySet<number>; readonly isFollowed?: (pid: number) => boolean; readonly told?: (pid: number) => Told}
   /** Processes that a tracer follows: changes between its events only, against what it has told of them. */
   | {readonly refresh: () => Iterable<number>; readonly told: (pid: number) => Told};
 
@@ -58,7 +58,8 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   const known = new Map<number, ProcessSeen>();
   const births = !('refresh' in options);
   /** Descendants stay in a tree's scope when they are reparented. */
-  const inTree = new Set<number>('tree' in options ? [options.tree] : []);
+  const descendants = new Set<number>();
+  const isInTree = (trees: ReadonlySet<number>, pid: number) => trees.has(pid) || descendants.has(pid);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let passes = 0;
@@ -66,9 +67,17 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   const asked: number[] = [];
   let facts: Fact[] = [];
 
+  /** Roots of trees that ended before they were read once. */
+  const missed = new Set<number>();
+
   const forget = (pid: number) => {
-    if (!known.delete(pid) || !births) return;
-    inTree.delete(pid);
+    const wasKnown = known.delete(pid);
+    if (!births) return;
+    if (!wasKnown) {
+      if (!('trees' in options) || !options.trees.has(pid) || missed.has(pid)) return;
+      missed.add(pid);
+    }
+    descendants.delete(pid);
     facts.push({kind: 'gone', at: at(), pid});
   };
 
@@ -84,14 +93,16 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   };
 
   const meet = (pid: number) => {
-    if ('tree' in options && !inTree.has(pid)) {
+    if ('trees' in options && !isInTree(options.trees, pid)) {
+      if (options.isFollowed?.(pid)) return;
       const stat = readStat(pid);
-      if (isRefusal(stat) || !inTree.has(stat.ppid)) return;
-      inTree.add(pid);
+      if (isRefusal(stat) || !isInTree(options.trees, stat.ppid)) return;
+      descendants.add(pid);
     }
     const seen = readProcess(pid);
     if (isRefusal(seen)) return forget(pid);
     known.set(pid, seen);
+    missed.delete(pid);
     if (!('refresh' in options)) {
       facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
       return;
@@ -149,10 +160,12 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
   };
 
   const visit = (pid: number) => {
-    const before = known.get(pid) ?? ('refresh' in options ? options.told(pid).seen : undefined);
+    const before = known.get(pid) ?? ('told' in options ? options.told?.(pid).seen : undefined);
     if (before === undefined) meet(pid);
     else compare(before, (pid + passes) % RARELY === 0);
   };
+
+  const hasLiving = (): boolean => !('trees' in options) || passes === 1 || [...known.values()].some(seen => !isEnding(seen.state));
 
   const fillQueue = () => {
     passes++;
@@ -161,7 +174,8 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       const wanted = new Set(queue);
       for (const pid of known.keys()) if (!wanted.has(pid)) known.delete(pid);
     } else {
-      const pids = readNumbers('/proc');
+      // Of zombies alone nothing can be born.
+      const pids = hasLiving() ? readNumbers('/proc') : [...new Set([...known.keys(), ...('trees' in options ? options.trees : [])])];
       queue = isRefusal(pids) ? [] : pids;
       const there = new Set(queue);
       for (const pid of Array.from(known.keys())) if (!there.has(pid)) forget(pid);
