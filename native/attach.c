@@ -20,6 +20,10 @@
 /* So long one that has stopped may wait for an attach that is under way. */
 #define DRAIN_NS 1000000u
 
+/* Milliseconds between looks for births that no event told of; and so many pids are looked at one by one, rather than the whole of /proc. */
+#define LOOK_MS 50
+#define LOOK_PIDS 4096
+
 /* Processes to visit, in the order found: parents before children. */
 struct pid_list {
         pid_t *pids;
@@ -33,6 +37,7 @@ struct attach {
         unsigned seized_processes, seized_threads;
         bool progress; /* this pass found something new */
         bool again;    /* births may have been lost */
+        bool late;     /* looking for births that were not told */
         uint64_t drained_at;
 };
 
@@ -171,18 +176,34 @@ static void seize_threads(struct attach *attach, pid_t tgid)
         }
 }
 
+/* A leader that has ended cannot be seized (kernel/ptrace.c, ptrace_attach(): exit_state), and stays while other threads go on. 1, or -errno. */
+static int keep_dead_leader(struct attach *attach, pid_t tgid)
+{
+        struct stat_line stat;
+        if (read_stat(tgid, &stat) < 0 || stat.state != 'Z' || read_other_thread(tgid) < 0)
+                return -EPERM;
+        struct task *leader = task_add(attach->tracer, tgid, tgid);
+        if (!leader)
+                return -ENOMEM;
+        leader->known = leader->dead = true;
+        attach->progress = true;
+        return 1;
+}
+
 /* Seize what is not seized yet of one process. */
 static int seize_process(struct attach *attach, pid_t tgid)
 {
         struct tracer *tracer = attach->tracer;
         bool first = task_find(tracer, tgid) == NULL;
         int r = seize_task(attach, tgid, tgid);
+        if (r == -EPERM)
+                r = keep_dead_leader(attach, tgid);
         if (r < 0)
                 return r;
         struct task *leader = task_find(tracer, tgid);
         if (r > 0 && first && leader) {
                 attach->seized_processes++;
-                tracer_emit_process(tracer, leader, false);
+                tracer_emit_process(tracer, leader, attach->late ? NSV_FOUND_LATE : NSV_FOUND_ALIVE);
         }
         seize_threads(attach, tgid);
         return 0;
@@ -241,7 +262,7 @@ static int follow_process(struct attach *attach, pid_t tgid)
         if (stat.state == 'Z' && read_status_number(tgid, "Threads:") <= 1) {
                 follow_forget(&tracer->follow, tgid);
                 struct task zombie = {.tid = tgid, .tgid = tgid};
-                tracer_emit_process(tracer, &zombie, true);
+                tracer_emit_process(tracer, &zombie, NSV_FOUND_ZOMBIE);
                 return 0;
         }
         struct task *leader = task_find(tracer, tgid);
@@ -251,7 +272,7 @@ static int follow_process(struct attach *attach, pid_t tgid)
                 return -ENOMEM;
         leader->known = true;
         leader->ids.known = read_ids(tgid, leader->ids.uids, leader->ids.gids) == 0;
-        tracer_emit_process(tracer, leader, false);
+        tracer_emit_process(tracer, leader, NSV_FOUND_ALIVE);
         note_threads(tracer, tgid, leader->start, &attach->seized_threads);
         attach->seized_processes++;
         return 0;
@@ -280,14 +301,14 @@ static void visit(struct attach *attach, pid_t pid)
                         return;
                 if (stat.state == 'Z') {
                         struct task zombie = {.tid = pid, .tgid = pid};
-                        tracer_emit_process(tracer, &zombie, true);
+                        tracer_emit_process(tracer, &zombie, NSV_FOUND_ZOMBIE);
                 } else
                         emit_refused(tracer, pid, pid, -r);
         }
         /* The seized are not kept waiting for the rest of the attach. The kernel goes through all of them to find one that has stopped
          * (kernel/exit.c, ptrace_do_wait): not after each. */
         uint64_t now = monotonic_ns();
-        if (now - attach->drained_at >= DRAIN_NS) {
+        if (!attach->late && now - attach->drained_at >= DRAIN_NS) {
                 attach->drained_at = now;
                 tracer_drain(tracer);
         }
@@ -354,6 +375,53 @@ static void visit_tree(struct attach *attach)
                 attach->progress = false;
                 visit_descendants(attach);
         } while (attach->progress && attach->tracer->failure == 0);
+}
+
+/* Was this one born of a task that is followed, and nobody told? */
+static void meet(struct attach *attach, pid_t pid)
+{
+        struct tracer *tracer = attach->tracer;
+        struct kin kin;
+        /* Traced: its maker's event is on its way. A zombie has been told, or was too short-lived. */
+        if (task_find(tracer, pid) || read_kin(pid, &kin) < 0 || kin.tracer == tracer->self || kin.state == 'Z')
+                return;
+        if (kin.tgid != pid) {
+                if (task_find(tracer, kin.tgid))
+                        seize_threads(attach, kin.tgid);
+        } else if (kin.ppid == tracer->self || task_find(tracer, kin.ppid))
+                visit(attach, pid);
+}
+
+void tracer_find_unseen(struct tracer *tracer)
+{
+        pid_t last = read_last_pid(), before = tracer->last_pid;
+        if (last <= 0 || last == before)
+                return;
+        tracer->last_pid = last;
+        struct attach attach = {.tracer = tracer, .late = true};
+        if (last > before && last - before <= LOOK_PIDS)
+                for (pid_t pid = before + 1; pid <= last; pid++)
+                        meet(&attach, pid);
+        else {
+                /* They have begun anew from the lowest, or somebody set the next one. */
+                _cleanup_free_ struct stranger *strangers = NULL;
+                ssize_t count = list_strangers(&attach, &strangers);
+                for (ssize_t i = 0; i < count; i++)
+                        meet(&attach, strangers[i].pid);
+        }
+        list_free(&attach.processes);
+}
+
+int tracer_look_for_unseen(struct tracer *tracer)
+{
+        if (tracer->tasks == 0)
+                return -1;
+        uint64_t now = monotonic_ns();
+        if (now - tracer->looked_at >= LOOK_MS * UINT64_C(1000000)) {
+                tracer->looked_at = now;
+                tracer_find_unseen(tracer);
+        }
+        return LOOK_MS;
 }
 
 static void reply(struct attach *attach, pid_t pid, uint32_t sequence, int error, uint32_t stage)

@@ -2,6 +2,7 @@
 #include "capture.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -108,6 +109,63 @@ long read_status_number(pid_t tid, const char *key)
         if (n < 0)
                 return (long)n;
         return isdigit((unsigned char)*line) ? strtol(line, NULL, 10) : -ENODATA;
+}
+
+int read_kin(pid_t tid, struct kin *ret_kin)
+{
+        char buffer[STATUS_SIZE], *line;
+        ssize_t n = read_status_line(tid, "State:", buffer, sizeof(buffer), &line);
+        if (n < 0)
+                return (int)n;
+        line[n] = '\n';
+        struct kin kin;
+        if (sscanf(line, "%c %*[^\n] Tgid: %d Ngid: %*d Pid: %*d PPid: %d TracerPid: %d", &kin.state, &kin.tgid, &kin.ppid, &kin.tracer) != 4)
+                return -EBADMSG;
+        *ret_kin = kin;
+        return 0;
+}
+
+pid_t read_other_thread(pid_t tgid)
+{
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
+        DIR *dir = opendir(path);
+        pid_t other = -ESRCH;
+        for (struct dirent *entry; dir && other < 0 && (entry = readdir(dir));) {
+                pid_t tid = (pid_t)atoi(entry->d_name);
+                if (tid > 0 && tid != tgid)
+                        other = tid;
+        }
+        if (dir)
+                closedir(dir);
+        return other;
+}
+
+int read_exit_status(pid_t tgid, int *ret_status)
+{
+        char line[1024];
+        ssize_t n = read_task_file(tgid, "stat", line, sizeof(line) - 1);
+        if (n < 0)
+                return (int)n;
+        line[n] = '\0';
+        /* Field 52 is the last. */
+        const char *last = strrchr(line, ' ');
+        if (!last)
+                return -EBADMSG;
+        *ret_status = atoi(last + 1);
+        return 0;
+}
+
+pid_t read_last_pid(void)
+{
+        char line[128];
+        _cleanup_close_ int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+        if (n <= 0)
+                return -errno;
+        line[n] = '\0';
+        const char *last = strrchr(line, ' ');
+        return last ? (pid_t)atoi(last + 1) : -EBADMSG;
 }
 
 int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4])

@@ -24,6 +24,19 @@ ssize_t read_task_file(pid_t tid, const char *name, void *buffer, size_t size);
 int read_stat(pid_t tid, struct stat_line *ret_stat);
 /* The number after `key` (with its colon) in /proc/TID/status, such as "Tgid:"; -errno, or -ENODATA where there is none. */
 long read_status_number(pid_t tid, const char *key);
+/* A task's process, that one's parent, and who traces the task; 0 for nobody. */
+struct kin {
+        char state;
+        pid_t tgid, ppid, tracer;
+};
+int read_kin(pid_t tid, struct kin *ret_kin);
+/* A thread of the process that is not its leader, or -ESRCH. */
+pid_t read_other_thread(pid_t tgid);
+/* What wait(2) will say of a process whose leader has ended, once its last thread has; only Linux 5.17 and later know (fs/proc/array.c,
+ * do_task_stat). */
+int read_exit_status(pid_t tgid, int *ret_status);
+/* The number that was given last to a new task of the helper's pid namespace. */
+pid_t read_last_pid(void);
 /* The Uid and Gid lines. 0, or -errno. */
 int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4]);
 /* The NSpid line without its key. Length, or -errno. */

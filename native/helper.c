@@ -141,8 +141,11 @@ static bool tracer_prepare(struct tracer *tracer, uint32_t sequence, bool launch
                 return false;
         }
         record.value = tracer->calls = tracer_calls_seen(tracer, launched);
-        if (!tracer->prepared || tracer->calls != told)
+        if (!tracer->prepared || tracer->calls != told) {
                 tracer_emit(tracer, &record, NULL, 0);
+                if (!tracer->prepared)
+                        tracer->last_pid = read_last_pid();
+        }
         tracer->prepared = true;
         return true;
 }
@@ -233,6 +236,13 @@ static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
         return timeout >= 0 && timeout < left ? timeout : left;
 }
 
+/* What is due by the clock. Milliseconds until the next turn, -1 for never. */
+static int ptrace_turn(struct tracer *tracer)
+{
+        int held = tracer_release_held(tracer), look = tracer_look_for_unseen(tracer);
+        return look < 0 || (held >= 0 && held < look) ? held : look;
+}
+
 int main(int argc, char **argv)
 {
         if (argc != 5)
@@ -278,7 +288,7 @@ int main(int argc, char **argv)
         uint64_t flush_at = 0, drain_at = 0;
         bool more = false;
         for (;;) {
-                int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : tracer_release_held(&tracer);
+                int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : ptrace_turn(&tracer);
                 int end_timeout = tracer_end_turn(&tracer);
                 if (end_timeout >= 0 && (timeout < 0 || end_timeout < timeout))
                         timeout = end_timeout;

@@ -111,7 +111,7 @@ enum nsv_record_kind {
         /* Answer to a command. other: its sequence; error: 0 or errno; stage: enum nsv_stage; pid: attached or launched;
          * value: processes seized; tid: threads seized, leaders included. */
         NSV_RECORD_REPLY = 2,
-        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: 1 if it is a zombie. Launched by BPF, when it
+        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: enum nsv_found. Launched by BPF, when it
          * may have ended by now, three texts more: exe; argv as /proc/PID/cmdline has it; the lines Uid, Gid and NSpid of /proc/PID/status,
          * an empty line, and /proc/PID/cgroup. error, stage, value: as for EXEC. */
         NSV_RECORD_PROCESS = 3,
@@ -142,6 +142,13 @@ enum nsv_record_kind {
         /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if it has no result, since its task ended in it, or a filter made it into SIGSYS.
          * ns: before; child_ns: after. stage: enum nsv_abi. texts: struct nsv_call, and what its pointers led to. */
         NSV_RECORD_CALL = 15,
+};
+
+/* What is special about a process that is followed from now on. */
+enum nsv_found {
+        NSV_FOUND_ALIVE = 0,
+        NSV_FOUND_ZOMBIE = 1, /* and its end will not be told */
+        NSV_FOUND_LATE = 2,   /* born unseen of one that is followed: clone(2), CLONE_UNTRACED */
 };
 
 /* How a system call is numbered. What is not native is named, and not decoded. */

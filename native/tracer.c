@@ -106,18 +106,20 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
                 tracer->failure = r;
 }
 
-void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
+void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found)
 {
         struct stat_line stat = {0};
         task->seen_at = monotonic_ns();
         if (read_stat(task->tgid, &stat) == 0)
                 task->start = stat.start;
-        else if (zombie)
+        else if (found == NSV_FOUND_ZOMBIE)
                 return; /* its parent has waited for it meanwhile */
         /* Only who was not stopped before can stop now. Seized, it tells that itself. */
         if (tracer->follow.active)
                 task->group_stopped = stat.state == 'T';
-        if (read_namespaces(task->tid, task->ns) < 0)
+        /* A leader that has ended is in no namespaces any more; its threads are. */
+        pid_t there = stat.state == 'Z' && found != NSV_FOUND_ZOMBIE ? read_other_thread(task->tgid) : task->tid;
+        if (there < 0 || read_namespaces(there, task->ns) < 0)
                 memset(task->ns, 0, sizeof(task->ns));
 
         struct nsv_record record = {
@@ -126,7 +128,7 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie)
                 .tid = task->tid,
                 .ppid = stat.ppid,
                 .start = task->start,
-                .other = zombie,
+                .other = found,
         };
         memcpy(record.ns, task->ns, sizeof(record.ns));
         struct text comm = {stat.comm, strlen(stat.comm)};
@@ -361,6 +363,12 @@ static void begin_clone(struct tracer *tracer, struct task *caller, struct task 
                 record.pid = caller->tgid;
                 record.tid = caller->tid;
                 memcpy(record.ns, caller->ns, sizeof(record.ns));
+        } else {
+                struct kin kin = {0};
+                read_kin(child->tid, &kin);
+                const struct task *maker = task_find(tracer, kin.tgid != child->tid ? kin.tgid : kin.ppid);
+                if (maker)
+                        memcpy(record.ns, maker->ns, sizeof(record.ns));
         }
         record.at = monotonic_ns();
         *ret_record = record;
@@ -484,11 +492,11 @@ static void on_execed(struct tracer *tracer, struct task *task)
                         memcpy(task->ns, caller->ns, sizeof(task->ns));
                         task_remove(tracer, caller);
                 }
-                task->group_stopped = false;
+                task->group_stopped = task->dead = false;
         }
         syscalls_on_end(tracer, task);
         if (tracer->launch.pid == task->tid) {
-                tracer_emit_process(tracer, task, false);
+                tracer_emit_process(tracer, task, NSV_FOUND_ALIVE);
                 tracer_launch_settled(tracer, true);
         } else
                 /* What the program before did to its namespaces comes before the program after. */
@@ -516,6 +524,21 @@ static void on_execed(struct tracer *tracer, struct task *task)
         resume(task, 0);
 }
 
+/* A thread of a process whose leader ended before the attach is ending: the last one's end is the end of the process. */
+static void note_end_of_led(struct tracer *tracer, const struct task *task)
+{
+        struct task *leader = task->tid == task->tgid ? NULL : task_find(tracer, task->tgid);
+        if (leader && leader->dead)
+                read_exit_status(leader->tgid, &leader->exit_status);
+}
+
+static void end_led(struct tracer *tracer, pid_t tgid)
+{
+        struct task *leader = task_find(tracer, tgid);
+        if (leader && leader->dead && !tracer_any_thread(tracer, tgid))
+                emit_exit(tracer, leader);
+}
+
 static void on_exited(struct tracer *tracer, struct task *task, int status)
 {
         task->exit_status = status;
@@ -523,9 +546,11 @@ static void on_exited(struct tracer *tracer, struct task *task, int status)
         if (tracer->launch.pid == task->tid) {
                 tracer_launch_settled(tracer, false);
                 task_remove(tracer, task);
-        } else if (task->known)
+        } else if (task->known) {
+                pid_t tgid = task->tgid;
                 emit_exit(tracer, task);
-        else {
+                end_led(tracer, tgid);
+        } else {
                 /* Killed at birth: its maker's event is still to come, and tells of the birth first. */
                 task->exited = true;
                 tracer_hold(tracer, task);
@@ -605,6 +630,8 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 /* A launch that failed before its execve never was the program. */
                 if (tracer->launch.pid != task->tid)
                         note_namespaces(tracer, task);
+                note_end_of_led(tracer, task);
+                tracer_find_unseen(tracer);
                 resume(task, 0);
                 break;
         case TASK_SYSCALL:

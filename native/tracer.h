@@ -30,6 +30,7 @@ struct task {
         bool born_stopped;          /* its first stop has been seen */
         bool group_stopped;
         bool exited; /* before its maker's event */
+        bool dead;   /* a leader that had ended when its process was seized: its threads tell the rest */
         int exit_status;
         uint32_t calls;                   /* ptrace: how its isolation calls are seen, enum nsv_calls; its children's, too */
         struct pending_call *call;        /* ptrace: the isolation call that it is in */
@@ -75,6 +76,8 @@ struct tracer {
         bool kill_on_exit; /* what is followed dies with the helper; nothing else is followed then */
         struct exit_guard exit_guard; /* BPF: who sees to that */
         int kept;           /* master of the launched program's terminal, or -EBADF */
+        pid_t last_pid; /* given out when births without an event were last looked for; 0: never */
+        uint64_t looked_at;
         int failure; /* -errno of the pipe: nobody reads any more */
 };
 
@@ -121,6 +124,12 @@ void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence);
 /* Events were lost: find who is gone and who is new. */
 void tracer_look_again(struct tracer *tracer);
 
+/* attach.c. Births that no event tells of (CLONE_UNTRACED), among the pids given out since the last look. At the exit of any task, while its
+ * children still are its children, and by the clock. */
+void tracer_find_unseen(struct tracer *tracer);
+/* The same, if it is time. Milliseconds until then, -1 for never. */
+int tracer_look_for_unseen(struct tracer *tracer);
+
 /* launch.c. Answers by a record. `strings`: argc + envc strings; takes `terminal`. */
 void tracer_launch(struct tracer *tracer, const struct nsv_command *command, char *strings, int terminal);
 /* The launched program's execve succeeded, and NSV_RECORD_PROCESS was told; or it ended before. */
@@ -132,4 +141,4 @@ void tracer_end(struct tracer *tracer, uint32_t sequence);
 int tracer_end_turn(struct tracer *tracer);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
-void tracer_emit_process(struct tracer *tracer, struct task *task, bool zombie);
+void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found);

@@ -76,6 +76,9 @@ export const FOLLOW_FILTER = 0x40;
 /** enum nsv_calls. */
 export const CALLS_SEEN = {native: 1, foreign: 2, stops: 4, filter: 8} as const;
 
+/** enum nsv_found. */
+export const FOUND = {zombie: 1, late: 2} as const;
+
 /** The stages after which a process was not there, or was nsview's own. */
 export const STAGE = {find: 8, self: 9} as const;
 

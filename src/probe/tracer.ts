@@ -32,6 +32,7 @@ import {
   FOLLOW_FILTER,
   FOLLOW_FOREIGN,
   FOLLOW_STOPS,
+  FOUND,
   type HelperRecord,
   type InodeLinks,
   LAUNCH_OPTION,
@@ -178,7 +179,7 @@ function inodeLinks(links: InodeLinks): NamespaceLinks {
  */
 function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen {
   if (record.texts.length === 4) return launchedProcess(record);
-  const wasZombie = record.other !== 0;
+  const wasZombie = record.other === FOUND.zombie;
   const same = !isRefusal(read) && read.start === String(record.start);
   if (same && (wasZombie || (read.state !== 'Z' && read.state !== 'X'))) return read;
   const gone = {errno: 'ESRCH', during: 'open'};
@@ -203,7 +204,12 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
   switch (record.kind) {
     case RECORD.process: {
       const seen = seenProcess(record, options.readProcess(pid));
-      const fact: ProcessFact = {kind: 'process', at, ...seen, because: launched ? 'launch' : 'attach'};
+      const fact: ProcessFact = {
+        kind: 'process',
+        at,
+        ...seen,
+        because: launched ? 'launch' : record.other === FOUND.late ? 'born' : 'attach',
+      };
       return [fact];
     }
     case RECORD.clone: {
@@ -289,10 +295,12 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         kind: 'refused',
         at,
         pid,
+        ...(tid === pid ? {} : {tid}),
         errno,
         during: STAGES[record.stage] ?? 'ptrace',
-        ...options.explainRefusal(pid, errno),
+        ...options.explainRefusal(tid, errno),
       };
+      if (tid !== pid) return [refused];
       // Not followed, but there: it is shown as /proc has it.
       const read = options.readProcess(pid);
       return isRefusal(read) ? [refused] : [{kind: 'process', at, ...read, because: 'attach'}, refused];
