@@ -25,8 +25,8 @@ static _Noreturn void fail(const struct child_plan *plan, uint32_t stage, int er
         _exit(error == ENOENT || error == ENOTDIR ? 127 : 126);
 }
 
-/* Nothing that the helper or Node set for itself may reach the program: Node ignores SIGPIPE, the helper job control. */
-static void restore_signals(uint64_t ignored)
+/* Nothing that the helper or Node set for itself may reach the program: Node ignores SIGPIPE and blocks nothing, the helper job control. */
+static void restore_signals(uint64_t ignored, uint64_t blocked)
 {
         for (int signal = 1; signal < NSIG; signal++) {
                 if (signal == SIGKILL || signal == SIGSTOP)
@@ -34,9 +34,12 @@ static void restore_signals(uint64_t ignored)
                 struct sigaction action = {.sa_handler = (ignored >> (signal - 1)) & 1 ? SIG_IGN : SIG_DFL};
                 sigaction(signal, &action, NULL);
         }
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        sigset_t mask;
+        sigemptyset(&mask);
+        for (int signal = 1; signal < NSIG; signal++)
+                if ((blocked >> (signal - 1)) & 1)
+                        sigaddset(&mask, signal);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void await_go(const struct child_plan *plan)
@@ -102,7 +105,7 @@ _Noreturn void child_run(const struct child_plan *plan)
                 limit_files(plan);
         become_root(plan);
         isolate(plan);
-        restore_signals(plan->ignored_signals);
+        restore_signals(plan->ignored_signals, plan->blocked_signals);
 
         if (plan->filter) {
                 if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -16,6 +16,7 @@ struct child_plan {
         const struct sock_fprog *filter; /* NULL: none */
         uint64_t soft_nofile;
         uint64_t ignored_signals;
+        uint64_t blocked_signals;
         uint32_t options; /* enum nsv_launch_option */
         const char *hostname;
         size_t hostname_size; /* 0: leave it */

@@ -186,6 +186,7 @@ static pid_t start_child(struct request *request, const struct nsv_command *comm
                 .filter = filtered ? &filter_program : NULL,
                 .soft_nofile = command->soft_nofile,
                 .ignored_signals = command->ignored_signals,
+                .blocked_signals = command->blocked_signals,
                 .options = command->options,
                 .hostname = request->texts[NSV_LAUNCH_HOSTNAME],
                 .hostname_size = strlen(request->texts[NSV_LAUNCH_HOSTNAME]),

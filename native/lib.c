@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -73,13 +75,22 @@ NSV_API int nsv_call_pointers(int index)
 }
 
 /* Runs in the forked child of a program with threads: async-signal-safe calls only. */
-static _Noreturn void become_helper(const char *path, int command, int record, char *const *argv)
+static _Noreturn void become_helper(const char *path, int command, int record, char *const *argv, const char *inherited)
 {
         char *envp[] = {NULL};
-        /* Whatever the caller inherited and left open goes on to the program that is launched; all of Node's own is
-         * close-on-exec, and so, by Node's doing, is the stdio that the program needs. */
+        /* What the caller inherited goes on to the program that is launched, and so does stdio; all of Node's own is close-on-exec, and, by
+         * Node's doing (uv_disable_stdio_inheritance), so is most of the rest. */
         for (int fd = 0; fd <= 2; fd++)
                 fcntl(fd, F_SETFD, 0);
+        for (const char *at = inherited; at && *at;) {
+                int fd = -1;
+                for (; *at >= '0' && *at <= '9' && fd < 100000000; at++)
+                        fd = (fd < 0 ? 0 : fd * 10) + *at - '0';
+                if (fd >= 0)
+                        fcntl(fd, F_SETFD, 0);
+                else
+                        at++;
+        }
         fcntl(command, F_SETFD, 0);
         fcntl(record, F_SETFD, 0);
         for (int signal = 1; signal < NSIG; signal++) {
@@ -125,7 +136,7 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pid_t pid = fork();
         if (pid == 0)
-                become_helper(path, theirs, records_write, argv);
+                become_helper(path, theirs, records_write, argv, getenv("NSVIEW_FDS"));
         int error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)
@@ -200,7 +211,8 @@ NSV_API int nsv_attach(int socket, uint32_t sequence, int pid)
 }
 
 NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const void *strings,
-                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options)
+                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t blocked_signals, uint64_t clone_flags,
+                       uint32_t options)
 {
         struct nsv_command command = {
                 .kind = NSV_COMMAND_LAUNCH,
@@ -209,6 +221,7 @@ NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t arg
                 .envc = envc,
                 .soft_nofile = soft_nofile,
                 .ignored_signals = ignored_signals,
+                .blocked_signals = blocked_signals,
                 .clone_flags = clone_flags,
                 .options = options,
         };
@@ -286,4 +299,21 @@ NSV_API int nsv_write(int fd, const void *buffer, uint32_t size)
 NSV_API int nsv_close(int fd)
 {
         return close(fd) < 0 ? -errno : 0;
+}
+
+NSV_API int nsv_end_by(int signal)
+{
+        /* The core that counts is the program's. */
+        struct rlimit none = {0};
+        if (setrlimit(RLIMIT_CORE, &none) < 0)
+                return -errno;
+        struct sigaction action = {.sa_handler = SIG_DFL};
+        if (signal != SIGKILL && sigaction(signal, &action, NULL) < 0)
+                return -errno;
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        /* To this thread, so that it has ended when the call would return. */
+        return -pthread_kill(pthread_self(), signal);
 }

@@ -72,11 +72,12 @@ struct nsv_command {
         uint32_t envc;
         uint64_t soft_nofile;     /* LAUNCH: soft RLIMIT_NOFILE for the program; 0 leaves it */
         uint64_t ignored_signals; /* LAUNCH: bit n - 1 set: signal n starts ignored, as in SigIgn of /proc/PID/status */
+        uint64_t blocked_signals; /* LAUNCH: the same of SigBlk */
         uint64_t clone_flags;     /* LAUNCH: CLONE_NEW… */
         uint32_t options;         /* LAUNCH: enum nsv_launch_option */
         uint32_t unused;
 };
-_Static_assert(sizeof(struct nsv_command) == 56, "struct nsv_command is part of the ABI");
+_Static_assert(sizeof(struct nsv_command) == 64, "struct nsv_command is part of the ABI");
 
 /* The largest command: the kernel's own bound on arguments and environment is far below (execve(2), 3/4 of 8 MB). */
 #define NSV_COMMAND_MAX (8u << 20)
@@ -256,7 +257,8 @@ NSV_API int nsv_stop(int socket, int pid);
 NSV_API int nsv_attach(int socket, uint32_t sequence, int pid);
 /* `strings`: argc + envc + NSV_LAUNCH_TEXTS strings, each with its NUL. `terminal`: a pty's slave, borrowed, or -1 for the caller's stdio. */
 NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const void *strings,
-                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options);
+                       uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t blocked_signals, uint64_t clone_flags,
+                       uint32_t options);
 /* `master`: of the launched program's pty, borrowed; -1: keep it no longer. */
 NSV_API int nsv_keep_terminal(int socket, int master);
 NSV_API int nsv_end(int socket, uint32_t sequence);
@@ -270,3 +272,5 @@ NSV_API int nsv_pty_resize(int master, int rows, int columns);
 NSV_API int nsv_read(int fd, void *buffer, uint32_t size);
 NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
 NSV_API int nsv_close(int fd);
+/* End the calling process by that signal and without a core, whatever handles it. Returns only where the signal ends nobody. */
+NSV_API int nsv_end_by(int signal);

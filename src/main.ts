@@ -5,7 +5,7 @@ import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
-import {type Fact, type Follow, isRefusal, type TapeHeader} from './model/fact.ts';
+import {type ExitFact, type Fact, type Follow, isRefusal, type TapeHeader} from './model/fact.ts';
 import {type LaunchOptions, type LaunchPlan, launchSteps, planText} from './model/launch-plan.ts';
 import {printable} from './model/printable.ts';
 import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
@@ -64,18 +64,6 @@ function complain(message: string): void {
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : JSON.stringify(error));
 const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error));
 
-/** What the launcher kept of what Node changes at its start, and the environment without it. */
-function inheritance(): {readonly environment: string[]; readonly softNofile: bigint; readonly ignoredSignals: bigint} {
-  const {NSVIEW_SOFT_NOFILE, NSVIEW_SIGIGN, ...rest} = process.env;
-  const environment: string[] = [];
-  for (const [name, value] of Object.entries(rest)) if (value !== undefined) environment.push(`${name}=${value}`);
-  return {
-    environment,
-    softNofile: /^[0-9]{1,18}$/.test(NSVIEW_SOFT_NOFILE ?? '') ? BigInt(NSVIEW_SOFT_NOFILE ?? 0) : 0n,
-    ignoredSignals: /^[0-9a-f]{1,16}$/.test(NSVIEW_SIGIGN ?? '') ? BigInt(`0x${NSVIEW_SIGIGN}`) : 0n,
-  };
-}
-
 async function tapeHeader(target: TapeHeader['target']): Promise<TapeHeader> {
   const {readHost} = await import('./probe/host.ts');
   return {
@@ -109,7 +97,8 @@ async function planOrComplain(argv: readonly string[], options: LaunchOptions): 
 async function printPlan(argv: readonly string[], options: LaunchOptions, how: {terminal: boolean; follow: Follow}): Promise<number> {
   const plan = await planOrComplain(argv, options);
   if (plan === undefined) return 1;
-  write(STDOUT, planText(launchSteps(plan, {...how, softNofile: inheritance().softNofile})));
+  const {readInheritance} = await import('./probe/inheritance.ts');
+  write(STDOUT, planText(launchSteps(plan, {...how, softNofile: readInheritance().softNofile})));
   return 0;
 }
 
@@ -159,6 +148,15 @@ async function openOrComplain(options: Parameters<typeof import('./probe/session
 
 /* ---- trace ---- */
 
+/** End as the program did, so that whoever waits for nsview sees the same: a shell breaks a loop upon SIGINT, not upon status 130. */
+async function endAs({code, signal}: ExitFact): Promise<number> {
+  if (code !== undefined) return code;
+  const [{loadNative}, {signalNumber}] = await Promise.all([import('./probe/native.ts'), import('./probe/errno.ts')]);
+  const number = signalNumber(signal ?? '');
+  if (number > 0) loadNative().endBy(number);
+  return 128 + number;
+}
+
 type TraceCommand = CommandLine & {kind: 'trace'};
 
 /** Events as lines, or facts as a tape. Returns the exit status: the program's own for a launch. */
@@ -195,8 +193,8 @@ async function trace(command: TraceCommand): Promise<number> {
   }
 
   let root = 0;
-  let status = 0;
-  let rootEnded = false;
+  let end: ExitFact | undefined;
+  let lost = false;
   let readers = true;
   let finish: () => void = () => {};
   const finished = new Promise<void>(resolve => {
@@ -213,10 +211,7 @@ async function trace(command: TraceCommand): Promise<number> {
     let text = '';
     for (const fact of facts) {
       if (root === 0) early.push(fact);
-      if (fact.kind === 'exit' && fact.pid === root && !rootEnded) {
-        rootEnded = true;
-        status = fact.code ?? 128 + (constants.signals[fact.signal as keyof typeof constants.signals] ?? 0);
-      }
+      if (fact.kind === 'exit' && fact.pid === root) end ??= fact;
       text += line(fact);
     }
     for (const fact of record(facts)) text += line(fact);
@@ -224,11 +219,7 @@ async function trace(command: TraceCommand): Promise<number> {
   };
 
   const onLost = () => {
-    // The kernel, or the guard, has seen to what was to die with the helper.
-    if (plan?.killOnExit && !rootEnded) {
-      rootEnded = true;
-      status = 128 + constants.signals.SIGKILL;
-    }
+    lost = true;
     finish();
   };
 
@@ -237,12 +228,13 @@ async function trace(command: TraceCommand): Promise<number> {
   if (session === undefined) return 1;
 
   const launched = plan !== null;
+  const {rawArguments, readInheritance} = await import('./probe/inheritance.ts');
   let asked: NodeJS.Signals | undefined;
   for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
       // Ctrl-C and Ctrl-\ reach the whole foreground group: they are the program's. The others are passed on to it once.
-      if (launched && !rootEnded && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
-      if (launched && !rootEnded && asked === undefined && root > 0) {
+      if (launched && end === undefined && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
+      if (launched && end === undefined && asked === undefined && root > 0) {
         asked = signal;
         process.kill(root, signal);
         return;
@@ -256,7 +248,7 @@ async function trace(command: TraceCommand): Promise<number> {
       ? await session.attach(target.pid)
       : plan === null
         ? null
-        : await session.launch({plan, terminal: -1, ...inheritance()});
+        : await session.launch({plan, argv: rawArguments(plan.argv), terminal: -1, ...readInheritance()});
   if (answer === null) return 1;
   if (!answer.ok) {
     await session.stop();
@@ -265,17 +257,19 @@ async function trace(command: TraceCommand): Promise<number> {
     return 1;
   }
   root = answer.pid;
-  for (const fact of early)
-    if (fact.kind === 'exit' && fact.pid === root) {
-      rootEnded = true;
-      status = fact.code ?? 128 + (constants.signals[fact.signal as keyof typeof constants.signals] ?? 0);
-    }
+  for (const fact of early) if (fact.kind === 'exit' && fact.pid === root) end ??= fact;
   if (session.pids().size === 0) finish();
 
   await finished;
   await session.stop();
   if (fd > STDERR) closeSync(fd);
-  if (launched && rootEnded) return status;
+  if (launched && end !== undefined) return endAs(end);
+  // The kernel, or the guard, has seen to what was to die with the helper.
+  if (lost && plan?.killOnExit) return 128 + constants.signals.SIGKILL;
+  if (lost) {
+    complain(`nsview-helper was killed; ${'pid' in target ? target.pid : target.argv[0]} runs on, and is not followed any more`);
+    return 1;
+  }
   return asked === undefined || asked === 'SIGINT' ? 0 : 128 + constants.signals[asked];
 }
 
@@ -451,11 +445,13 @@ async function screen(target: ScreenTarget): Promise<number> {
 
   let failed: number | undefined;
   if (plan !== null && pty !== undefined) {
-    const {environment, ...rest} = inheritance();
+    const {rawArguments, readInheritance} = await import('./probe/inheritance.ts');
+    const {environment, ...rest} = readInheritance();
     // The pane is this terminal, whatever the one around it is.
-    const inner = environment.filter(entry => !/^(TERM|COLORTERM|LINES|COLUMNS|TERM_PROGRAM)=/.test(entry));
+    const inner = environment.filter(entry => !/^(TERM|COLORTERM|LINES|COLUMNS|TERM_PROGRAM)=/.test(entry.toString()));
     const answer = await session.launch({
       plan,
+      argv: rawArguments(plan.argv),
       terminal: pty.slave,
       environment: [...inner, 'TERM=xterm-256color', 'COLORTERM=truecolor'],
       ...rest,

@@ -57,7 +57,15 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
         means: `its helper does not start: ${tracer.during}: ${tracer.errno}`,
         remedy: 'npm run build:native',
       };
-    const answer = await tracer.launch({plan: plainPlan(['/bin/true']), environment: [], terminal: -1, softNofile: 0n, ignoredSignals: 0n});
+    const answer = await tracer.launch({
+      plan: plainPlan(['/bin/true']),
+      argv: ['/bin/true'],
+      environment: [],
+      terminal: -1,
+      softNofile: 0n,
+      ignoredSignals: 0n,
+      blockedSignals: 0n,
+    });
     if (answer.ok) await ended;
     await tracer.stop();
     if (!answer.ok && follow === 'bpf') {

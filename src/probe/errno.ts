@@ -18,3 +18,9 @@ export function errnoName(errno: number): string {
 export function signalName(signal: number): string {
   return signalNames.get(signal) ?? (signal >= 32 && signal <= 64 ? `SIGRT_${signal - 32}` : `signal ${signal}`);
 }
+
+/** The other way round: 0 for what is no signal's name. */
+export function signalNumber(name: string): number {
+  const realTime = /^SIGRT_(\d+)$/.exec(name);
+  return realTime === null ? (constants.signals[name as NodeJS.Signals] ?? 0) : 32 + Number(realTime[1]);
+}

@@ -26,6 +26,7 @@ export type Native = {
     size: number,
     softNofile: bigint,
     ignoredSignals: bigint,
+    blockedSignals: bigint,
     cloneFlags: bigint,
     options: number,
   ): number;
@@ -40,6 +41,8 @@ export type Native = {
   read(fd: number, buffer: Uint8Array, size: number): number;
   write(fd: number, buffer: Uint8Array, size: number): number;
   close(fd: number): number;
+  /** Ends nsview by that signal, without a core. */
+  endBy(signal: number): number;
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
@@ -86,7 +89,7 @@ export function loadNative(): Native {
     stop: library.func('int nsv_stop(int socket, int pid)'),
     attach: library.func('int nsv_attach(int socket, uint32_t sequence, int pid)'),
     launch: library.func(
-      'int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const uint8_t *strings, uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t clone_flags, uint32_t options)',
+      'int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t argc, uint32_t envc, const uint8_t *strings, uint32_t size, uint64_t soft_nofile, uint64_t ignored_signals, uint64_t blocked_signals, uint64_t clone_flags, uint32_t options)',
     ),
     keepTerminal: library.func('int nsv_keep_terminal(int socket, int master)'),
     end: library.func('int nsv_end(int socket, uint32_t sequence)'),
@@ -97,6 +100,7 @@ export function loadNative(): Native {
     read: library.func('int nsv_read(int fd, uint8_t *buffer, uint32_t size)'),
     write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
     close: library.func('int nsv_close(int fd)'),
+    endBy: library.func('int nsv_end_by(int signal)'),
   };
   return loaded;
 }

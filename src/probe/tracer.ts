@@ -73,14 +73,18 @@ export type TracerAnswer =
 
 export type Launch = {
   readonly plan: LaunchPlan;
+  /** To the byte, which those of the plan are for people. */
+  readonly argv: readonly (string | Uint8Array)[];
   /** The whole environment, `NAME=value`. */
-  readonly environment: readonly string[];
+  readonly environment: readonly (string | Uint8Array)[];
   /** A pty's slave, or -1 for nsview's own stdio. */
   readonly terminal: number;
   /** Soft RLIMIT_NOFILE for the program, 0n to leave it. */
   readonly softNofile: bigint;
   /** SigIgn mask for the program (proc_pid_status(5)). */
   readonly ignoredSignals: bigint;
+  /** SigBlk mask for the program. */
+  readonly blockedSignals: bigint;
 };
 
 export type TracerOptions = {
@@ -445,16 +449,27 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     helperPid,
     following: () => ({mode, refused}),
     attach: pid => send(mine => native.attach(socket, mine, pid)),
-    launch: ({plan, environment, terminal, softNofile, ignoredSignals}) => {
+    launch: ({plan, argv, environment, terminal, softNofile, ignoredSignals, blockedSignals}) => {
       // enum nsv_launch_text
       const texts = [plan.cgroup, plan.uidMap, plan.gidMap, plan.hostname].map(text => text ?? '');
-      const strings = Buffer.from([...plan.argv, ...environment, ...texts].map(string => `${string}\0`).join(''));
-      const {length} = strings;
-      const [argc, envc] = [plan.argv.length, environment.length];
+      const end = Buffer.alloc(1);
+      const strings = Buffer.concat([...argv, ...environment, ...texts].flatMap(string => [Buffer.from(string), end]));
       return send(mine => {
         launching = mine;
-        const flags = launchOptions(plan);
-        return native.launch(socket, mine, terminal, argc, envc, strings, length, softNofile, ignoredSignals, plan.cloneFlags, flags);
+        return native.launch(
+          socket,
+          mine,
+          terminal,
+          argv.length,
+          environment.length,
+          strings,
+          strings.length,
+          softNofile,
+          ignoredSignals,
+          blockedSignals,
+          plan.cloneFlags,
+          launchOptions(plan),
+        );
       });
     },
     keepTerminal: master => {

@@ -12,9 +12,8 @@ const KINDS = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'];
 
 /** Runs nsview trace with these words before `--`, behind these words before nsview. */
 async function trace(how: How, options: readonly string[], program: readonly string[], before: readonly string[] = []): Promise<Outcome> {
-  const [first = NSVIEW, ...rest] = [...before, NSVIEW];
-  const words = rest.length === 0 ? [] : rest;
-  await using running = start(first, ...words, 'trace', '-o', '/dev/null', '--follow', how, ...options, '--', ...program);
+  const [first, ...rest] = [...before, NSVIEW] as const;
+  await using running = start(first ?? NSVIEW, ...rest, 'trace', '-o', '/dev/null', '--follow', how, ...options, '--', ...program);
   running.release();
   return await running.ended;
 }
@@ -164,7 +163,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
         .map(Number);
     const settled = async () => {
       for (const limit = Date.now() + 5000; sleepers().length < 5; await new Promise(resolve => setTimeout(resolve, 20)))
-        if (Date.now() > limit) throw new Error(`only ${sleepers()}`);
+        if (Date.now() > limit) throw new Error(`only ${sleepers().join(' ')}`);
       return sleepers();
     };
     for (const victim of ['nsview', 'helper', 'SIGTERM'] as const)

@@ -29,13 +29,13 @@ describe.each(LAUNCHED_HOWS)('a launched program, by %s', how => {
   });
 
   it.each([
-    ['exit 0', 0],
-    ['exit 77', 77],
-    ['kill -KILL $$', 137],
-    ['kill -SEGV $$', 139],
-  ])('ends nsview with its own status: %s', async (script, status) => {
-    const {code, facts} = await traceProgram('sh', '-c', script);
-    expect(code).toBe(status);
+    ['exit 0', 0, null],
+    ['exit 77', 77, null],
+    ['kill -KILL $$', null, 'SIGKILL'],
+    ['kill -SEGV $$', null, 'SIGSEGV'],
+  ])('ends nsview with its own status, or by its own signal: %s', async (script, status, fatal) => {
+    const {code, signal, facts} = await traceProgram('sh', '-c', script);
+    expect({code, signal}).toEqual({code: status, signal: fatal});
     expect(facts.at(-1)).toMatchObject({kind: 'exit'});
   });
 
