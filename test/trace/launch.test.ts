@@ -26,7 +26,7 @@ describe.each(LAUNCHED_HOWS)('a launched program, by %s', how => {
     expect(all.join(' ')).toBe(Array(2000).fill('clone exec exit').join(' '));
     for (const fact of ofKind(facts, 'exit')) if (fact.pid !== root) expect(fact.code).toBe(0);
     for (const fact of ofKind(facts, 'exec')) if (fact.pid !== root) expect(fact).toMatchObject({argv: ['/bin/true'], comm: 'true'});
-  });
+  }, 120_000);
 
   it.each([
     ['exit 0', 0, null],
