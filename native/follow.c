@@ -877,6 +877,7 @@ static uint64_t count_misses(const struct follow *follow)
 void follow_drain(struct tracer *tracer)
 {
         struct follow *follow = &tracer->follow;
+        follow->drained_at = monotonic_ns();
         size_t size;
         for (const void *bytes; (bytes = bpf_ring_next(&follow->ring, &size));) {
                 on_event(tracer, bytes, size);

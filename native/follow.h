@@ -33,6 +33,7 @@ struct follow {
         uint64_t returns, balance_at;    /* system calls of the machine so far; when to look again, CLOCK_MONOTONIC, ns, 0: never looked */
         struct bpf_ring ring;
         int64_t monotonic_offset, boottime_offset; /* of the helper's time namespace, nanoseconds */
+        uint64_t drained_at;                       /* CLOCK_MONOTONIC, ns */
         uint64_t lost;                             /* records, told of so far */
         struct stopping stopping[FOLLOW_STOPPING_MAX];
         unsigned stopping_count;

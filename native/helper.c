@@ -6,6 +6,7 @@
 /* Records wait for company: so long at the most, or until there are so many. */
 #define FLUSH_NS 8000000
 #define FLUSH_BYTES 65536
+#define LOOK_FOR_LOST_MS 200
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,9 +223,16 @@ static void ignore_terminal_signals(void)
 static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
 {
         int timeout = follow_check_stopping(tracer);
-        if (*drain_at == 0)
-                return timeout;
         uint64_t now = monotonic_ns();
+        if (*drain_at == 0) {
+                if (tracer->tasks == 0)
+                        return timeout;
+                /* Of an event that was lost the ring does not tell, and there may never be another. */
+                uint64_t since = now - tracer->follow.drained_at;
+                if (since >= LOOK_FOR_LOST_MS * UINT64_C(1000000))
+                        follow_drain(tracer);
+                return timeout >= 0 ? timeout : LOOK_FOR_LOST_MS;
+        }
         if (now >= *drain_at) {
                 follow_drain(tracer);
                 /* They have gathered in the ring: no need to gather again. */
