@@ -72,30 +72,31 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   /** What the facts said of each living process: the readings of /proc beside the tracer tell only what differs from that. */
   const told = new Map<number, Told>();
+  const toldOf = (namespaces: NamespaceLinks, ppid?: number): Told => (ppid === undefined ? {namespaces} : {namespaces, ppid});
   const lastTold = (pid: number): Told => told.get(pid) ?? {};
 
   const keepTold = (fact: Fact) => {
     switch (fact.kind) {
       case 'process': {
         const {kind: _kind, at: _at, because: _because, ...seen} = fact;
-        told.set(fact.pid, {seen, namespaces: fact.namespaces});
+        told.set(fact.pid, {seen, namespaces: fact.namespaces, ppid: fact.ppid});
         break;
       }
       case 'clone': {
         const caller = told.get(fact.pid)?.namespaces;
-        if (live.has(fact.child) && caller !== undefined) told.set(fact.child, {namespaces: moveLinks(caller, fact.changed)});
+        if (live.has(fact.child) && caller !== undefined) told.set(fact.child, toldOf(moveLinks(caller, fact.changed), fact.ppid));
         break;
       }
       case 'call':
       case 'namespaces': {
         if (Object.keys(fact.changed).length === 0) break;
-        const before = told.get(fact.pid)?.namespaces;
-        if (fact.tid === fact.pid && before !== undefined) told.set(fact.pid, {namespaces: moveLinks(before, fact.changed)});
+        const {namespaces, ppid} = lastTold(fact.pid);
+        if (fact.tid === fact.pid && namespaces !== undefined) told.set(fact.pid, toldOf(moveLinks(namespaces, fact.changed), ppid));
         break;
       }
       case 'exec': {
-        const before = told.get(fact.pid)?.namespaces;
-        if (before !== undefined) told.set(fact.pid, {namespaces: before});
+        const {namespaces, ppid} = lastTold(fact.pid);
+        if (namespaces !== undefined) told.set(fact.pid, toldOf(namespaces, ppid));
         break;
       }
       case 'exit':

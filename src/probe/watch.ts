@@ -13,8 +13,8 @@ export type WatchScope =
   /** Processes that a tracer follows: changes between its events only, against what it has told of them. */
   | {readonly refresh: () => Iterable<number>; readonly told: (pid: number) => Told};
 
-/** What the facts have said of a process so far: a whole reading, or at least its namespaces. */
-export type Told = {readonly seen?: ProcessSeen; readonly namespaces?: NamespaceLinks};
+/** What the facts have said of a process so far: a whole reading, or what its birth told. */
+export type Told = {readonly seen?: ProcessSeen; readonly namespaces?: NamespaceLinks; readonly ppid?: number};
 
 export type Watch = Disposable & {
   /** Read this process before the others. */
@@ -109,11 +109,13 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     }
     if (isEnding(seen.state)) return;
     // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
-    const moved = linkChanges(options.told(pid).namespaces ?? {}, seen.namespaces);
+    const told = options.told(pid);
+    const moved = linkChanges(told.namespaces ?? {}, seen.namespaces);
     if (moved !== null) facts.push({kind: 'namespaces', at: at(), pid, tid: pid, changed: moved});
     tellThreads(pid, seen.namespaces, [], seen.threads);
     const {comm, argv, exe, nspid, uids, gids, threads, cgroup} = seen;
-    facts.push({kind: 'change', at: at(), pid, comm, argv, exe, nspid, uids, gids, threads, cgroup});
+    const adopted = told.ppid !== undefined && told.ppid !== seen.ppid ? {ppid: seen.ppid} : {};
+    facts.push({kind: 'change', at: at(), pid, ...adopted, comm, argv, exe, nspid, uids, gids, threads, cgroup});
   };
 
   const compare = (before: ProcessSeen, rarely: boolean) => {
