@@ -99,13 +99,14 @@ function fitArguments(texts: readonly string[], room: number): string {
   const whole = texts.join(SEPARATOR);
   if (cells(whole) <= room) return whole;
   const telling = texts.filter(text => !isEmpty(text));
-  const kept = telling.length < texts.length ? [...telling, '…'] : telling;
-  const separators = SEPARATOR.length * (kept.length - 1);
-  const most = share(
-    kept.map(text => cells(text)),
-    room - separators,
-  );
-  return most === null ? '…' : kept.map(text => shorten(text, most)).join(SEPARATOR);
+  // Where not all can say something, the first ones do.
+  for (let count = telling.length; count > 0; count--) {
+    const kept = count < texts.length ? [...telling.slice(0, count), '…'] : telling;
+    const widths = kept.map(text => cells(text));
+    const most = share(widths, room - SEPARATOR.length * (kept.length - 1));
+    if (most !== null) return kept.map(text => shorten(text, most)).join(SEPARATOR);
+  }
+  return '…';
 }
 
 /** `mount("none", "/", NULL, MS_REC|MS_PRIVATE, NULL) = 0`, in so many cells if that can be: its arguments give way, never its result. */

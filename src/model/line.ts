@@ -74,13 +74,13 @@ export function wrapWords(text: string, width: number): string[] {
   return rows;
 }
 
-/** The same text over as many rows as it needs: where it can, a row ends behind a space, a comma or a `|`; nothing is left out. */
+/** The same text over as many rows as it needs: where it can, a row ends behind a space, a comma, a `|` or a colon; nothing is left out. */
 export function wrapText(text: string, width: number): string[] {
   const rows: string[] = [];
   let rest = text;
   while (cells(rest) > width) {
     const full = take(rest, width) || Array.from(rest)[0] || rest;
-    const end = Math.max(...[' ', ',', '|'].map(mark => full.lastIndexOf(mark))) + 1;
+    const end = Math.max(...[' ', ',', '|', ':'].map(mark => full.lastIndexOf(mark))) + 1;
     const row = end > full.length / 2 ? full.slice(0, end) : full;
     rows.push(row);
     rest = rest.slice(row.length);

@@ -285,7 +285,9 @@ export function eventLine(
   ];
   const said = sayEvent(event.what, room - lineCells(start));
   const did = lineCells(said.did);
-  return [...start, ...said.did, plain(said.changed.length > 0 ? ' '.repeat(Math.max(2, widths.did + 2 - did)) : ''), ...said.changed];
+  const left = room - lineCells(start) - did - lineCells(said.changed);
+  const gap = said.changed.length === 0 ? 0 : Math.max(2, Math.min(widths.did + 2 - did, left));
+  return [...start, ...said.did, plain(' '.repeat(gap)), ...said.changed];
 }
 
 /** All of an event, in as many lines as it needs: of a call each argument by its name. */

@@ -79,6 +79,13 @@ describe('frames of recorded tapes', () => {
   test.each(['session', 'daemon', 'clone-parent', 'thread-net', 'exec-from-thread', 'stops-itself', 'hostile'])('%s', async name => {
     await frame(`recorded-${name}`, readTape(`recorded-${name}`), 'attach', [120, 40], 'f');
   });
+  // Isolation calls: of many programs, too long, refused, by other ABIs.
+  for (const size of SIZES)
+    test(`calls, ${size.join('×')}`, () => frame('recorded-calls', readTape('recorded-calls'), 'attach', size, '\t\tz'));
+  test('a call that is too long, whole', () =>
+    frame('whole-call', readTape('recorded-calls'), 'attach', [80, 24], `\t\tz${'k'.repeat(19)}e`));
+  test('a call that changed something, whole', () =>
+    frame('whole-call-changed', readTape('recorded-calls'), 'attach', [120, 40], '\t\tge'));
   test('the mounts of a recorded session', () => frame('recorded-mounts', readTape('recorded-session'), 'attach', [120, 40], 'jj2'));
 });
 

@@ -362,6 +362,16 @@ describe('a call reads', () => {
 });
 
 describe('in little room', () => {
+  it('the first of many short arguments stay', () => {
+    const setresuid = {name: 'setresuid', args: {ruid: 1000, euid: 1000, suid: 1000}, result: 0};
+    expect([31, 30, 25, 20].map(room => callText(setresuid, null, room))).toEqual([
+      'setresuid(1000, 1000, 1000) = 0',
+      'setresuid(1000, 1000, …) = 0',
+      'setresuid(1000, …) = 0',
+      'setresuid(…) = 0',
+    ]);
+  });
+
   const mount = {
     name: 'mount',
     args: {
@@ -379,7 +389,9 @@ describe('in little room', () => {
     [100, 'mount("overlay", "/run/containers/merged", "overlay", "lowerdir=/layer:/layer:/laye"…, …) = -1 EPERM'],
     [70, 'mount("overlay", "/run/cont"…, "overlay", "lowerdir="…, …) = -1 EPERM'],
     [54, 'mount("ove"…, "/ru"…, "ove"…, "low"…, …) = -1 EPERM'],
-    [30, 'mount(…) = -1 EPERM'],
+    [40, 'mount("overl"…, "/run/"…, …) = -1 EPERM'],
+    [30, 'mount("overlay", …) = -1 EPERM'],
+    [24, 'mount(…) = -1 EPERM'],
     [5, 'mount(…) = -1 EPERM'],
   ])('of %i cells the arguments give way, and not the result', (room, text) => {
     expect(callText(mount, null, room)).toBe(text);

@@ -1,4 +1,4 @@
-import {existsSync} from 'node:fs';
+import {existsSync, mkdirSync} from 'node:fs';
 import {afterAll, beforeAll, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {
@@ -56,6 +56,17 @@ describe.each(LAUNCHED_HOWS)('the helper under ASan and UBSan, by %s', how => {
     const {code} = await traced(how, '--', fixture(name));
     expect(foundBySanitizers()).toBe('');
     expect(code).toBe(status);
+  });
+
+  it('tells every isolation call, whatever its pointers lead to', async () => {
+    const mountPoint = folder.file(`mnt-${how}`);
+    mkdirSync(mountPoint);
+    const {code, facts} = await traced(how, '--', fixture('makes-calls'), mountPoint);
+    expect(foundBySanitizers()).toBe('');
+    expect(code).toBe(0);
+    expect(ofKind(facts, 'call').length).toBeGreaterThan(150);
+    expect((await traced(how, '--', fixture('is-refused-unread'))).code).toBe(0);
+    expect(foundBySanitizers()).toBe('');
   });
 
   it('follows many children at once, long arguments, failing launches, kills at birth', async () => {
