@@ -470,7 +470,12 @@ int tracer_release_held(struct tracer *tracer)
         for (unsigned i = 0; i < TASK_BUCKETS; i++)
                 for (struct task *task = tracer->buckets[i], *next; task; task = next) {
                         next = task->next;
-                        if (task->held_since && now - task->held_since >= HOLD_NS)
+                        if (!task->held_since || now - task->held_since < HOLD_NS)
+                                continue;
+                        /* Killed at birth, as its maker was before it could tell: it ran no instruction, and /proc knows it no more. */
+                        if (task->exited)
+                                task_remove(tracer, task);
+                        else
                                 claim_child(tracer, NULL, task);
                 }
         return tracer->held ? (int)(HOLD_NS / 1000000u) : -1;
