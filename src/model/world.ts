@@ -274,7 +274,8 @@ function observeProcess(world: World, fact: ProcessFact, at: number): void {
   if (fact.because === 'launch' && world.target === null) world.target = process;
   if (world.tracer?.scope === fact.pid) world.target = process;
   adopt(world, process);
-  if ((fact.because === 'watch' || fact.because === 'born') && !wasKnown && at > world.quietUntil)
+  const isNews = fact.because === 'born' || (fact.because === 'watch' && at > world.quietUntil);
+  if (isNews && !wasKnown)
     event(world, process, at, {kind: 'appeared', moves: movesAgainst(world.namespaces, world.header.host.namespaces, process)});
 }
 
@@ -302,8 +303,11 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     if (Object.keys(links).length > 0) putThread(world.namespaces, caller, fact.child, caller.comm, links);
     return;
   }
-  const wasThere = world.byPid.get(fact.child)?.start === fact.start;
-  const child = incarnation(world, fact.child, fact.start, at);
+  const former = world.byPid.get(fact.child);
+  // Its pid may come round within one tick of the clock: nobody is born twice.
+  const isAnother = former !== undefined && former.end !== null && former.born !== null;
+  const wasThere = former?.start === fact.start && !isAnother;
+  const child = isAnother ? addProcess(world, fact.child, fact.start, at) : incarnation(world, fact.child, fact.start, at);
   child.ppid = fact.ppid;
   child.born ??= {at, flags: fact.flags, by: caller, exitSignal: fact.exitSignal};
   if (child.maker === null) putUnder(world, child, caller);
