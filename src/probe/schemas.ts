@@ -71,9 +71,15 @@ const thread = z
   .object({tid: pid, comm: z.string(), namespaces: someLinks.describe('Only links that differ from those of the process.').exactOptional()})
   .describe('A thread other than the leader.') satisfies Holds<ThreadSeen>;
 
-const callArgument: z.ZodType<CallArgument> = z.lazy(() =>
-  z.union([z.string(), z.number(), z.null(), refusal, z.array(z.string()), z.array(z.number()), z.record(z.string(), callArgument)]),
-);
+const callArgument: z.ZodType<CallArgument> = z
+  .lazy(() =>
+    z.union([z.string(), z.number(), z.null(), refusal, z.array(z.string()), z.array(z.number()), z.record(z.string(), callArgument)]),
+  )
+  .describe(
+    'Flags are lists of names, structures are objects. A string is what the memory held; a byte of it that is no UTF-8 is the lone surrogate ' +
+      'U+DC00 + byte, as in Python (PEP 383). A null pointer is null, one that could not be read a refusal, one that is not followed {address}. ' +
+      'The fd of setns is {fd, namespace: {type, inode}} or {fd, pid} where it is known what it is.',
+  );
 
 const processShape = {
   pid,
@@ -152,8 +158,8 @@ const FACTS = {
     at,
     pid,
     tid: pid,
-    name: z.string(),
-    abi: z.enum(['32-bit', 'x32']).exactOptional(),
+    name: z.string().describe('As in syscalls(2).'),
+    abi: z.enum(['32-bit', 'x32']).describe("Where it was not numbered as the machine's own calls are.").exactOptional(),
     args: z
       .record(z.string(), callArgument)
       .nullable()

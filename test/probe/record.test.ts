@@ -1,7 +1,9 @@
+import {readdirSync, readFileSync} from 'node:fs';
 import fc from 'fast-check';
 import {describe, expect, it} from 'vitest';
 import {cloneFlagNames} from '../../src/model/clone-flag.ts';
 import {decodeRecords, RECORD_LAYOUT, RecordError} from '../../src/probe/record.ts';
+import {parseFact, parseHeader} from '../../src/probe/schemas.ts';
 import {decodeExit} from '../../src/probe/tracer.ts';
 
 /** A record as the helper writes it, from the layout alone. */
@@ -85,5 +87,30 @@ describe('names', () => {
     expect(decodeExit(9)).toEqual({signal: 'SIGKILL'});
     expect(decodeExit(11 | 0x80)).toEqual({signal: 'SIGSEGV', core: true});
     expect(decodeExit(34)).toEqual({signal: 'SIGRT_2'});
+  });
+});
+
+describe('tapes', () => {
+  const folder = new URL('../../fixtures/tapes/', import.meta.url);
+
+  it.each(readdirSync(folder))('that were recorded before are read as they are: %s', name => {
+    const [header = '', ...lines] = readFileSync(new URL(name, folder), 'utf8').trimEnd().split('\n');
+    expect(parseHeader(JSON.parse(header))).toMatchObject({ok: true});
+    for (const line of lines) expect(parseFact(JSON.parse(line))).toEqual({ok: true, value: JSON.parse(line)});
+  });
+
+  const call = {kind: 'call', at: '1', pid: 4, tid: 4, name: 'chroot', args: {path: '/\udcff'}, result: 0, changed: {}};
+  it.each([
+    ['whole', call, true],
+    ['of a newer nsview, with more to it', {...call, name: 'unheard_of', args: {deep: {er: [1, 2], and: {so: null}}}}, true],
+    ['that is not decoded', {...call, abi: '32-bit', args: null, result: {errno: 'EPERM'}}, true],
+    ['in which its task ended', {...call, result: null, cut: ['path']}, true],
+    ['without arguments', {...call, args: undefined}, false],
+    ['with a result that is none', {...call, result: 'EPERM'}, false],
+    ['with an argument that cannot be', {...call, args: {path: true}}, false],
+  ])('with a call, %s', (_what, fact, ok) => {
+    const read = parseFact(JSON.parse(JSON.stringify(fact)));
+    expect(read.ok).toBe(ok);
+    if (ok) expect(read).toMatchObject({value: JSON.parse(JSON.stringify(fact))});
   });
 });
