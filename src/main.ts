@@ -194,6 +194,7 @@ async function trace(command: TraceCommand): Promise<number> {
 
   let root = 0;
   let end: ExitFact | undefined;
+  let asked: NodeJS.Signals | undefined;
   let lost = false;
   let readers = true;
   let finish: () => void = () => {};
@@ -216,6 +217,9 @@ async function trace(command: TraceCommand): Promise<number> {
     }
     for (const fact of record(facts)) text += line(fact);
     put(text);
+    // What it left behind is not waited for when nsview was asked to end: at the end of a terminal the rest hears of it only once its
+    // session's leader has ended (drivers/tty/tty_jobctrl.c, disassociate_ctty), and that may be nsview.
+    if (end !== undefined && asked !== undefined) finish();
   };
 
   const onLost = () => {
@@ -229,14 +233,17 @@ async function trace(command: TraceCommand): Promise<number> {
 
   const launched = plan !== null;
   const {rawArguments, readInheritance} = await import('./probe/inheritance.ts');
-  let asked: NodeJS.Signals | undefined;
   for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
       // Ctrl-C and Ctrl-\ reach the whole foreground group: they are the program's. The others are passed on to it once.
       if (launched && end === undefined && (signal === 'SIGINT' || signal === 'SIGQUIT')) return;
       if (launched && end === undefined && asked === undefined && root > 0) {
         asked = signal;
-        process.kill(root, signal);
+        try {
+          process.kill(root, signal);
+        } catch {
+          // It has ended meanwhile, and the tracer is about to tell.
+        }
         return;
       }
       asked = signal;
