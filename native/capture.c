@@ -5,10 +5,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "sys.h"
 
@@ -267,4 +272,35 @@ ssize_t read_exe(pid_t tid, char *buffer, size_t size)
         snprintf(path, sizeof(path), "/proc/%d/exe", (int)tid);
         ssize_t n = readlink(path, buffer, size);
         return n < 0 ? -errno : n;
+}
+
+static uint64_t read_status_mask(pid_t tid, const char *key)
+{
+        char buffer[STATUS_SIZE], *line;
+        return read_status_line(tid, key, buffer, sizeof(buffer), &line) < 0 ? 0 : strtoull(line, NULL, 16);
+}
+
+/* An execve raises nobody whose tracer lacks CAP_SYS_PTRACE (security/commoncap.c, cap_bprm_creds_from_file). */
+uint64_t read_dropped(pid_t tid)
+{
+        char path[64];
+        struct stat file;
+        snprintf(path, sizeof(path), "/proc/%d/exe", (int)tid);
+        if (stat(path, &file) < 0)
+                return 0;
+        bool user = file.st_mode & S_ISUID, group = (file.st_mode & S_ISGID) && (file.st_mode & S_IXGRP);
+        bool capabilities = getxattr(path, "security.capability", NULL, 0) > 0;
+        if (!user && !group && !capabilities)
+                return 0;
+
+        struct statvfs system;
+        uint32_t uids[4], gids[4];
+        if (read_status_mask(getpid(), "CapEff:") & (UINT64_C(1) << CAP_SYS_PTRACE) || read_ids(tid, uids, gids) < 0)
+                return 0;
+        /* Nor does it from such a file system, or with no_new_privs, traced or not. */
+        if (statvfs(path, &system) < 0 || system.f_flag & ST_NOSUID || read_status_number(tid, "NoNewPrivs:") != 0)
+                return 0;
+        return (user && uids[1] != file.st_uid ? NSV_EXEC_DROPPED_USER : 0) |
+               (group && gids[1] != file.st_gid ? NSV_EXEC_DROPPED_GROUP : 0) |
+               (capabilities && read_status_mask(tid, "CapPrm:") == 0 ? NSV_EXEC_DROPPED_CAPABILITIES : 0);
 }

@@ -47,3 +47,5 @@ int read_namespaces(pid_t tid, int64_t ret_ns[NSV_LINK_COUNT]);
  * or cannot be read. */
 void read_fd(pid_t tid, int fd, uint32_t *ret_type, uint64_t *ret_inode, int32_t *ret_pid);
 ssize_t read_exe(pid_t tid, char *buffer, size_t size);
+/* What a traced task was not given at the execve at which it is stopped: NSV_EXEC_DROPPED_…, 0 where that cannot be told. */
+uint64_t read_dropped(pid_t tid);

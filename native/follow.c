@@ -593,7 +593,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 .tid = head->tid,
                 .other = former,
                 .start = task->start,
-                .value = head->value > FOLLOW_ARGV_MAX,
+                .value = head->value > FOLLOW_ARGV_MAX ? NSV_EXEC_ARGV_CUT : 0,
         };
         memcpy(task->ids.uids, event->uids, sizeof(event->uids));
         memcpy(task->ids.gids, event->gids, sizeof(event->gids));

@@ -121,7 +121,7 @@ enum nsv_record_kind {
          * text: the child's NSpid line, where it has more than one pid. */
         NSV_RECORD_CLONE = 4,
         /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.
-         * error: errno if exe could not be read, stage: errno if argv could not. value: 1 if argv was cut. */
+         * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. */
         NSV_RECORD_EXEC = 5,
         /* value: wait status (wait(2)). */
         NSV_RECORD_EXIT = 6,
@@ -212,6 +212,15 @@ enum nsv_stage {
         NSV_STAGE_PRIVATE_MOUNTS = 26,
         NSV_STAGE_MOUNT_PROC = 27,
         NSV_STAGE_GUARD = 28, /* fork(2) of what kills on exit; EBUSY: that goes with one launch and nothing else */
+};
+
+/* What there is to say of an execve besides. */
+enum nsv_exec_flag {
+        NSV_EXEC_ARGV_CUT = 1 << 0,
+        /* What the program would have been given, had nobody without privilege traced it. */
+        NSV_EXEC_DROPPED_USER = 1 << 1,
+        NSV_EXEC_DROPPED_GROUP = 1 << 2,
+        NSV_EXEC_DROPPED_CAPABILITIES = 1 << 3,
 };
 
 struct nsv_record {

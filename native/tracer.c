@@ -517,9 +517,11 @@ static void on_execed(struct tracer *tracer, struct task *task)
         ssize_t argv_size = read_task_file(task->tid, "cmdline", argv, sizeof(argv));
         record.error = exe_size < 0 ? (int)-exe_size : 0;
         record.stage = argv_size < 0 ? (uint32_t)-argv_size : 0;
-        record.value = argv_size == (ssize_t)sizeof(argv);
-        if (record.value)
+        record.value = read_dropped(task->tid);
+        if (argv_size == (ssize_t)sizeof(argv)) {
+                record.value |= NSV_EXEC_ARGV_CUT;
                 argv_size--;
+        }
         struct text texts[] = {
                 {comm, comm_size > 0 ? (size_t)comm_size : 0},
                 {exe, exe_size > 0 ? (size_t)exe_size : 0},

@@ -111,6 +111,9 @@ export type CloneFact = At & {
   readonly changed: NamespaceChanges;
 };
 
+/** What an execve gives a program by its file (execve(2), capabilities(7)). */
+export type Raise = 'set-user-ID' | 'set-group-ID' | 'capabilities';
+
 /** execve(2) succeeded. `formerTid` is given where another thread than the leader called it and took over the pid. */
 export type ExecFact = At & {
   readonly kind: 'exec';
@@ -121,6 +124,8 @@ export type ExecFact = At & {
   readonly argvCut?: true;
   readonly comm: string;
   readonly formerTid?: number;
+  /** What the kernel did not give it since ptrace follows it without privilege. */
+  readonly dropped?: readonly Raise[];
 };
 
 /** A process ended, and this is what wait(2) gives its parent. Exactly one of `code` and `signal` is present. */

@@ -1,5 +1,7 @@
 // Knows why the kernel refuses ptrace, in the order in which it checks (kernel/ptrace.c; ptrace(2), "Ptrace access mode checking").
 
+import type {Raise} from './fact.ts';
+
 /** What was found out about a process that could not be traced. null: it could not be read. */
 export type PtraceEvidence = {
   readonly pid: number;
@@ -26,6 +28,10 @@ export type PtraceEvidence = {
 };
 
 export type Explanation = {readonly rule: string; readonly remedy: string};
+
+/** Why a program was not given what its file gives, and what to do (security/commoncap.c, cap_bprm_creds_from_file). */
+export const explainDropped = (dropped: readonly Raise[]): string =>
+  `without its ${dropped.join(' and ')}: the kernel raises nobody who is traced without CAP_SYS_PTRACE; run nsview as root`;
 
 /** Why the kernel refuses BPF (kernel/bpf/syscall.c), and what to do: `during` and `errno` are those of the call that failed. */
 export function explainBpfRefusal(during: string, errno: string): Explanation {

@@ -1,13 +1,14 @@
 // Knows the events that are worth a person's attention, in order, and what each of them says.
 
 import {argumentTexts, callName, callText, resultText} from './call-text.ts';
-import type {CallFact, Ids, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
+import type {CallFact, Ids, Raise, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
 import {followedBy} from './following.ts';
 import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {cells, printable} from './printable.ts';
+import {explainDropped} from './refusal.ts';
 
 /** From one namespace to another; null where it is not known. */
 export type Move = {
@@ -39,6 +40,7 @@ export type What =
       readonly path: Seen<string>;
       readonly argv: Seen<readonly string[]>;
       readonly formerTid?: number;
+      readonly dropped?: readonly Raise[];
     }
   | {
       readonly kind: 'end';
@@ -97,6 +99,7 @@ function touchesIsolation(what: What): boolean {
     case 'refused':
       return true;
     case 'exec':
+      return what.dropped !== undefined;
     case 'stop':
     case 'continue':
       return false;
@@ -211,7 +214,9 @@ function sayEvent(what: What, room: number): Said {
       return {did: [plain('appeared')], changed: movePieces(what.moves)};
     case 'exec': {
       const by = what.formerTid === undefined ? '' : ` by thread ${what.formerTid}`;
-      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: isRefusal(what.path) ? [] : [dim(printable(what.path))]};
+      const path = isRefusal(what.path) ? [] : [dim(printable(what.path))];
+      const dropped = what.dropped === undefined ? [] : [toned('bad', ` ${explainDropped(what.dropped)}`)];
+      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...path, ...dropped]};
     }
     case 'end': {
       const gone: Piece[] = [];

@@ -361,6 +361,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     path: fact.path,
     argv: fact.argv,
     ...(fact.formerTid === undefined ? {} : {formerTid: fact.formerTid}),
+    ...(fact.dropped === undefined ? {} : {dropped: fact.dropped}),
   });
 }
 

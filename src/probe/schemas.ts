@@ -147,6 +147,10 @@ const FACTS = {
     argvCut: z.literal(true).exactOptional(),
     comm: z.string(),
     formerTid: pid.exactOptional(),
+    dropped: z
+      .array(z.enum(['set-user-ID', 'set-group-ID', 'capabilities']))
+      .exactOptional()
+      .describe('What the kernel did not give the program since ptrace follows it without privilege.'),
   }) satisfies Holds<ExecFact>,
   exit: z
     .object({kind: z.literal('exit'), at, pid, ...end, core: z.literal(true).exactOptional()})

@@ -13,6 +13,7 @@ import type {
   NamespaceLinks,
   ProcessFact,
   ProcessSeen,
+  Raise,
   Refusal,
   RefusedFact,
   Seen,
@@ -58,6 +59,9 @@ const EVERY_ABI = 'a program of another ABI runs: calls of every ABI are seen fr
 const OWN_ABI = 'the machine makes very many system calls: of other ABIs none is seen from here on; --abi all keeps them, at a price';
 const callsBy = (calls: number): Pick<TracerFact, 'callsBy'> =>
   calls & CALLS_SEEN.stops ? {callsBy: 'stops'} : calls & CALLS_SEEN.filter ? {callsBy: 'filter'} : {};
+
+/** In the order of enum nsv_exec_flag. */
+const RAISES: readonly Raise[] = ['set-user-ID', 'set-group-ID', 'capabilities'];
 
 /** How an attach or a launch went. `errno` and `during` are those of the call that failed. */
 export type TracerAnswer =
@@ -248,9 +252,10 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
           pid,
           path: record.error ? {errno: errnoName(record.error), during: 'readlink'} : (exe?.toString() ?? ''),
           argv: record.stage ? {errno: errnoName(record.stage), during: 'read'} : decodeCmdline(argv?.toString() ?? ''),
-          ...(record.value ? {argvCut: true as const} : {}),
+          ...(record.value & 1n ? {argvCut: true as const} : {}),
           comm: comm?.toString() ?? '',
           ...(record.other === pid ? {} : {formerTid: record.other}),
+          ...(record.value & ~1n ? {dropped: RAISES.filter((_, index) => record.value & (2n << BigInt(index)))} : {}),
         },
       ];
     }
