@@ -1,0 +1,571 @@
+import {execFileSync} from 'node:child_process';
+import {chmodSync, chownSync, copyFileSync, existsSync, readFileSync} from 'node:fs';
+import {writeFile} from 'node:fs/promises';
+import {isDeepStrictEqual} from 'node:util';
+import {describe, expect, it} from 'vitest';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {HOWS, type Outcome, ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+import {MIDDLE, Screen} from '../support/screen.ts';
+
+leaveNothingBehind();
+
+/* ---- The ways of following, beside which a program runs bare ---- */
+
+type Way = {
+  readonly name: string;
+  readonly attached: boolean;
+  readonly options: readonly string[];
+  /** Lines of what a program reports of itself in which this way shows. */
+  readonly shows: RegExp | null;
+};
+
+const WAYS: readonly Way[] = HOWS.flatMap(how => {
+  // ptrace(2): a tracee can read who traces it.
+  const way = {options: ['--follow', how], shows: how === 'bpf' ? null : /^.*TracerPid:\t[1-9]\d*$/};
+  return [
+    {...way, name: `launched by ${how}`, attached: false},
+    {...way, name: `attached by ${how}`, attached: true},
+  ];
+});
+const LAUNCHED = WAYS.filter(way => !way.attached);
+
+const traceOf = (way: Way, tape = '/dev/null'): string[] => ['trace', '--json', ...way.options, '-o', tape];
+
+async function until(holds: () => boolean, what: string): Promise<void> {
+  for (const limit = Date.now() + 15_000; !holds(); await new Promise(resolve => setTimeout(resolve, 5)))
+    if (Date.now() > limit) throw new Error(`never: ${what}`);
+}
+
+const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds));
+
+/** nsview, attached. */
+async function attach(way: Way, pid: number): Promise<Running> {
+  const tracer = new Running(NSVIEW, ['trace', '--json', ...way.options, '-p', String(pid)]);
+  await tracer.says(/"kind":"tracer"/, 'stderr');
+  return tracer;
+}
+
+/** What `pid` is, by proc_pid_stat(5): fields 3 and on. */
+const stat = (pid: number): string[] =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+
+/**
+ * A program that prints `ready PID`, waits for the end of stdin, and then does what is compared: bare, launched under nsview, or attached
+ * to while it waits.
+ */
+const runBy = (way: Way | null, program: string, args: readonly string[]): Promise<Outcome> =>
+  way === null || way.attached ? runGated(way, program, args) : runGated(way, NSVIEW, [...traceOf(way), '--', program, ...args]);
+
+/** The same where nsview is launched by something else. */
+async function runGated(way: Way | null, program: string, args: readonly string[]): Promise<Outcome> {
+  await using running = new Running(program, args);
+  const pid = Number((await running.says(/ready (\d+)\n/))[1]);
+  await using tracer = way?.attached ? await attach(way, pid) : null;
+  running.release();
+  const outcome = await running.ended;
+  if (tracer !== null) expect(await tracer.ended).toMatchObject({code: 0});
+  return {...outcome, stdout: outcome.stdout.replace(/ready \d+\n/, '')};
+}
+
+/** All ways at once, and that each of them came out as it does bare. */
+async function compare(
+  run: (way: Way | null) => Promise<unknown>,
+  ways: readonly Way[] = WAYS,
+  hide: (outcome: unknown, way: Way | null) => unknown = outcome => outcome,
+): Promise<unknown> {
+  const [bare, ...outcomes] = await Promise.all([null, ...ways].map(way => run(way)));
+  const seen = Object.fromEntries(ways.map((way, index) => [way.name, hide(outcomes[index], way)]));
+  expect(seen).toEqual(Object.fromEntries(ways.map(way => [way.name, hide(bare, null)])));
+  return bare;
+}
+
+/** A program that does not wait by itself is executed by a shell that does. */
+const gated = (program: string, ...args: string[]): readonly string[] => [
+  '-c',
+  'echo ready $$; read -r line; exec "$0" "$@"',
+  program,
+  ...args,
+];
+
+/** What the program's own reports show of a way is taken for what they show without it; and it must show. */
+function hideTracer(outcome: unknown, way: Way | null): unknown {
+  const {stdout, ...rest} = outcome as Outcome;
+  const shows = way?.shows ?? null;
+  const lines = stdout.split('\n');
+  if (shows !== null) expect(lines.filter(line => shows.test(line))).toHaveLength(1);
+  return {...rest, stdout: lines.map(line => (shows?.test(line) ? '/proc/self/status: TracerPid:\t0' : line))};
+}
+
+describe('as without nsview', () => {
+  it('is what a program is and inherits', async () => {
+    using folder = temporaryFolder();
+    // Node gives its children no blocked signals, no closed limits and no odd environment: a shell, env and prlimit do.
+    const odd = [
+      ...['prlimit', '--nofile=333:20000', '--core=4096', 'nice', '-n', '3', 'choom', '-n', '77', '--'],
+      ...['env', '--block-signal=USR1,PIPE,RTMIN', '--ignore-signal=HUP,USR2', '-u', 'LANG', 'a.b=not a name', 'EMPTY=', 'TWO=1\n2'],
+      ...['bash', '-c', 'umask 027; exec 7</dev/null 9>>"$0/appended" && cd "$0" && exec "$@"', folder.path],
+    ];
+    const run = async (way: Way | null) => {
+      const program = ['bash', ...gated(fixture('reports-itself'), 'one', '', 'two words', 'ö')];
+      const launched = way === null || way.attached ? program : [NSVIEW, ...traceOf(way), '--', ...program];
+      return await runGated(way, odd[0] ?? '', [...odd.slice(1), ...launched]);
+    };
+    const bare = (await compare(run, WAYS, hideTracer)) as Outcome;
+    for (const line of ['blocked 10', 'ignored 1', 'limit 7 333 20000', 'environment a.b=not a name', 'umask 27'])
+      expect(bare.stdout).toContain(`${line}`);
+  });
+
+  it.each([
+    ['ends and stops of its children: SIGCHLD, waitid, waitpid, cores', 'tells-of-children'],
+    ['signals of every origin', 'receives-signals'],
+    ['waits that signals and stops interrupt, and timers', 'is-interrupted'],
+    ['vfork and posix_spawn', 'shares-by-vfork'],
+    ['orphaned process groups, and sessions without a leader', 'orphans-its-group'],
+  ])('are %s', async (_what, name) => {
+    const bare = (await compare(way => runBy(way, 'bash', gated(fixture(name))))) as Outcome;
+    expect(bare).toMatchObject({signal: null, stderr: ''});
+    expect(bare.stdout.split('\n').length).toBeGreaterThan(4);
+  });
+
+  it.each([
+    ['exit 0', {code: 0, signal: null}],
+    ['exit 255', {code: 255, signal: null}],
+    ['kill -TERM $$', {code: null, signal: 'SIGTERM'}],
+    ['kill -INT $$', {code: null, signal: 'SIGINT'}],
+    ['kill -KILL $$', {code: null, signal: 'SIGKILL'}],
+    ['kill -ABRT $$', {code: null, signal: 'SIGABRT'}],
+  ])('is the end that its parent waits for: %s', async (script, expected) => {
+    const run = (way: Way | null) => runBy(way, 'sh', ['-c', `echo ready $$; read -r line; echo out; echo err >&2; ${script}`]);
+    expect(await compare(run)).toEqual({...expected, stdout: 'out\n', stderr: 'err\n'});
+  });
+
+  it('is a core that it leaves: one, and its own', async () => {
+    const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
+    const run = async (way: Way | null) => {
+      using folder = temporaryFolder();
+      const script = 'ulimit -c unlimited; echo ready $$; read -r line; kill -SEGV $$';
+      const limit = ['-c', 'cd "$0" && ulimit -c unlimited && exec "$@"', folder.path];
+      const program = ['sh', '-c', script];
+      const launched = way === null || way.attached ? program : [NSVIEW, ...traceOf(way), '--', ...program];
+      const {signal} = await runGated(way, 'sh', [...limit, ...launched]);
+      const core = folder.file('core');
+      // NT_PRPSINFO (core(5)) has the program's arguments.
+      return {signal, its: pattern === 'core\n' ? existsSync(core) && readFileSync(core).includes(`sh -c ${script}`) : true};
+    };
+    expect(await compare(run)).toEqual({signal: 'SIGSEGV', its: true});
+  });
+
+  it('is its output to the byte: on pipes, in files that are shared or appended to, and to readers that go', async () => {
+    const run = async (way: Way | null) => {
+      using folder = temporaryFolder();
+      const writes = 'for i in 1 2 3 4 5 6 7 8 9; do printf "out %s\\0\\377" $i; printf "err %s\\n" $i >&2; done';
+      const command = (script: string) =>
+        way === null || way.attached ? ['sh', '-c', script] : [NSVIEW, ...traceOf(way), '--', 'sh', '-c', script];
+      const script = [
+        'cd "$0"; echo ready $$; read -r line',
+        '"$@" >both 2>&1',
+        'echo before >appended; "$@" >>appended 2>&1',
+        '{ echo before; "$@"; echo after; } >shared 2>errors',
+        'echo input | "$@" | cat >piped',
+      ];
+      await runGated(way, 'sh', ['-c', script.join('\n'), folder.path, ...command(writes)]);
+      // By SIGPIPE, which its parent sees.
+      const closed = command('exec cat /dev/zero');
+      const {stdout} = await runGated(null, 'bash', [
+        '-c',
+        'echo ready $$; read -r line; "$0" "$@" | head -c 1 >/dev/null; echo $PIPESTATUS',
+        ...closed,
+      ]);
+      const files = ['both', 'appended', 'shared', 'errors', 'piped'].map(name => readFileSync(folder.file(name)).toString('latin1'));
+      return {stdout, files};
+    };
+    const bare = (await compare(run)) as {stdout: string; files: string[]};
+    expect(bare.stdout).toBe('141\n');
+    expect(bare.files[2]).toMatch(/^before\nout 1\0ÿ.*after\n$/s);
+  });
+});
+
+/* ---- At a terminal ---- */
+
+/** A shell at a terminal, spoken to in turns, and all that it answered. */
+class Dialogue implements AsyncDisposable {
+  private readonly screen: Screen;
+  private readonly folder = temporaryFolder();
+  private heard = 0;
+
+  /** `prefix` is in the shell's environment. */
+  constructor(prefix: string, program: string, ...args: string[]) {
+    execFileSync('mkfifo', [this.folder.file('gate')]);
+    // Nothing that depends on the terminal or on the user: readline is plain with a dumb one.
+    const environment = {TERM: 'dumb', PS1: '> ', HISTFILE: '', INPUTRC: '/dev/null', prefix, GATE: this.folder.file('gate')};
+    this.screen = new Screen(MIDDLE, program, args, environment);
+  }
+
+  get ended(): Promise<number | null> {
+    return this.screen.ended;
+  }
+
+  /** Without what differs from one run to the next: pids and the terminal's number. */
+  transcript(): string {
+    return this.screen.raw
+      .toString()
+      .replaceAll(/\[(\d)\] \d+/g, '[$1] PID')
+      .replaceAll(/\/dev\/pts\/\d+/g, '/dev/pts/N')
+      .replaceAll(/pid \d+/g, 'pid PID');
+  }
+
+  /** The first match in what was said since the last one. */
+  async hear(pattern: RegExp): Promise<RegExpExecArray> {
+    for (const limit = Date.now() + 15_000; ; await pause(5)) {
+      const text = this.screen.raw.toString();
+      const match = pattern.exec(text.slice(this.heard));
+      if (match !== null) {
+        this.heard += match.index + match[0].length;
+        return match;
+      }
+      if (Date.now() > limit) throw new Error(`${pattern} was never heard: ${JSON.stringify(text)}`);
+    }
+  }
+
+  async say(keys: string, pattern: RegExp): Promise<RegExpExecArray> {
+    this.screen.send(keys);
+    return await this.hear(pattern);
+  }
+
+  /** Lets a job go on that waits for a line from $GATE, and until it has stopped: the shell tells that at its next prompt. */
+  async openGate(group: number): Promise<void> {
+    await writeFile(this.folder.file('gate'), 'go\n');
+    await until(() => /[Tt]/.test(stateOf(group)), `group ${group} stopped`);
+  }
+
+  /** The person closes the window. */
+  hangUp(): void {
+    this.screen.child.stdin?.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.screen[Symbol.asyncDispose]();
+    this.folder[Symbol.dispose]();
+  }
+}
+
+const PROMPT = /> $/;
+const STOPPED = /Stopped.*> $/s;
+
+/** Which group has the terminal of `pid` (proc_pid_stat(5): tpgid), and which one it is in itself. */
+const foreground = (pid: number): number => Number(stat(pid)[5]);
+const groupOf = (pid: number): number => Number(stat(pid)[2]);
+/** Until a job of the shell has its terminal, and waits in it. */
+async function jobRuns(shell: number): Promise<number> {
+  await until(() => foreground(shell) !== groupOf(shell), 'a job in the foreground');
+  return foreground(shell);
+}
+const stateOf = (pid: number): string => stat(pid)[0] ?? '';
+
+/** A session of job control in a shell whose pid is known. */
+async function controlJobs(dialogue: Dialogue): Promise<void> {
+  const shell = Number((await dialogue.say('echo pid $$\r', /pid (\d+)\r\n> $/))[1]);
+  // The terminal would echo keys before or after what they cause, as it comes.
+  await dialogue.say('stty -echo\r', PROMPT);
+  await dialogue.say("sh -c 'echo up; exec sleep 60'\r", /up\r\n$/);
+  await dialogue.say('\x1a', STOPPED);
+  expect(foreground(shell)).toBe(groupOf(shell));
+  await dialogue.say('echo $?\r', /148\r\n> $/);
+  await dialogue.say('jobs\r', STOPPED);
+  await dialogue.say('bg\r', PROMPT);
+  await dialogue.say('jobs\r', /Running.*> $/s);
+  await dialogue.say('fg\r', /sleep 60'\r\n$/);
+  await jobRuns(shell);
+  await dialogue.say('\x03', PROMPT);
+  await dialogue.say('echo $?\r', /130\r\n> $/);
+
+  // Who reads from the background is stopped, and so is who writes where the terminal says so.
+  await dialogue.openGate(Number((await dialogue.say('sh -c \'read go <"$GATE"; exec cat\' &\r', /\[1\] (\d+)\r\n> $/))[1]));
+  await dialogue.say('\r', STOPPED);
+  await dialogue.say('fg\r', /cat'\r\n$/);
+  await jobRuns(shell);
+  await dialogue.say('a line\r', /a line\r\n$/);
+  await dialogue.say('\x04', PROMPT);
+  await dialogue.say('stty tostop\r', PROMPT);
+  await dialogue.openGate(Number((await dialogue.say('sh -c \'read go <"$GATE"; echo loud\' &\r', /\[1\] (\d+)\r\n> $/))[1]));
+  await dialogue.say('\r', STOPPED);
+  await dialogue.say('stty -tostop; fg\r', /loud\r\n> $/);
+
+  // A whole pipeline, and its end by a signal that the shell tells.
+  await dialogue.say("sh -c 'echo up >&2; exec sleep 60' | cat\r", /up\r\n$/);
+  await dialogue.say('\x1a', STOPPED);
+  await dialogue.say('fg\r', /cat\r\n$/);
+  await jobRuns(shell);
+  await dialogue.say('\x1c', /Quit.*> $/s);
+  // From outside, by signals that no key sends.
+  const outside = Number((await dialogue.say('sleep 60 &\r', /\[1\] (\d+)\r\n> $/))[1]);
+  process.kill(outside, 'SIGSTOP');
+  await until(() => /[Tt]/.test(stateOf(outside)), 'stopped from outside');
+  await dialogue.say('\r', STOPPED);
+  process.kill(outside, 'SIGCONT');
+  await until(() => stateOf(outside) === 'S', 'continued from outside');
+  await dialogue.say('jobs\r', /Running.*> $/s);
+  process.kill(outside, 'SIGKILL');
+  await until(() => !existsSync(`/proc/${outside}`) || stateOf(outside) === 'Z', 'killed from outside');
+  await dialogue.say('wait %1\r', /Killed.*> $/s);
+
+  // A shell in the shell, with a stopped job of its own; and it stops itself.
+  const nested = Number(
+    (await dialogue.say('bash --norc --noprofile -i\r', PROMPT)) && (await dialogue.say('echo pid $$\r', /pid (\d+)\r\n> $/))[1],
+  );
+  expect(foreground(nested)).toBe(nested);
+  await dialogue.say("sh -c 'echo up; exec sleep 60'\r", /up\r\n$/);
+  await dialogue.say('\x1a', STOPPED);
+  await dialogue.say('suspend\r', STOPPED);
+  expect(foreground(shell)).toBe(groupOf(shell));
+  await dialogue.say('fg\r', /-i\r\n> $/);
+  expect(foreground(nested)).toBe(nested);
+  await dialogue.say('exit\r', /stopped jobs.*> $/s);
+  await dialogue.say('exit 3\r', PROMPT);
+  await dialogue.say('echo $?\r', /3\r\n> $/);
+  await dialogue.say("trap 'echo child' CHLD; sh -c 'exit 5'; trap - CHLD\r", PROMPT);
+  await dialogue.say('tty; stty -a\r', /echoke.*> $/s);
+  await dialogue.say('exit 9\r', /exit\r\n/);
+}
+
+describe('at a terminal, as without nsview', () => {
+  it('is job control in a shell that is followed', async () => {
+    const run = async (way: Way | null) => {
+      const shell = ['bash', '--norc', '--noprofile', '-i'];
+      const launched = way === null || way.attached ? shell : [NSVIEW, ...traceOf(way), '--', ...shell];
+      // Under a shell that leads the session, since under nsview it would be nsview who does.
+      await using dialogue = new Dialogue('', 'sh', '-c', '"$@"; exit $?', 'sh', ...launched);
+      await dialogue.hear(PROMPT);
+      const pid = Number((await dialogue.say('echo pid $$\r', /pid (\d+)\r\n> $/))[1]);
+      await using tracer = way?.attached ? await attach(way, pid) : null;
+      await controlJobs(dialogue);
+      const code = await dialogue.ended;
+      if (tracer !== null) expect(await tracer.ended).toMatchObject({code: 0});
+      return {code, transcript: dialogue.transcript()};
+    };
+    expect(await compare(run)).toMatchObject({code: 9});
+  });
+
+  it('is job control of a shell over nsview and what it launched', async () => {
+    const run = async (way: Way | null) => {
+      await using dialogue = new Dialogue(
+        way === null ? '' : [NSVIEW, ...traceOf(way), '--'].join(' '),
+        'bash',
+        '--norc',
+        '--noprofile',
+        '-i',
+      );
+      await dialogue.hear(PROMPT);
+      const shell = Number((await dialogue.say('echo pid $$\r', /pid (\d+)\r\n> $/))[1]);
+      await dialogue.say('stty -echo\r', PROMPT);
+      await dialogue.say('run() { $prefix sh -c "$1"; }\r', PROMPT);
+      await dialogue.say("run 'echo up; exec cat'\r", /up\r\n$/);
+      await dialogue.say('one\r', /one\r\n$/);
+      await dialogue.say('\x1a', STOPPED);
+      expect(foreground(shell)).toBe(groupOf(shell));
+      await dialogue.say('jobs\r', STOPPED);
+      await dialogue.say('fg\r', /\r\n$/);
+      await jobRuns(shell);
+      await dialogue.say('two\r', /two\r\n$/);
+      await dialogue.say('\x04', PROMPT);
+      await dialogue.say('echo $?\r', /0\r\n> $/);
+      // Reading in the background stops it.
+      await dialogue.openGate(Number((await dialogue.say("run 'read go <$GATE; exec cat' &\r", /\[1\] (\d+)\r\n> $/))[1]));
+      await dialogue.say('\r', STOPPED);
+      await dialogue.say('fg\r', /\r\n$/);
+      await jobRuns(shell);
+      await dialogue.say('three\r', /three\r\n$/);
+      await dialogue.say('\x04', PROMPT);
+      await dialogue.say("run 'echo up; exec sleep 60'\r", /up\r\n$/);
+      await dialogue.say('\x1a', STOPPED);
+      await dialogue.say('bg\r', PROMPT);
+      await dialogue.say('jobs\r', /Running.*> $/s);
+      await dialogue.say('fg\r', /\r\n$/);
+      await jobRuns(shell);
+      await dialogue.say('\x03', PROMPT);
+      await dialogue.say('echo $?\r', /130\r\n> $/);
+      await dialogue.say("run 'echo up; exec sleep 60'\r", /up\r\n$/);
+      await dialogue.say('\x1c', /Quit.*> $/s);
+      // A script ends with the program that SIGINT ended, and does not go on to its next one.
+      await dialogue.say(`bash -c 'for i in 1 2; do '"$prefix"' sh -c "echo up; exec sleep 60"; done'\r`, /up\r\n$/);
+      await dialogue.say('\x03', PROMPT);
+      await dialogue.say('tty; stty -a\r', /echoke.*> $/s);
+      await dialogue.say('exit 9\r', /exit\r\n/);
+      return {code: await dialogue.ended, transcript: dialogue.transcript()};
+    };
+    expect(await compare(run, LAUNCHED)).toMatchObject({code: 9});
+  });
+
+  // Its child hears of it once the session's leader has ended: the program, or nsview over it.
+  const child = `bash --norc -c 'trap "echo told >>$0; exit" HUP; echo up; while :; do sleep 0.01; done' "$0.child" &`;
+  it.each([
+    ['end by it', `${child} while :; do sleep 0.01; done`, [null, 'told\n']],
+    ['hear it, and end', `trap 'echo told >>$0; exit 6' HUP; ${child} while :; do sleep 0.01; done`, ['told\n', 'told\n']],
+    ['ignore it, and go on', `trap '' HUP; echo up; while read -r line; do :; done; echo over >>$0; exit 7`, ['over\n', null]],
+  ])('is the end of the terminal, upon which programs %s', async (_what, script, expected) => {
+    const run = async (way: Way | null) => {
+      using folder = temporaryFolder();
+      const note = folder.file('note');
+      const program = ['bash', '--norc', '-c', `echo pid $$; ${script}`, note];
+      const launched = way === null || way.attached ? program : [NSVIEW, ...traceOf(way), '--', ...program];
+      await using dialogue = new Dialogue('', launched[0] ?? '', ...launched.slice(1));
+      const pid = Number((await dialogue.hear(/pid (\d+)\r\n/))[1]);
+      await dialogue.hear(/up\r\n/);
+      await using tracer = way?.attached ? await attach(way, pid) : null;
+      dialogue.hangUp();
+      const code = await dialogue.ended;
+      const notes = () => ['', '.child'].map(name => (existsSync(note + name) ? readFileSync(note + name, 'utf8') : null));
+      await until(() => isDeepStrictEqual(notes(), expected), `${expected} noted, but ${notes()}`);
+      if (tracer !== null) expect(await tracer.ended).toMatchObject({code: 0});
+      return code;
+    };
+    await compare(run);
+  });
+});
+
+/* ---- Identity ---- */
+
+/** As a user without privilege: the words before further options, `--` and a command. */
+const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] as const;
+
+describe('a set-user-ID program', () => {
+  /** The fixture, owned by `uid` and set to it. */
+  function raised(folder: {file(name: string): string; readonly path: string}, uid: number, gid: number, mode: number): string {
+    const program = folder.file(`set-${uid}-${gid}`);
+    chmodSync(folder.path, 0o755);
+    copyFileSync(fixture('tells-identity'), program);
+    chownSync(program, uid, gid);
+    chmodSync(program, mode);
+    return program;
+  }
+
+  it.each([
+    ['to a user without privilege', 65534, 0, 0o4755, /^uids 0 65534 65534 .* secure 1/],
+    ['to a group', 0, 65534, 0o2755, /gids 0 65534 65534 secure 1/],
+  ])('is that, executed by root: %s', async (_what, uid, gid, mode, expected) => {
+    using folder = temporaryFolder();
+    const program = raised(folder, uid, gid, mode);
+    const bare = (await compare(way => runBy(way, 'sh', gated(program)))) as Outcome;
+    expect(bare.stdout).toMatch(expected);
+  });
+
+  it('is root where nsview is privileged and an ordinary user executes it', async () => {
+    using folder = temporaryFolder();
+    const program = raised(folder, 0, 0, 0o4755);
+    const bare = (await compare(way => runBy(way, NOBODY[0], [...NOBODY.slice(1), '--', 'sh', ...gated(program)]))) as Outcome;
+    expect(bare).toMatchObject({code: 40, stderr: ''});
+    expect(bare.stdout).toMatch(/^uids 65534 0 0 .* secure 1/);
+  });
+
+  it('is root where an ordinary user may use BPF and nothing else', async () => {
+    using folder = temporaryFolder();
+    const program = raised(folder, 0, 0, 0o4755);
+    const capable = [...NOBODY, '--inh-caps=+bpf,+perfmon', '--ambient-caps=+bpf,+perfmon', '--'];
+    const run = (...command: string[]) => runGated(null, capable[0] ?? '', [...capable.slice(1), ...command, 'sh', ...gated(program)]);
+    const bare = await run();
+    expect(bare).toMatchObject({code: 40, stderr: ''});
+    expect(await run(NSVIEW, 'trace', '--json', '--follow', 'bpf', '-o', '/dev/null', '--')).toEqual(bare);
+  });
+
+  // security/commoncap.c, cap_bprm_creds_from_file: no option of ptrace changes that.
+  it.each([
+    ['set-user-ID', 0o4755],
+    ['set-group-ID', 0o2755],
+    ['capabilities', 0o755],
+  ])('is nobody where ptrace follows without privilege, and nsview tells what the kernel dropped: %s', async (what, mode) => {
+    using folder = temporaryFolder();
+    const program = raised(folder, 0, 0, mode);
+    if (what === 'capabilities') execFileSync(fixture('tells-identity'), [program]);
+    chmodSync(folder.path, 0o777);
+    const nobody = (...command: string[]) => [NOBODY[0], [...NOBODY.slice(1), ...command]] as const;
+    const trace = (tape: string) => [NSVIEW, 'trace', '--json', '--follow', 'ptrace', '-o', folder.file(tape)];
+    const dropped = (tape: string) => ofKind(readTapeStrictly(folder.file(tape)).facts, 'exec').at(-1);
+
+    const bare = await runGated(null, ...nobody('--', 'sh', ...gated(program)));
+    const launched = await runGated(null, ...nobody('--', ...trace('launched'), '--', 'sh', ...gated(program)));
+    expect(launched.stdout).not.toBe(bare.stdout);
+    expect(launched).toMatchObject({code: 41, stderr: ''});
+    expect(dropped('launched')).toMatchObject({path: program, dropped: [what]});
+
+    await using target = new Running(...nobody('--', 'sh', ...gated(program)));
+    const pid = (await target.says(/ready (\d+)/))[1] ?? '';
+    await using tracer = new Running(...nobody('--', ...trace('attached'), '-p', pid));
+    await until(
+      () => existsSync(folder.file('attached')) && readFileSync(folder.file('attached'), 'utf8').includes('"tracer"'),
+      'attached',
+    );
+    target.release();
+    expect({...(await target.ended), stdout: ''}).toEqual({...launched, stdout: ''});
+    expect(await tracer.ended).toMatchObject({code: 0, stderr: ''});
+    expect(dropped('attached')).toMatchObject({path: program, dropped: [what]});
+
+    // In words; and not where it would not have been given anyway.
+    const told = await runGated(null, ...nobody('--', NSVIEW, 'trace', '--follow', 'ptrace', '--', 'sh', ...gated(program)));
+    expect(told.stderr).toContain(`without its ${what}: the kernel raises nobody who is traced without CAP_SYS_PTRACE; run nsview as root`);
+    const none = await runGated(null, ...nobody('--no-new-privs', '--', ...trace('none'), '--', 'sh', ...gated(program)));
+    expect(none.code).toBe(41);
+    expect(dropped('none')).not.toHaveProperty('dropped');
+  });
+});
+
+/* ---- Whoever dies of those who watch ---- */
+
+/** So many kills in each series, at moments of their own. */
+const KILLS = Number(process.env.NSVIEW_KILLS ?? 8);
+const AT_ONCE = 4;
+/** How many children the storm makes: it lasts longer than the last moment at which somebody is killed. */
+const CHILDREN = 500;
+const LAST_MOMENT = 600;
+
+/** A storm of isolation calls, and what is left of it when those who follow it are killed in its midst. */
+async function kill(way: Way, whom: string, after: number): Promise<{amidst: boolean; said: string; code?: number | null}> {
+  const storm = [fixture('checks-isolation-calls'), String(CHILDREN)] as const;
+  const said = (running: Running) => running.stdout.replace(/ready \d+\n/, '');
+  await using running = way.attached ? new Running(storm[0], [storm[1]]) : new Running(NSVIEW, [...traceOf(way), '--', ...storm]);
+  const pid = Number((await running.says(/ready (\d+)\n/))[1]);
+  await using tracer = way.attached ? await attach(way, pid) : running;
+  const [helper = 0] = childrenOf(tracer.pid);
+  expect(readFileSync(`/proc/${helper}/comm`, 'utf8')).toBe('nsview-helper\n');
+  running.release();
+  await pause(after);
+  const amidst = !running.stdout.includes('wrong');
+  const victims = whom === 'both' ? [tracer.pid, helper] : [whom === 'nsview' ? tracer.pid : helper];
+  for (const victim of victims)
+    try {
+      process.kill(victim, 'SIGKILL');
+    } catch {
+      // The storm was over before, and nsview with it.
+    }
+  // Until the last that has its stdout has ended: the program, wherever it belongs by now.
+  const {code} = await running.ended;
+  await tracer.ended;
+  return {amidst, said: said(running), ...(way.attached ? {code} : {})};
+}
+
+describe('kill -9 in the middle of a storm of isolation calls', () => {
+  it.each(['nsview', 'nsview-helper', 'both'])(
+    `of %s, ${KILLS} times: the program ends with its right result`,
+    async whom => {
+      const moments = Array.from({length: KILLS}, (_, index) => ({way: WAYS[index % WAYS.length], after: Math.random() * LAST_MOMENT}));
+      let inTheMidst = 0;
+      const workers = Array.from({length: AT_ONCE}, async () => {
+        for (let moment = moments.pop(); moment !== undefined; moment = moments.pop()) {
+          const {way, after} = moment;
+          if (way === undefined) continue;
+          const expected = {said: `0 of ${CHILDREN} wrong\n`, ...(way.attached ? {code: 33} : {})};
+          const {amidst, ...outcome} = await kill(way, whom, after);
+          expect({...outcome, way: way.name, after}).toEqual({...expected, way: way.name, after});
+          if (amidst) inTheMidst++;
+        }
+      });
+      await Promise.all(workers);
+      expect(inTheMidst).toBeGreaterThanOrEqual(KILLS / 2);
+    },
+    30_000 + KILLS * 5000,
+  );
+});
