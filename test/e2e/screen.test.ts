@@ -383,8 +383,8 @@ describe('under --fast', () => {
     await screen.until(/ptrace, seccomp filter: isolation calls/);
     screen.send('\x1d');
     screen.send('q');
-    await screen.until(/still running/);
-    screen.send('q');
+    await screen.until(/Leave nsview\?/);
+    screen.send('l');
     expect(await screen.ended).toBe(0);
     expect(screen.alternate).toBe(false);
     writeFileSync(`${file}.left`, '');

@@ -127,7 +127,7 @@ describe('by a stop at every call', () => {
 
   it('a call that its task ended in has no result', async () => {
     const killed = await traceProgram(fixture('ends-in-a-call'), 'killed');
-    expect(killed.code).toBe(128 + 31);
+    expect(killed).toMatchObject({code: null, signal: 'SIGSYS'});
     expect(returned(killed.facts, 'sethostname')).toEqual([null]);
     const left = await traceProgram(fixture('ends-in-a-call'), 'left');
     expect(left.code).toBe(7);
@@ -141,7 +141,8 @@ describe('by a stop at every call', () => {
 describe('by the filter of --fast', () => {
   it('a program that nsview left behind runs on, and its own end ends the helper', async () => {
     using folder = temporaryFolder();
-    const script = 'trap "" TERM; echo ready; read line; unshare -u true; echo unshared $?; exit 9';
+    // Node closes its end of stdin when nsview ends.
+    const script = 'trap "" TERM; echo ready; read line; sleep 1; unshare -u true; echo unshared $?; exit 9';
     await using tracer = nsview('trace', ...followBy('fast'), '-o', folder.file('out'), '--', 'bash', '-c', script);
     await tracer.says(/ready/);
     const helper = helperOf(tracer);
