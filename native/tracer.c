@@ -634,8 +634,8 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 break;
         case TASK_EXITING:
                 syscalls_on_end(tracer, task);
-                /* A launch that failed before its execve never was the program. */
-                if (tracer->launch.pid != task->tid)
+                /* A launch that failed before its execve never was the program; and who is killed at birth is not known yet. */
+                if (tracer->launch.pid != task->tid && task->known)
                         note_namespaces(tracer, task);
                 note_end_of_led(tracer, task);
                 tracer_find_unseen(tracer);
