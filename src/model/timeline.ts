@@ -7,7 +7,7 @@ import {followedBy} from './following.ts';
 import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
-import {cells, printable} from './printable.ts';
+import {cells, fitCells, printable} from './printable.ts';
 import {explainDropped} from './refusal.ts';
 
 /** From one namespace to another; null where it is not known. */
@@ -121,6 +121,16 @@ export function cloneCall(flags: Seen<readonly string[]>): string {
   return flags.includes('CLONE_VFORK') ? 'vfork()' : 'fork()';
 }
 
+const ARROW = ' → ';
+
+/** Its arguments give way, as those of other calls do; what is left of them says something, or they are an ellipsis. */
+function shortenCall(call: string, width: number): string {
+  const [start, end] = [call.indexOf('(') + 1, call.lastIndexOf(')')];
+  const within = width - start - (call.length - end);
+  if (cells(call) <= width || end - start < 8) return call;
+  return `${call.slice(0, start)}${within < 8 ? '…' : fitCells(call.slice(start, end), within)}${call.slice(end)}`;
+}
+
 export const namespacePiece = (namespace: Namespace | null): Piece =>
   namespace === null ? dim('?') : toned(`ns${namespace.index}`, namespace.name);
 
@@ -199,9 +209,10 @@ const hasFailed = (call: CallFact): boolean => call.result !== null && typeof ca
 function sayEvent(what: What, room: number): Said {
   switch (what.kind) {
     case 'clone': {
-      const call = plain(`${cloneCall(what.flags)} → `);
       const child = strong(String(what.child));
-      return {did: [call, child], changed: movePieces(telling(what.moves))};
+      const changed = movePieces(telling(what.moves));
+      const left = room - lineCells(changed) - (changed.length > 0 ? 2 : 0) - cells(child.text);
+      return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }
     case 'call': {
       const changed = callChanges(what);

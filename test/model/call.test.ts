@@ -7,7 +7,9 @@ import {byteText} from '../../src/model/byte-text.ts';
 import {CALL_NAMES, type CallName, decodeArguments, KERNEL_NAMES, pointerCount, type RawCall} from '../../src/model/call.ts';
 import {argumentTexts, callText} from '../../src/model/call-text.ts';
 import type {CallArgument, CallArguments, CallResult, Refusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
 import {cells, printable} from '../../src/model/printable.ts';
+import {eventLine} from '../../src/model/timeline.ts';
 import {temporaryFolder} from '../support/nsview.ts';
 import {ROOT} from '../support/paths.ts';
 
@@ -397,6 +399,22 @@ describe('in little room', () => {
     expect(callText(mount, null, room)).toBe(text);
     if (room >= 19) expect(cells(text)).toBeLessThanOrEqual(room);
   });
+});
+
+describe('a birth in little room', () => {
+  const header = {at: '0', realtime: '0'};
+  const born = (room: number, ...flags: readonly string[]): string => {
+    const what = {kind: 'clone', tid: 7, child: 42, childId: '42@1', flags, ppid: 7, moves: []} as const;
+    const event = {seq: 0, at: 0, process: '7@1', pid: 7, comm: 'bwrap', what, isolation: true};
+    return lineText(eventLine(event, header, 0, {who: 7, did: 0}, room)).slice('00:00:00.000  bwrap 7  '.length);
+  };
+
+  it.each([
+    [200, ['CLONE_NEWNS', 'CLONE_NEWPID'], 'clone(CLONE_NEWNS|CLONE_NEWPID) → 42'],
+    [51, ['CLONE_NEWNS', 'CLONE_NEWPID'], 'clone(CLONE_NEWNS|CLO…) → 42'],
+    [40, ['CLONE_NEWNS', 'CLONE_NEWPID'], 'clone(…) → 42'],
+    [20, [], 'fork() → 42'],
+  ])('of %i cells tells the child: %j', (room, flags, text) => expect(born(room, ...flags)).toBe(text));
 });
 
 /* ---- Anything at all ---- */
