@@ -105,11 +105,19 @@ describe('as without nsview', () => {
   it('is what a program is and inherits', async () => {
     using folder = temporaryFolder();
     // Node gives its children no blocked signals, no closed limits and no odd environment: a shell, env and prlimit do.
-    const odd = [
-      ...['prlimit', '--nofile=333:20000', '--core=4096', 'nice', '-n', '3', 'choom', '-n', '77', '--'],
-      ...['env', '--block-signal=USR1,PIPE,RTMIN', '--ignore-signal=HUP,USR2', '-u', 'LANG', 'a.b=not a name', 'EMPTY=', 'TWO=1\n2'],
-      ...['bash', '-c', 'umask 027; exec 7</dev/null 9>>"$0/appended" && cd "$0" && exec "$@"', folder.path],
+    const limits = ['prlimit', '--nofile=333:20000', '--core=4096', 'nice', '-n', '3', 'choom', '-n', '77', '--'];
+    const words = [
+      'env',
+      '--block-signal=USR1,PIPE,RTMIN',
+      '--ignore-signal=HUP,USR2',
+      '-u',
+      'LANG',
+      'a.b=not a name',
+      'EMPTY=',
+      'TWO=1\n2',
     ];
+    const files = ['bash', '-c', 'umask 027; exec 7</dev/null 9>>"$0/appended" && cd "$0" && exec "$@"', folder.path];
+    const odd = [...limits, ...words, ...files];
     const run = async (way: Way | null) => {
       const program = ['bash', ...gated(fixture('reports-itself'), 'one', '', 'two words', 'ö')];
       const launched = way === null || way.attached ? program : [NSVIEW, ...traceOf(way), '--', ...program];
@@ -420,7 +428,7 @@ describe('at a terminal, as without nsview', () => {
       dialogue.hangUp();
       const code = await dialogue.ended;
       const notes = () => ['', '.child'].map(name => (existsSync(note + name) ? readFileSync(note + name, 'utf8') : null));
-      await until(() => isDeepStrictEqual(notes(), expected), `${expected} noted, but ${notes()}`);
+      await until(() => isDeepStrictEqual(notes(), expected), `${JSON.stringify(expected)} noted, but ${JSON.stringify(notes())}`);
       if (tracer !== null) expect(await tracer.ended).toMatchObject({code: 0});
       return code;
     };
