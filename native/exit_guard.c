@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +56,12 @@ static _Noreturn void guard_run(int table, int helper)
         _exit(0);
 }
 
+/* Not the others: the helper must be able to take off what costs too much. */
+static bool keeps_table(const char *program)
+{
+        return strcmp(program, "task_newtask") == 0 || strcmp(program, "sched_process_exit") == 0;
+}
+
 int exit_guard_start(struct exit_guard *guard, const struct follow *follow)
 {
         int pipes[2];
@@ -65,14 +72,12 @@ int exit_guard_start(struct exit_guard *guard, const struct follow *follow)
         if (pid < 0)
                 return -errno;
         if (pid == 0) {
-                int keep[sizeof(follow->links) / sizeof(*follow->links) + 2];
-                size_t count = 0;
-                keep[count++] = theirs;
-                keep[count++] = follow->maps[FOLLOW_MAP_followed];
-                for (size_t i = 0; i < sizeof(follow->links) / sizeof(*follow->links); i++)
-                        if (follow->links[i] >= 0)
-                                keep[count++] = follow->links[i];
                 int table = follow->maps[FOLLOW_MAP_followed];
+                int keep[sizeof(follow->links) / sizeof(*follow->links) + 2] = {theirs, table};
+                size_t count = 2;
+                for (size_t i = 0; i < sizeof(follow->links) / sizeof(*follow->links); i++)
+                        if (follow->links[i] >= 0 && keeps_table(follow_programs[i].name))
+                                keep[count++] = follow->links[i];
                 detach("nsview-guard", keep, count);
                 guard_run(table, theirs);
         }

@@ -94,7 +94,11 @@ async function planOrComplain(argv: readonly string[], options: LaunchOptions): 
 }
 
 /** The steps, on stdout. */
-async function printPlan(argv: readonly string[], options: LaunchOptions, how: {terminal: boolean; follow: Follow}): Promise<number> {
+async function printPlan(
+  argv: readonly string[],
+  options: LaunchOptions,
+  how: {terminal: boolean; follow: Follow; fast: boolean},
+): Promise<number> {
   const plan = await planOrComplain(argv, options);
   if (plan === undefined) return 1;
   const {readInheritance} = await import('./probe/inheritance.ts');
@@ -569,7 +573,7 @@ async function run(command: CommandLine): Promise<number> {
         : trace({...command, kind: 'trace', target: {pid: command.pid}, plan: false, json: false, output: null});
     case 'launch': {
       const {argv, options, follow} = command;
-      if (command.plan) return printPlan(argv, options, {terminal: process.stdout.isTTY, follow});
+      if (command.plan) return printPlan(argv, options, {terminal: process.stdout.isTTY, follow, fast: command.fast === true});
       return process.stdout.isTTY
         ? screen(command)
         : trace({...command, kind: 'trace', target: {argv, options}, plan: false, json: false, output: null});
@@ -578,7 +582,11 @@ async function run(command: CommandLine): Promise<number> {
       return snapshot(command);
     case 'trace':
       if (command.plan && 'argv' in command.target)
-        return printPlan(command.target.argv, command.target.options, {terminal: false, follow: command.follow});
+        return printPlan(command.target.argv, command.target.options, {
+          terminal: false,
+          follow: command.follow,
+          fast: command.fast === true,
+        });
       return trace(command);
     case 'replay':
       return replay(command);

@@ -138,7 +138,7 @@ function* followSteps(plan: LaunchPlan, follow: Follow): Generator<LaunchStep> {
 /** The steps in their order (native/launch.c, native/child.c). */
 export function* launchSteps(
   plan: LaunchPlan,
-  how: {readonly terminal: boolean; readonly follow: Follow; readonly softNofile: bigint},
+  how: {readonly terminal: boolean; readonly follow: Follow; readonly fast?: boolean; readonly softNofile: bigint},
 ): Generator<LaunchStep> {
   if (how.terminal) yield {by: 'nsview', call: 'posix_openpt(O_RDWR|O_NOCTTY|O_CLOEXEC|O_NONBLOCK) = TERMINAL'};
   if (plan.cgroup !== null) yield {by: 'helper', call: `open(${quoted(plan.cgroup)}, O_PATH|O_DIRECTORY|O_CLOEXEC)`};
@@ -160,6 +160,11 @@ export function* launchSteps(
   if (plan.hostname !== null) yield child(`sethostname(${quoted(plan.hostname)}, ${new TextEncoder().encode(plan.hostname).length})`);
   if (plan.privateMounts) yield child('mount(NULL, "/", NULL, MS_REC|MS_PRIVATE, NULL)');
   if (plan.mountProc) yield child('mount("proc", "/proc", "proc", MS_NOSUID|MS_NODEV|MS_NOEXEC, NULL)');
+  if (how.fast) {
+    const only = how.follow === 'ptrace' ? '' : 'by ptrace: ';
+    yield child(`${only}prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)`);
+    yield child(`${only}seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, the isolation calls: SECCOMP_RET_TRACE)`);
+  }
   const [program = ''] = plan.argv;
   const searched = program.includes('/') ? '' : ', in each folder of PATH';
   yield child(`execve(${quoted(program)}, [${plan.argv.map(quoted).join(', ')}])${searched}`);

@@ -57,6 +57,15 @@ describe('a plan', () => {
     );
   });
 
+  it('has the filter of --fast last, since what comes before must not stop at it', () => {
+    const steps = [...launchSteps(plainPlan(['/bin/ls']), {terminal: false, follow: 'auto', fast: true, softNofile: 0n})];
+    expect(steps.slice(-3).map(({call}) => call)).toEqual([
+      'by ptrace: prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)',
+      'by ptrace: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, the isolation calls: SECCOMP_RET_TRACE)',
+      'execve("/bin/ls", ["/bin/ls"])',
+    ]);
+  });
+
   it('denies setgroups only where gid_map could not be written else', () => {
     expect(plan({namespaces: ['user'], maps: 'root'}, ROOT)?.denySetgroups).toBe(false);
     expect(plan({namespaces: ['user'], maps: 'root'}, SOMEBODY)?.denySetgroups).toBe(true);

@@ -12,8 +12,19 @@ const KINDS = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'];
 
 /** Runs nsview trace with these words before `--`, behind these words before nsview. */
 async function trace(how: How, options: readonly string[], program: readonly string[], before: readonly string[] = []): Promise<Outcome> {
-  const [first, ...rest] = [...before, NSVIEW] as const;
-  await using running = start(first ?? NSVIEW, ...rest, 'trace', '-o', '/dev/null', '--follow', how, ...options, '--', ...program);
+  const words = [...before, NSVIEW];
+  await using running = start(
+    words[0] ?? NSVIEW,
+    ...words.slice(1),
+    'trace',
+    '-o',
+    '/dev/null',
+    '--follow',
+    how,
+    ...options,
+    '--',
+    ...program,
+  );
   running.release();
   return await running.ended;
 }
@@ -187,10 +198,11 @@ describe.each(HOWS)('launched with options, by %s', how => {
         if (victim === 'nsview') process.kill(running.pid, 'SIGKILL');
         else if (victim === 'helper') process.kill(helper, 'SIGKILL');
         else {
-          // The first is passed on to the program, which ignores it.
-          process.kill(running.pid, 'SIGTERM');
-          await new Promise(resolve => setTimeout(resolve, 200));
-          process.kill(running.pid, 'SIGTERM');
+          // The first is passed on to the program, which ignores it; two that come at once are one.
+          while (running.child.exitCode === null && running.child.signalCode === null) {
+            process.kill(running.pid, 'SIGTERM');
+            await new Promise(resolve => setTimeout(resolve, 200));
+          }
         }
         if (kill) for (const pid of pids) await ends(pid);
         else {
