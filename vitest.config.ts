@@ -3,6 +3,8 @@ import {defineConfig} from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.{ts,tsx}'],
+    // npm run test:sanitized runs these as well.
+    exclude: process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.ts'],
     globalSetup: ['test/support/setup.ts'],
     // Every test file has processes of its own, and some look at all of the machine's: one after the other.
     pool: 'forks',

@@ -14,7 +14,7 @@ import {
   temporaryFolder,
 } from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
-import {buildSanitizedHelper, foundBySanitizers, SANITIZED_HELPER} from '../support/sanitizer.ts';
+import {foundBySanitizers, SANITIZED_HELPER} from '../support/sanitizer.ts';
 import {MIDDLE, Screen} from '../support/screen.ts';
 
 leaveNothingBehind();
@@ -22,7 +22,6 @@ leaveNothingBehind();
 let folder: ReturnType<typeof temporaryFolder>;
 
 beforeAll(() => {
-  buildSanitizedHelper();
   folder = temporaryFolder();
 });
 afterAll(() => folder[Symbol.dispose]());
