@@ -16,7 +16,7 @@ export function buildSanitizedHelper(): void {
   // Whoever runs it writes there what was found.
   mkdirSync(FOLDER, {recursive: true});
   chmodSync(FOLDER, 0o1777);
-  const options = `log_path=${join(FOLDER, 'found')}:print_stacktrace=1`;
+  const options = `log_path=${join(FOLDER, 'found')}:print_stacktrace=1:disable_coredump=0`;
   writeFileSync(
     SANITIZED_HELPER,
     // LeakSanitizer traces its own process, which is not granted to everybody.
