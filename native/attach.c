@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "capture.h"
+#include "nested.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -125,7 +126,7 @@ static int seize_task(struct attach *attach, pid_t tgid, pid_t tid)
                 return -ENOMEM;
         }
         task->known = task->born_stopped = true;
-        task->calls = tracer_calls_seen(tracer, tracer->filters);
+        task->calls = attach->late ? tracer->calls : tracer_calls_seen(tracer, tracer->filters);
         /* Only from a stop can it go on to the next system call. */
         if (task->calls & NSV_CALLS_BY_STOPS)
                 sys_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
@@ -383,7 +384,8 @@ static void meet(struct attach *attach, pid_t pid)
         struct tracer *tracer = attach->tracer;
         struct kin kin;
         /* Traced: its maker's event is on its way. A zombie has been told, or was too short-lived. */
-        if (task_find(tracer, pid) || read_kin(pid, &kin) < 0 || kin.tracer == tracer->self || kin.state == 'Z')
+        if (task_find(tracer, pid) || read_kin(pid, &kin) < 0 || kin.tracer == tracer->self || kin.state == 'Z' ||
+            nested_was_let_go(tracer, pid))
                 return;
         if (kin.tgid != pid) {
                 if (task_find(tracer, kin.tgid))

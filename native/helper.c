@@ -23,6 +23,7 @@
 #include "capture.h"
 #include "caretaker.h"
 #include "keeper.h"
+#include "nested.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -247,8 +248,11 @@ static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
 /* What is due by the clock. Milliseconds until the next turn, -1 for never. */
 static int ptrace_turn(struct tracer *tracer)
 {
-        int held = tracer_release_held(tracer), look = tracer_look_for_unseen(tracer);
-        return look < 0 || (held >= 0 && held < look) ? held : look;
+        int waits[] = {tracer_release_held(tracer), tracer_look_for_unseen(tracer), nested_turn(tracer)}, least = -1;
+        for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++)
+                if (waits[i] >= 0 && (least < 0 || waits[i] < least))
+                        least = waits[i];
+        return least;
 }
 
 int main(int argc, char **argv)

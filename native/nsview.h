@@ -131,7 +131,8 @@ enum nsv_record_kind {
         /* value: the stop signal. */
         NSV_RECORD_STOP = 9,
         NSV_RECORD_CONTINUE = 10,
-        /* A task could not be seized. error: errno; stage: enum nsv_stage. */
+        /* A task could not be seized, or was let go for another tracer (NSV_STAGE_NESTED; other: its pid; text: its name). error: errno;
+         * stage: enum nsv_stage. */
         NSV_RECORD_REFUSED = 11,
         /* Events were lost: the kernel had no room for them. value: how many. What is there now is read again, and told after this. */
         NSV_RECORD_LOST = 12,
@@ -212,6 +213,7 @@ enum nsv_stage {
         NSV_STAGE_PRIVATE_MOUNTS = 26,
         NSV_STAGE_MOUNT_PROC = 27,
         NSV_STAGE_GUARD = 28, /* fork(2) of what kills on exit; EBUSY: that goes with one launch and nothing else */
+        NSV_STAGE_NESTED = 29, /* a program inside traces it */
 };
 
 /* What there is to say of an execve besides. */

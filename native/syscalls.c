@@ -12,6 +12,7 @@
 #include "calls.h"
 #include "capture.h"
 #include "memory.h"
+#include "nested.h"
 #include "sys.h"
 #include "tracer.h"
 
@@ -120,6 +121,19 @@ static void begin(struct task *task, const struct ptrace_syscall_info *info)
         task->call = pending;
 }
 
+static bool is_ptrace(const struct ptrace_syscall_info *info)
+{
+        switch (abi_of(info)) {
+        case NSV_ABI_NATIVE:
+                return info->entry.nr == SYS_ptrace;
+        case NSV_ABI_32:
+                return info->entry.nr == 26; /* i386 and arm */
+        case NSV_ABI_X32:
+                return (info->entry.nr & ~(uint64_t)X32_BIT) == 521;
+        }
+        return false;
+}
+
 /* ---- End ---- */
 
 static void forget(struct pending_call **pending)
@@ -182,7 +196,9 @@ static void end(struct tracer *tracer, struct task *task, const struct ptrace_sy
                 task->call->result = result;
                 return;
         }
-        /* A birth is told by itself. */
+        /* A birth is told by itself, but for CLONE_UNTRACED. */
+        if (makes_task(task->call->name) && result > 0 && !task_find(tracer, (pid_t)result))
+                tracer_find_unseen(tracer);
         if (!makes_task(task->call->name) || result < 0)
                 tell(tracer, task, task->call, result, false);
         forget(&task->call);
@@ -223,6 +239,8 @@ void syscalls_on_stop(struct tracer *tracer, struct task *task)
         }
         if (task->interrupted && is_made_again(task->interrupted, &info))
                 forget(&task->interrupted);
+        if (info.op == PTRACE_SYSCALL_INFO_ENTRY && is_ptrace(&info))
+                nested_on_ptrace(tracer, task, info.entry.args[0], (pid_t)info.entry.args[1]);
         begin(task, &info);
 }
 

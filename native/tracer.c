@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "capture.h"
+#include "nested.h"
 #include "status.h"
 #include "sys.h"
 #include "syscalls.h"
@@ -75,6 +76,7 @@ void task_remove(struct tracer *tracer, struct task *task)
                 *at = task->next;
                 tracer->tasks--;
                 tracer_unhold(tracer, task);
+                tracer->nested -= (task->wanted_by != 0) + (task->asks_for != 0);
                 syscalls_forget(task);
                 free(task);
                 return;
@@ -344,8 +346,10 @@ static void inherit_namespaces(const int64_t caller[NSV_LINK_COUNT], int64_t ret
                 ret_child[NSV_LINK_time] = caller[NSV_LINK_time_for_children];
 }
 
-static void resume(struct task *task, int signal)
+void tracer_resume(struct tracer *tracer, struct task *task, int signal)
 {
+        if (nested_keeps(tracer, task, signal))
+                return;
         /* -ESRCH: it was killed meanwhile, and wait tells. */
         sys_ptrace(syscalls_are_awaited(task) ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
@@ -439,9 +443,9 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
         child->known = true;
         child->calls = caller ? caller->calls : tracer->calls;
         if (tracer_unhold(tracer, child) && !child->exited)
-                resume(child, 0);
+                tracer_resume(tracer, child, 0);
         if (caller)
-                resume(caller, 0);
+                tracer_resume(tracer, caller, 0);
         end_clone(tracer, caller, child, &record);
         if (child->exited)
                 emit_exit(tracer, child);
@@ -459,7 +463,7 @@ static void on_cloned(struct tracer *tracer, struct task *caller)
         if (child && !child->known)
                 claim_child(tracer, caller, child);
         else
-                resume(caller, 0);
+                tracer_resume(tracer, caller, 0);
 }
 
 int tracer_release_held(struct tracer *tracer)
@@ -528,7 +532,7 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 {argv, argv_size > 0 ? (size_t)argv_size : 0},
         };
         tracer_emit(tracer, &record, texts, 3);
-        resume(task, 0);
+        tracer_resume(tracer, task, 0);
 }
 
 /* A thread of a process whose leader ended before the attach is ending: the last one's end is the end of the process. */
@@ -574,7 +578,8 @@ static void on_group_stop(struct tracer *tracer, struct task *task, int signal)
         }
         task->group_stopped = true;
         /* Not CONT: it is to stay stopped, as its user wanted, and still hear SIGCONT. */
-        sys_ptrace(PTRACE_LISTEN, task->tid, 0, 0);
+        if (!nested_keeps(tracer, task, 0))
+                sys_ptrace(PTRACE_LISTEN, task->tid, 0, 0);
 }
 
 static void on_trap_stop(struct tracer *tracer, struct task *task)
@@ -593,7 +598,7 @@ static void on_trap_stop(struct tracer *tracer, struct task *task)
                         tracer_emit(tracer, &record, NULL, 0);
                 }
         }
-        resume(task, 0);
+        tracer_resume(tracer, task, 0);
 }
 
 static void dispatch(struct tracer *tracer, pid_t tid, int status)
@@ -618,7 +623,7 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
         case TASK_SIGNAL:
                 if (event.value == SIGSYS)
                         syscalls_on_end(tracer, task);
-                resume(task, event.value);
+                tracer_resume(tracer, task, event.value);
                 break;
         case TASK_GROUP_STOP:
                 on_group_stop(tracer, task, event.value);
@@ -639,15 +644,15 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                         note_namespaces(tracer, task);
                 note_end_of_led(tracer, task);
                 tracer_find_unseen(tracer);
-                resume(task, 0);
+                tracer_resume(tracer, task, 0);
                 break;
         case TASK_SYSCALL:
         case TASK_FILTERED:
                 syscalls_on_stop(tracer, task);
-                resume(task, 0);
+                tracer_resume(tracer, task, 0);
                 break;
         case TASK_OTHER:
-                resume(task, 0);
+                tracer_resume(tracer, task, 0);
                 break;
         }
 }
@@ -662,6 +667,7 @@ bool tracer_drain(struct tracer *tracer)
                 if (tid <= 0)
                         return false;
                 dispatch(tracer, tid, status);
+                nested_turn(tracer);
         }
         return true;
 }

@@ -34,6 +34,9 @@ struct task {
         int exit_status;
         uint32_t calls;                   /* ptrace: how its isolation calls are seen, enum nsv_calls; its children's, too */
         struct pending_call *call;        /* ptrace: the isolation call that it is in */
+        pid_t wanted_by, asks_for;        /* nested.c: the process that wants to trace it; the task that it wants to trace. 0: none */
+        uint64_t asked_at;
+        bool let_go;                      /* nested.c: it is not ours any more */
         struct pending_call *interrupted; /* ptrace: one that a signal came into; whether it is made again is not known yet */
 };
 
@@ -78,6 +81,9 @@ struct tracer {
         int kept;           /* master of the launched program's terminal, or -EBADF */
         pid_t last_pid; /* given out when births without an event were last looked for; 0: never */
         uint64_t looked_at;
+        unsigned nested; /* tasks that want to trace, and that are wanted */
+        pid_t let_go[64]; /* the last ones that were let go for another tracer, which may not have come yet */
+        unsigned let_go_count;
         int failure; /* -errno of the pipe: nobody reads any more */
 };
 
@@ -118,6 +124,9 @@ int tracer_release_held(struct tracer *tracer);
  * change. `bytes`: what its pointers led to. */
 void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, uint64_t at, int64_t result, bool ended, enum nsv_abi abi,
                       struct nsv_call *call, const char *bytes, size_t size, const int64_t *ns);
+
+/* Let a stopped task go on, with a signal or 0. */
+void tracer_resume(struct tracer *tracer, struct task *task, int signal);
 
 /* attach.c. Answers by a record. */
 void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence);

@@ -49,6 +49,14 @@ export function explainBpfRefusal(during: string, errno: string): Explanation {
 
 export const isBpfStep = (during: string): boolean => during.startsWith('bpf(') || during === 'open(/sys/kernel/btf/vmlinux)';
 
+/** A task that was let go, since a program inside wants to trace it. */
+export function explainNestedTracer(name: string, pid: number): Explanation {
+  return {
+    rule: `${name || 'process'} ${pid} traces it, and a process has one tracer at most`,
+    remedy: 'nsview watches it from /proc; by BPF, as root, it is followed all the same',
+  };
+}
+
 /** Which rule refused, and what to do about it. */
 export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): Explanation {
   const {pid} = evidence;

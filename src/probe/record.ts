@@ -55,6 +55,7 @@ export const STAGES: readonly string[] = [
   'mount / MS_REC|MS_PRIVATE',
   'mount /proc',
   'fork nsview-guard',
+  'ptrace(PTRACE_DETACH)',
 ];
 
 /** enum nsv_launch_option. */
@@ -79,8 +80,8 @@ export const CALLS_SEEN = {native: 1, foreign: 2, stops: 4, filter: 8} as const;
 /** enum nsv_found. */
 export const FOUND = {zombie: 1, late: 2} as const;
 
-/** The stages after which a process was not there, or was nsview's own. */
-export const STAGE = {find: 8, self: 9} as const;
+/** The stages after which a process was not there, was nsview's own, or is traced by a program inside. */
+export const STAGE = {find: 8, self: 9, nested: 29} as const;
 
 /** struct nsv_call, as nsv_layout() tells it behind the record's. */
 export const CALL_LAYOUT = [152, 0, 48, 64, 80, 96, 112, 128, 132, 136, 144] as const;

@@ -22,6 +22,7 @@ import type {
 import {isRefusal} from '../model/fact.ts';
 import type {LaunchPlan} from '../model/launch-plan.ts';
 import type {NamespaceLink} from '../model/namespace.ts';
+import {explainNestedTracer} from '../model/refusal.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
@@ -308,7 +309,9 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         ...(tid === pid ? {} : {tid}),
         errno,
         during: STAGES[record.stage] ?? 'ptrace',
-        ...options.explainRefusal(tid, errno),
+        ...(record.stage === STAGE.nested
+          ? explainNestedTracer(record.texts[0]?.toString() ?? '', record.other)
+          : options.explainRefusal(tid, errno)),
       };
       if (tid !== pid) return [refused];
       // Not followed, but there: it is shown as /proc has it.
