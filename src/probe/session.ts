@@ -4,7 +4,7 @@ import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, TracerFact} f
 import {isRefusal} from '../model/fact.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
 import {loadNative} from './native.ts';
-import {readProcess} from './process.ts';
+import {readProcess, readStat} from './process.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
 import {startWatch, type Told, type Watch} from './watch.ts';
@@ -224,6 +224,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
     look: pid => watch?.look(pid),
     stop: async () => {
       for (const timer of pending) clearTimeout(timer);
+      const gone = [...aside].filter(pid => isRefusal(readStat(pid)));
+      if (gone.length > 0) options.emit(gone.map(pid => ({kind: 'gone', at: now(), pid})));
       endWatches();
       await tracer.stop();
     },
