@@ -1,3 +1,4 @@
+import {spawnSync} from 'node:child_process';
 import {existsSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {type Fact, isRefusal} from '../../src/model/fact.ts';
@@ -17,6 +18,7 @@ import {
   temporaryFolder,
 } from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {MIDDLE, nsviewScreen} from '../support/screen.ts';
 
 leaveNothingBehind();
 
@@ -24,13 +26,21 @@ const WAYS = ['launched', 'attached'] as const;
 type Way = (typeof WAYS)[number];
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 15_000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+  for (const limit = Date.now() + 25_000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
+const statusOf = (pid: number, key: string): string => {
+  try {
+    return new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
+  } catch {
+    return '';
+  }
+};
+
 /** nsview on `pid`, once it follows. */
-async function attach(how: How, pid: number, tape: string): Promise<Running> {
-  const tracer = nsview('trace', '--json', '--follow', how, '-o', tape, '-p', String(pid));
+async function attach(how: How, pid: number, tape: string, ...options: string[]): Promise<Running> {
+  const tracer = nsview('trace', '--json', '--follow', how, ...options, '-o', tape, '-p', String(pid));
   await until(() => existsSync(tape) && readFileSync(tape, 'utf8').includes('"kind":"tracer"'), `attached to ${pid}: ${tracer.stderr}`);
   return tracer;
 }
@@ -52,10 +62,14 @@ const fold = ({header, facts}: TapeRead): World => {
 
 /** A program to its end, with stdin at its end: nsview launches it, or is attached to the shell that then becomes it. */
 async function trace(way: Way, how: How, program: string, ...args: string[]): Promise<Seen> {
+  return await traceWith([], way, how, program, ...args);
+}
+
+async function traceWith(options: readonly string[], way: Way, how: How, program: string, ...args: string[]): Promise<Seen> {
   using folder = temporaryFolder();
   const tape = folder.file('tape');
   if (way === 'launched') {
-    await using tracer = nsview('trace', '--json', '--follow', how, '-o', tape, '--', program, ...args);
+    await using tracer = nsview('trace', '--json', '--follow', how, ...options, '-o', tape, '--', program, ...args);
     tracer.release();
     const outcome = await tracer.ended;
     const read = readTapeStrictly(tape);
@@ -63,7 +77,7 @@ async function trace(way: Way, how: How, program: string, ...args: string[]): Pr
     return {...outcome, facts: read.facts, world: fold(read), root};
   }
   await using target = start('sh', '-c', 'read line; exec "$@"', 'sh', program, ...args);
-  await using tracer = await attach(how, target.pid, tape);
+  await using tracer = await attach(how, target.pid, tape, ...options);
   target.child.stdin?.end('now\n');
   const outcome = await target.ended;
   expect((await tracer.ended).code).toBe(0);
@@ -346,4 +360,288 @@ describe.each(HOWS)('by %s', how => {
       expect(seen.world.timeline.all.filter(({what}) => what.kind === 'end')).toHaveLength(births(seen.facts).length + found.length);
     });
   });
+});
+
+type Attached = Seen & {readonly tape: TapeRead};
+
+/** nsview comes to a program that is in its state already and says so; then its stdin ends, and so do both. */
+async function comeTo(how: How, says: RegExp, program: string, ...args: string[]): Promise<Attached> {
+  using folder = temporaryFolder();
+  const file = folder.file('tape');
+  await using target = start(program, ...args);
+  await target.says(says);
+  await until(() => /^[SZ]/.test(statusOf(target.pid, 'State')), 'at rest');
+  await using tracer = await attach(how, target.pid, file);
+  target.release();
+  const outcome = await target.ended;
+  expect((await tracer.ended).code).toBe(0);
+  const tape = readTapeStrictly(file);
+  return {...outcome, tape, facts: tape.facts, world: fold(tape), root: target.pid};
+}
+
+describe.each(HOWS)('by %s, attached to', how => {
+  it.each([
+    ['a group exit', ['waits'], 21],
+    ['the end of the last thread', ['waits', 'quietly'], 5],
+  ])('a process whose leader has ended, up to %s', async (_end, args, code) => {
+    const {facts, root, code: seen, world} = await comeTo(how, /leader/, fixture('leader-exits-first'), ...args);
+    expect(seen).toBe(code);
+    const [process] = ofKind(facts, 'process');
+    expect(process?.pid).toBe(root);
+    // Its leader is in no namespace any more; its thread is.
+    expect(Object.values(process?.namespaces ?? {}).filter(isRefusal)).toEqual([]);
+    const [birth] = births(facts);
+    expect(birth).toMatchObject({pid: root, ppid: root});
+    expect(birth?.tid).not.toBe(root);
+    expect(exits(facts)).toEqual([
+      [birth?.child, 2],
+      [root, code],
+    ]);
+    expect(world.living).toBe(0);
+  });
+
+  it('a zombie that its parent never reaps', async () => {
+    const {facts, stdout, root, world} = await comeTo(how, /ready/, fixture('leaves-zombie'));
+    const zombie = number(/zombie (\d+)/, stdout);
+    expect(ofKind(facts, 'process').find(fact => fact.pid === zombie)).toMatchObject({state: 'Z', ppid: root, comm: 'leaves-zombie'});
+    expect(exits(facts)).toEqual([[root, 0]]);
+    expect(world.byPid.get(zombie)?.maker?.pid).toBe(root);
+  });
+
+  it('a child that CLONE_UNTRACED keeps from tracers', async () => {
+    const {facts, stdout, root} = await comeTo(how, /ready/, fixture('clones-untraced'), 'waits');
+    const [, child, grandchild] = /untraced (\d+), its child (\d+)/.exec(stdout)?.map(Number) ?? [];
+    expect(ofKind(facts, 'process').map(fact => fact.pid)).toEqual([root, child]);
+    expect(exits(facts)).toEqual([
+      [grandchild, 4],
+      [child, 5],
+      [root, 5],
+    ]);
+  });
+
+  it('a thread in namespaces of its own', async () => {
+    const {facts, stdout, tape} = await comeTo(how, /ready/, fixture('thread-born-elsewhere'));
+    const tid = number(/tid (\d+)/, stdout);
+    const thread = ofKind(facts, 'process')[0]?.threads.find(each => each.tid === tid);
+    expect(Object.keys(thread?.namespaces ?? {})).toEqual(['net', 'uts']);
+    const then = createWorld(tape.header);
+    for (const fact of facts.filter(each => each.kind === 'process')) observe(then, fact);
+    expect([...then.byPid.values()][0]?.threads.has(tid)).toBe(true);
+  });
+
+  it('a process in another pid namespace: its inner pid is told', async () => {
+    const {facts, stdout, root} = await comeTo(how, /ready/, fixture('unshares-and-waits'), 'pid');
+    const child = number(/child (\d+)/, stdout);
+    const [maker, inside] = ofKind(facts, 'process');
+    expect(inside).toMatchObject({pid: child, ppid: root, nspid: [child, 1]});
+    expect(inside?.namespaces.pid).toBe(maker?.namespaces.pid_for_children);
+    expect(inside?.namespaces.pid).not.toBe(maker?.namespaces.pid);
+    expect(exits(facts)).toEqual([
+      [child, 'SIGKILL'],
+      [root, 0],
+    ]);
+  });
+
+  it('a process in another user namespace', async () => {
+    const {facts, stdout, root, tape} = await comeTo(how, /ready/, fixture('unshares-and-waits'), 'user', 'net');
+    const child = number(/child (\d+)/, stdout);
+    const own = tape.header.host.namespaces.user;
+    for (const process of ofKind(facts, 'process')) {
+      expect(process.namespaces.user).toMatch(/^\d+$/);
+      expect(process.namespaces.user).not.toBe(own);
+      // Ids are as nsview's own user namespace has them.
+      expect(process.uids).toEqual(Array(4).fill(globalThis.process.geteuid?.()));
+    }
+    expect(exits(facts)).toEqual([
+      [child, 'SIGKILL'],
+      [root, 0],
+    ]);
+  });
+
+  it('a storm of threads that gets SIGSTOP at that moment: it stops, goes on at SIGCONT, and every time it is told', async () => {
+    await using target = start(fixture('many-threads'), '8');
+    await target.says(/ready/);
+    for (let round = 0; round < 6; round++) {
+      using folder = temporaryFolder();
+      const tape = folder.file('tape');
+      const began = performance.now();
+      const coming = attach(how, target.pid, tape);
+      // From before the helper is there to after the answer.
+      await new Promise(resolve => setTimeout(resolve, 60 + round * 60));
+      target.child.kill('SIGSTOP');
+      await using tracer = await coming;
+      await until(() => /^[Tt]/.test(statusOf(target.pid, 'State')), `stopped, in round ${round}, ${performance.now() - began}`);
+      await new Promise(resolve => setTimeout(resolve, 50));
+      expect(statusOf(target.pid, 'State')).toMatch(/^[Tt]/);
+      target.child.kill('SIGCONT');
+      await until(() => readFileSync(tape, 'utf8').includes('"kind":"continue"'), 'told');
+      await until(() => !/^[Tt]/.test(statusOf(target.pid, 'State')), 'going on');
+      tracer.child.kill('SIGINT');
+      expect((await tracer.ended).code).toBe(0);
+      expect(fold(readTapeStrictly(tape)).byPid.get(target.pid)?.stopped).toBe(null);
+      expect(statusOf(target.pid, 'TracerPid')).toBe('0');
+    }
+    target.release();
+    expect(await target.ended).toMatchObject({code: 9, stderr: ''});
+  });
+});
+
+const isInstalled = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
+
+/** Its process, once something traces it. */
+const traced = async (pid: number): Promise<number> => {
+  await until(() => Number(statusOf(pid, 'TracerPid')) > 0, `${pid} traced`);
+  return Number(statusOf(pid, 'TracerPid'));
+};
+
+describe('a process that is already traced', () => {
+  it.each(HOWS)('in the tree: by %s', async how => {
+    const {facts, stdout, root, code, world} = await comeTo(how, /ready/, fixture('traces-child'), 'seize', 'holds');
+    const child = number(/seize (\d+): traced/, stdout);
+    expect([code, stdout]).toEqual([13, expect.stringContaining('stops 1')]);
+    expect(ofKind(facts, 'process').map(fact => fact.pid)).toEqual(expect.arrayContaining([root, child]));
+    const refused = ofKind(facts, 'refused');
+    if (how === 'bpf') {
+      expect(refused).toEqual([]);
+      expect(exits(facts)).toEqual([
+        [births(facts)[0]?.child, 3],
+        [child, 13],
+        [root, 13],
+      ]);
+    } else {
+      expect(refused).toMatchObject([
+        {pid: child, errno: 'EPERM', rule: expect.stringContaining(`already traced, by traces-child ${root}`)},
+      ]);
+      // How it ended only its tracer knows.
+      expect(exits(facts)).toEqual([[root, 13]]);
+      expect(ofKind(facts, 'gone').map(fact => fact.pid)).toContain(child);
+    }
+    expect(world.living).toBe(0);
+  });
+
+  it('in the tree, under ptrace: what descends from it is watched from /proc', async () => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await using target = start('bash', '-c', 'bash -c "read go; sleep 1 & wait" & echo child $!; read line', 'bash');
+    const child = number(/child (\d+)/, (await target.says(/child (\d+)/))[0]);
+    await using other = nsview('trace', '--follow', 'ptrace', '-o', '/dev/null', '-p', String(child));
+    await traced(child);
+    await using tracer = await attach('ptrace', target.pid, tape);
+    await until(() => readFileSync(tape, 'utf8').includes('"kind":"refused"'), 'refused');
+    target.release();
+    await target.ended;
+    other.child.kill('SIGINT');
+    await other.ended;
+    await tracer.ended;
+    expect(ofKind(readTapeStrictly(tape).facts, 'refused')[0]?.rule).toContain('already traced, by nsview-helper');
+  });
+
+  it.for([
+    ['strace', (pid: number) => ['-f', '-o', '/dev/null', '-p', String(pid)]],
+    ['gdb', (pid: number) => ['-q', '-batch', '-nx', '-p', String(pid), '-ex', 'continue']],
+  ] as const)('by %s: the screen says by whom, and shows what it does from /proc', async ([program, args], context) => {
+    if (!isInstalled(program)) context.skip(`${program} is not installed`);
+    await using target = start('bash', '-c', 'while read line; do sleep 1; done; exit 6');
+    await using other = start(program, ...args(target.pid));
+    const by = await traced(target.pid);
+    expect(by).toBe(other.pid);
+    await using screen = nsviewScreen(MIDDLE, '--follow', 'ptrace', '-p', String(target.pid));
+    await screen.until(new RegExp(`already traced, by ${program}`));
+    target.child.stdin?.write('go\n');
+    await screen.until(/sleep/);
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    expect(statusOf(target.pid, 'TracerPid')).toBe(String(by));
+    target.release();
+    expect((await target.ended).code).toBe(6);
+    await other.ended;
+  });
+});
+
+describe('a tracer inside', () => {
+  const OPTIONS = {
+    bpf: {launched: [], attached: []},
+    ptrace: {launched: [], attached: ['--syscalls']},
+  } as const;
+
+  describe.each(HOWS)('by %s', how => {
+    it.each(WAYS.flatMap(way => ['traceme', 'seize', 'attach'].map(request => [way, request] as const)))(
+      '%s: PTRACE_%s of its child works as without nsview',
+      async (way, request) => {
+        const seen = await traceWith(OPTIONS[how][way], way, how, fixture('traces-child'), request);
+        const alone = await bare(fixture('traces-child'), request);
+        expect([seen.code, withoutPids(seen.stdout)]).toEqual([13, withoutPids(alone.stdout)]);
+        const child = number(/ (\d+): traced/, seen.stdout);
+        const refused = ofKind(seen.facts, 'refused').map(({pid, rule}) => [pid, rule]);
+        if (how === 'bpf') expect(refused).toEqual([]);
+        else expect(refused).toEqual([[child, `traces-child ${seen.root} traces it, and a process has one tracer at most`]]);
+        expect(exits(seen.facts).at(-1)).toEqual([seen.root, 13]);
+        expect(seen.world.living).toBe(0);
+      },
+    );
+
+    it('launched: strace -f traces its program as without nsview', async context => {
+      if (!isInstalled('strace')) context.skip('strace is not installed');
+      using folder = temporaryFolder();
+      const file = folder.file('strace');
+      const script = '/bin/true; unshare --uts true; exit 4';
+      const seen = await trace('launched', how, 'strace', '-f', '-o', file, '-e', 'trace=exit_group,unshare', 'sh', '-c', script);
+      expect([seen.code, seen.stderr]).toEqual([4, '']);
+      expect(readFileSync(file, 'utf8')).toMatch(/exit_group\(0\).*unshare\(CLONE_NEWUTS\).*exit_group\(4\)/s);
+      if (how === 'bpf') expect(ofKind(seen.facts, 'call').map(({name}) => name)).toContain('unshare');
+      else for (const {rule} of ofKind(seen.facts, 'refused')) expect(rule).toContain(`strace ${seen.root} traces it`);
+    });
+
+    it('launched: gdb runs its program as without nsview', async context => {
+      if (!isInstalled('gdb')) context.skip('gdb is not installed');
+      const args = ['-q', '-batch', '-nx', '-ex', 'run', '-ex', 'print $_exitcode', '--args', '/bin/sh', '-c', 'exit 5'];
+      const seen = await trace('launched', how, 'gdb', ...args);
+      expect(seen.code).toBe(0);
+      expect(seen.stdout).toContain('$1 = 5');
+    });
+  });
+
+  it('under ptrace where calls are not stopped, the kernel refuses it its child, and nsview loses nothing', async () => {
+    const {code, stdout, facts, root} = await trace('attached', 'ptrace', fixture('traces-child'), 'seize');
+    expect([code, stdout]).toEqual([13, expect.stringContaining('Operation not permitted')]);
+    expect(ofKind(facts, 'refused')).toEqual([]);
+    expect(exits(facts).map(([, status]) => status)).toEqual([3, 13, 13]);
+    expect(root).toBe(births(facts)[0]?.pid);
+  });
+});
+
+describe('a tree of 2000 processes with four threads each', () => {
+  it.each(HOWS)(
+    'is followed whole by %s, and let go whole',
+    async how => {
+      using folder = temporaryFolder();
+      const file = folder.file('tape');
+      await using target = start(fixture('makes-tree'), '2000', '4');
+      await until(() => target.stdout.includes('ready'), 'ready');
+      const tracer = await attach(how, target.pid, file);
+      const [fact] = ofKind(
+        readFileSync(file, 'utf8')
+          .split('\n')
+          .filter(line => line.includes('"kind":"tracer"'))
+          .map(line => JSON.parse(line) as Fact),
+        'tracer',
+      );
+      expect(fact).toMatchObject({processes: 2000, threads: 8000});
+      const tasks = () =>
+        ofKind(readTapeStrictly(file).facts, 'process').flatMap(({pid, threads}) => [pid, ...threads.map(thread => thread.tid)]);
+      const helper = readFileSync(`/proc/${tracer.pid}/task/${tracer.pid}/children`, 'utf8').trim();
+      const all = how === 'ptrace' ? tasks() : [];
+      for (const tid of all) expect(statusOf(tid, 'TracerPid')).toBe(helper);
+      tracer.child.kill('SIGINT');
+      expect((await tracer.ended).code).toBe(0);
+      expect(new Set(tasks()).size).toBe(8000);
+      for (const tid of tasks()) {
+        expect(statusOf(tid, 'TracerPid')).toBe('0');
+        expect(statusOf(tid, 'State')).toMatch(/^S/);
+      }
+      target.release();
+      expect(await target.ended).toMatchObject({code: 0, stderr: ''});
+    },
+    90_000,
+  );
 });
