@@ -37,22 +37,23 @@ function write(fd: number, text: string): boolean {
 
 /**
  * Node makes a pipe non-blocking as soon as anything looks at process.stdout or process.stderr, as importing node:util and closing a
- * socket do, and that holds for every program that shares the pipe: the launched one would see its writes fail with EAGAIN. So where
- * they are not terminals, plain blocking writes stand in for them.
+ * socket do, and that holds for every program that shares the pipe: the launched one would see its writes fail with EAGAIN. A terminal it
+ * opens anew, and what is launched would get that. So plain blocking writes stand in for them, but for a screen.
  */
 function keepStdioBlocking(): void {
   for (const [name, fd] of [
     ['stdout', STDOUT],
     ['stderr', STDERR],
   ] as const) {
-    if (isatty(fd)) continue;
+    const isTTY = isatty(fd);
+    if (isTTY && fd === STDOUT) continue;
     const plain = new Writable({
       write: (chunk: Buffer | string, _encoding, done) => {
         write(fd, chunk.toString());
         done();
       },
     });
-    Object.defineProperty(process, name, {configurable: true, value: Object.assign(plain, {fd, isTTY: false})});
+    Object.defineProperty(process, name, {configurable: true, value: Object.assign(plain, {fd, isTTY})});
   }
 }
 
