@@ -4,6 +4,8 @@
 
 import {execFileSync, spawn, spawnSync} from 'node:child_process';
 import {once} from 'node:events';
+import {existsSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -82,6 +84,54 @@ async function table(title, tools, work, nothing) {
   }
 }
 
+/** How long until all of a large tree is followed, by the clock of the tape; until the reader has been told, start-up included; and until
+ * nsview has let go and ended. */
+async function tree() {
+  const fixture = join(root, 'build', 'fixtures', 'makes-tree');
+  if (!existsSync(fixture)) {
+    console.log('skipped: a tree of 2000 processes: npm test builds its fixture');
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'nsview-bench-'));
+  console.log(
+    `\na tree of 2000 processes with four threads each, ${ROUNDS} rounds: first to last process followed, cpu time of the helper, told to the reader, let go`,
+  );
+  for (const how of ['bpf', 'ptrace']) {
+    const taken = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const target = spawn(fixture, ['2000', '4'], {stdio: ['pipe', 'pipe', 'inherit']});
+      await once(target.stdout, 'data');
+      // Its making is over for the scheduler, too.
+      await sleep(500);
+      const tape = join(folder, `${how}-${round}`);
+      const began = process.hrtime.bigint();
+      const follower = spawn(nsview, ['trace', '--json', '--follow', how, '-o', tape, '-p', String(target.pid)], {stdio: 'ignore'});
+      const facts = () => (existsSync(tape) ? readFileSync(tape, 'utf8').split('\n').slice(1, -1) : []);
+      while (!facts().some(line => line.startsWith('{"kind":"tracer"'))) await sleep(20);
+      const told = Number(process.hrtime.bigint() - began) / 1e6;
+      const at = facts().flatMap(line => (/^{"kind":"(?:process|tracer)"/.test(line) ? [Number(JSON.parse(line).at)] : []));
+      const helper = readFileSync(`/proc/${follower.pid}/task/${follower.pid}/children`, 'utf8').trim();
+      // Fields 14 and 15: user and system time in ticks of 10 ms.
+      const [user, system] = readFileSync(`/proc/${helper}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13).map(Number);
+      const letGo = process.hrtime.bigint();
+      follower.kill('SIGINT');
+      await once(follower, 'exit');
+      taken.push([(Math.max(...at) - Math.min(...at)) / 1e6, told, Number(process.hrtime.bigint() - letGo) / 1e6, (user + system) * 10]);
+      target.stdin.end();
+      await once(target, 'exit');
+    }
+    const column = index =>
+      median(taken.map(row => row[index]))
+        .toFixed(0)
+        .padStart(6);
+    const all = taken.map(row => row[0].toFixed(0)).join(' ');
+    console.log(
+      `${`by ${how}`.padEnd(26)} ${column(0)} ms  of cpu ${column(3)} ms  told ${column(1)} ms  let go ${column(2)} ms, all ${all}`,
+    );
+  }
+  rmSync(folder, {recursive: true});
+}
+
 const TABLES = {
   loop: () =>
     table(
@@ -97,6 +147,7 @@ const TABLES = {
       part => ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', `count=${3_000_000 / part}`],
       ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', 'count=1'],
     ),
+  tree,
 };
 
 for (const [name, measure] of Object.entries(TABLES)) if (process.argv.length <= 2 || process.argv.includes(name)) await measure();
