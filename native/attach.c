@@ -25,6 +25,8 @@
 #define LOOK_MS 50
 #define LOOK_PIDS 4096
 
+#define PF_EXITING 0x4u /* include/linux/sched.h */
+
 /* Processes to visit, in the order found: parents before children. */
 struct pid_list {
         pid_t *pids;
@@ -242,6 +244,26 @@ static void note_threads(struct tracer *tracer, pid_t tgid, uint64_t start, unsi
         closedir(dir);
 }
 
+/* Every task of it is on its way out: kernel/exit.c, do_exit() tells of an exit after it has set PF_EXITING, and long before the task is a
+ * zombie. Whoever is followed from in between on may have been told of already, to nobody. */
+static bool is_leaving(pid_t tgid)
+{
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
+        DIR *dir = opendir(path);
+        if (!dir)
+                return true;
+        bool leaving = true;
+        for (struct dirent *entry; leaving && (entry = readdir(dir));) {
+                pid_t tid = (pid_t)atoi(entry->d_name);
+                struct stat_line stat;
+                if (tid > 0 && read_stat(tid, &stat) == 0)
+                        leaving = stat.flags & PF_EXITING;
+        }
+        closedir(dir);
+        return leaving;
+}
+
 /* By BPF: 0, or -errno. From follow_add() on its children and threads are followed by themselves, and its end is told. */
 static int follow_process(struct attach *attach, pid_t tgid)
 {
@@ -260,7 +282,7 @@ static int follow_process(struct attach *attach, pid_t tgid)
                 return 0;
         }
         /* A leader that has ended is a zombie as well, while other threads go on. */
-        if (stat.state == 'Z' && read_status_number(tgid, "Threads:") <= 1) {
+        if (stat.flags & PF_EXITING && is_leaving(tgid)) {
                 follow_forget(&tracer->follow, tgid);
                 struct task zombie = {.tid = tgid, .tgid = tgid};
                 tracer_emit_process(tracer, &zombie, NSV_FOUND_ZOMBIE);
@@ -498,7 +520,7 @@ void tracer_look_again(struct tracer *tracer)
                                 continue;
                         struct stat_line stat;
                         bool gone = read_stat(task->tgid, &stat) < 0 || (task->start != 0 && stat.start != task->start) ||
-                                    (stat.state == 'Z' && read_status_number(task->tgid, "Threads:") <= 1);
+                                    (stat.flags & PF_EXITING && is_leaving(task->tgid));
                         if (!gone)
                                 list_add(&attach.processes, task->tgid);
                         else if (task->threads == 0)

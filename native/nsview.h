@@ -149,7 +149,7 @@ enum nsv_record_kind {
 /* What is special about a process that is followed from now on. */
 enum nsv_found {
         NSV_FOUND_ALIVE = 0,
-        NSV_FOUND_ZOMBIE = 1, /* and its end will not be told */
+        NSV_FOUND_ZOMBIE = 1, /* or about to be one, and its end will not be told */
         NSV_FOUND_LATE = 2,   /* born unseen of one that is followed: clone(2), CLONE_UNTRACED */
 };
 

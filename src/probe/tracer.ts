@@ -191,7 +191,8 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
   const wasZombie = record.other === FOUND.zombie;
   const same = !isRefusal(read) && read.start === String(record.start);
   // It may have another parent by now, which a later reading tells.
-  if (same && (wasZombie || (read.state !== 'Z' && read.state !== 'X'))) return {...read, ppid: record.ppid};
+  if (same && wasZombie) return {...read, ppid: record.ppid, state: 'Z'};
+  if (same && read.state !== 'Z' && read.state !== 'X') return {...read, ppid: record.ppid};
   const gone = {errno: 'ESRCH', during: 'open'};
   return {
     ...(same ? read : {nspid: gone, uids: gone, gids: gone, cgroup: gone}),
