@@ -152,19 +152,17 @@ export function openSession(options: SessionOptions): Seen<Session> {
     const timer = setTimeout(() => {
       pending.delete(timer);
       const still = facts.filter(fact => {
+        if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid);
         if (!('pid' in fact) || (touched.get(fact.pid) ?? 0) < readSince) return true;
         watch?.forget(fact.pid);
         return false;
       });
       for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
+      // Who descends from them is as they are.
+      for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
       if (still.length > 0) options.emit(still.map(fact => (isLater(lastAt, fact.at) ? {...fact, at: lastAt} : fact)));
     }, EVENTS_ARRIVE);
     pending.add(timer);
-  };
-
-  const emitAside = (facts: readonly Fact[]) => {
-    for (const fact of facts) if (fact.kind === 'gone') aside.delete(fact.pid);
-    emitReadings(facts);
   };
 
   const emit = (facts: readonly Fact[]) => {
@@ -176,7 +174,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
       keepTold(fact);
     }
     options.emit(facts);
-    if (aside.size > 0) watchAside ??= startWatch({trees: aside, isFollowed: pid => live.has(pid), told: lastTold, emit: emitAside});
+    if (aside.size > 0) watchAside ??= startWatch({trees: aside, isFollowed: pid => live.has(pid), told: lastTold, emit: emitReadings});
     if (followed && live.size === 0) options.onEmpty?.();
   };
 

@@ -522,18 +522,20 @@ describe('a process that is already traced', () => {
   it('in the tree, under ptrace: what descends from it is watched from /proc', async () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using target = start('bash', '-c', 'bash -c "read go; sleep 1 & wait" & echo child $!; read line', 'bash');
-    const child = number(/child (\d+)/, (await target.says(/child (\d+)/))[0]);
+    // A shell's job in the background has no stdin otherwise.
+    await using target = start('bash', '-c', `exec 3<&0; bash -c 'read go <&3; sleep 2; exit 3' & echo child $!; wait $!`);
+    const child = Number((await target.says(/child (\d+)/))[1]);
     await using other = nsview('trace', '--follow', 'ptrace', '-o', '/dev/null', '-p', String(child));
     await traced(child);
     await using tracer = await attach('ptrace', target.pid, tape);
-    await until(() => readFileSync(tape, 'utf8').includes('"kind":"refused"'), 'refused');
-    target.release();
-    await target.ended;
-    other.child.kill('SIGINT');
-    await other.ended;
-    await tracer.ended;
-    expect(ofKind(readTapeStrictly(tape).facts, 'refused')[0]?.rule).toContain('already traced, by nsview-helper');
+    target.child.stdin?.write('go\n');
+    expect((await target.ended).code).toBe(3);
+    await Promise.all([other.ended, tracer.ended]);
+    const {facts} = readTapeStrictly(tape);
+    expect(ofKind(facts, 'refused')).toMatchObject([{pid: child, rule: expect.stringContaining('already traced, by nsview-helper')}]);
+    const [sleep] = ofKind(facts, 'process').filter(fact => fact.because === 'watch' && fact.ppid === child);
+    expect(sleep).toBeDefined();
+    expect(ofKind(facts, 'gone').map(fact => fact.pid)).toEqual(expect.arrayContaining([child, sleep?.pid]));
   });
 
   it.for([
