@@ -10,6 +10,8 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 30_000,
+    // These are real processes on a machine that others share. Who needed a second try is named at the end.
+    retry: process.env.CI ? 1 : 0,
     hookTimeout: 60_000,
     reporters: ['default', './test/support/counting-reporter.ts'],
   },

@@ -8,9 +8,11 @@ const ALLOWED = /^(kernel lacks|no privilege|needs)\b/;
 export default class CountingReporter implements Reporter {
   private readonly counts = {passed: 0, failed: 0, skipped: 0};
   private readonly skips: string[] = [];
+  private readonly flaky: string[] = [];
 
   onTestCaseResult(test: TestCase): void {
     const {state} = test.result();
+    if (test.diagnostic()?.flaky) this.flaky.push(test.fullName);
     if (state === 'passed' || state === 'failed') this.counts[state]++;
     else if (state === 'skipped') {
       this.counts.skipped++;
@@ -26,6 +28,7 @@ export default class CountingReporter implements Reporter {
   }
 
   onTestRunEnd(): void {
+    for (const name of this.flaky) console.log(`passed at the second try: ${name}`);
     for (const skip of this.skips) console.log(`skipped: ${skip}`);
     const {passed, failed, skipped} = this.counts;
     console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
