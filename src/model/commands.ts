@@ -1,6 +1,7 @@
 // Knows every command of the screen, once: keys, what it does, when it cannot be done and why. Keys, footer and help draw from here.
 
-import {nameOf, TABS} from './details.ts';
+import {TABS} from './details.ts';
+import {nameOf} from './details-parts.ts';
 import type {PaneName} from './layout.ts';
 import {focusOn, left, move, nextPane, note, only, open, pageOf, reveal, right, type Step, showTab, withView} from './moves.ts';
 import {SPEEDS, seek, step} from './replay.ts';

@@ -1,6 +1,10 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
+import type {Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
+import type {Network} from './network.ts';
+import type {Ownership} from './ownership.ts';
+import type {Sharing} from './sharing.ts';
 
 /** A value that the kernel would not give: the errno's name and the system call that returned it. */
 export type Refusal = {readonly errno: string; readonly during: string};
@@ -238,6 +242,23 @@ export type CgroupFact = At & {
   readonly events?: {readonly [name: string]: number};
 };
 
+/**
+ * One reading of a process in depth, made while somebody looks at it: `identity` of who it is, `network` of the network namespace that it is
+ * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces.
+ */
+type StudyOf<Kind extends string, What> = At & {
+  readonly kind: Kind;
+  readonly pid: number;
+  readonly start: string;
+  readonly seen: Seen<What>;
+};
+export type OwnershipFact = StudyOf<'ownership', Ownership>;
+export type IdentityFact = StudyOf<'identity', Identity>;
+export type NetworkFact = StudyOf<'network', Network>;
+export type SharingFact = StudyOf<'sharing', Sharing>;
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact;
+export type StudyKind = StudyFact['kind'];
+
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
 export type TracerFact = At & {
   readonly kind: 'tracer';
@@ -285,6 +306,7 @@ export type Fact =
   | GoneFact
   | MountsFact
   | CgroupFact
+  | StudyFact
   | TracerFact
   | RefusedFact;
 

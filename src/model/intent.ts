@@ -1,6 +1,6 @@
 // Knows what a person can want done outside the screen; main does it.
 
-import type {CgroupPath} from './fact.ts';
+import type {Wanted} from './details.ts';
 
 export type Intent =
   /** Trace this process and all that descends from it (watching the machine only). */
@@ -12,10 +12,4 @@ export type Intent =
   /** A person looks at this process now: read it again soon. */
   | {readonly kind: 'look'; readonly pid: number}
   /** The details that the screen shows from now on, so that only those are read. Empty lists: none of that kind. */
-  | {
-      readonly kind: 'show-details';
-      readonly pid: number | null;
-      /** Mount namespaces, each with a process that is in it. */
-      readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
-      readonly cgroups: readonly CgroupPath[];
-    };
+  | ({readonly kind: 'show-details'; readonly pid: number | null} & Wanted);

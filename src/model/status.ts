@@ -1,7 +1,7 @@
 // Knows the first and the last line of the screen, the help page, and the question before leaving.
 
 import {COMMANDS, type Command, commandsOf, type Group, QUIT_ANSWERS, stillRuns} from './commands.ts';
-import {nameOf} from './details.ts';
+import {nameOf} from './details-parts.ts';
 import type {TracerFact} from './fact.ts';
 import {followedBy} from './following.ts';
 import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';

@@ -11,6 +11,8 @@ import type {
   NamespaceChanges,
   ProcessFact,
   Seen,
+  StudyFact,
+  StudyKind,
   TapeHeader,
   TracerFact,
 } from './fact.ts';
@@ -28,6 +30,8 @@ export type World = Remembered & {
   readonly timeline: Timeline;
   readonly mounts: Map<string, MountsFact>;
   readonly cgroups: Map<string, CgroupFact>;
+  /** The newest by kind, pid and start time, the latest read last. */
+  readonly studies: Map<string, StudyFact>;
   tracer: TracerFact | null;
   living: number;
   /** Until then, processes that are met were there before: a watch has just begun to look around. */
@@ -49,6 +53,7 @@ export function createWorld(header: TapeHeader): World {
     timeline: createTimeline(),
     mounts: new Map(),
     cgroups: new Map(),
+    studies: new Map(),
     tracer: null,
     target: null,
     living: 0,
@@ -60,6 +65,15 @@ export function createWorld(header: TapeHeader): World {
 }
 
 export const cgroupKey = (cgroup: {readonly hierarchy: number; readonly path: string}): string => `${cgroup.hierarchy}:${cgroup.path}`;
+
+/** Readings in depth that are remembered: those of the processes that were looked at last. */
+const STUDIES_KEPT = 256;
+
+/** What was last read of a process in depth; null where nothing was. */
+export function studyOf<Kind extends StudyKind>(world: World, kind: Kind, process: Process): Extract<StudyFact, {kind: Kind}> | null {
+  const fact = world.studies.get(`${kind}:${process.pid}:${process.start}`);
+  return (fact as Extract<StudyFact, {kind: Kind}> | undefined) ?? null;
+}
 
 export const namespaceOf = (world: World, seen: Seen<string> | null | undefined): Namespace | null => namespaceAt(world.namespaces, seen);
 
@@ -154,6 +168,16 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'cgroup':
       world.cgroups.set(cgroupKey(fact), fact);
       return;
+    case 'ownership':
+    case 'identity':
+    case 'network':
+    case 'sharing': {
+      const key = `${fact.kind}:${fact.pid}:${fact.start}`;
+      world.studies.delete(key);
+      world.studies.set(key, fact);
+      if (world.studies.size > STUDIES_KEPT) for (const oldest of [...world.studies.keys()].slice(0, 1)) world.studies.delete(oldest);
+      return;
+    }
     case 'tracer': {
       const first = world.tracer === null;
       world.tracer = fact;

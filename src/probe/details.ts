@@ -1,14 +1,16 @@
 // Knows how to keep what is on the screen in detail up to date: mount tables and cgroups, and only those that are shown.
 
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
-import {type CgroupFact, type CgroupPath, type Fact, isRefusal} from '../model/fact.ts';
+import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type StudyKind} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readMountNamespace} from './snapshot.ts';
+import {readStudy, STUDY_EVERY, type Study} from './study.ts';
 
 type Shown = {
   readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
   readonly cgroups: readonly CgroupPath[];
+  readonly studies: readonly Study[];
 };
 
 export type Details = Disposable & {
@@ -20,13 +22,15 @@ export type Details = Disposable & {
 const LOOK = 500;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
-  let shown: Shown = {mounts: [], cgroups: []};
+  let shown: Shown = {mounts: [], cgroups: [], studies: []};
   let files: FSWatcher | undefined;
   let watched = '';
   let timer: NodeJS.Timeout | undefined;
   /** The last told: raw mount tables by inode, cgroups by their JSON without its time. */
   const tables = new Map<string, Buffer>();
   const cgroups = new Map<string, string>();
+  /** When each study was last made, and its JSON. */
+  const studied = new Map<StudyKind, {at: bigint; text: string}>();
 
   const lookAtMounts = (facts: Fact[]) => {
     for (const {inode, pid} of shown.mounts) {
@@ -53,13 +57,28 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     watchDirectories(read);
   };
 
+  const study = (facts: Fact[]) => {
+    const now = process.hrtime.bigint();
+    for (const one of shown.studies) {
+      const last = studied.get(one.kind);
+      if (last !== undefined && Number(now - last.at) / 1e6 < STUDY_EVERY[one.kind] - LOOK / 2) continue;
+      const fact = readStudy(one);
+      // Its pid may be another's by now: what was seen of it stays on the screen.
+      if (fact === null) continue;
+      const text = JSON.stringify(fact.seen);
+      studied.set(one.kind, {at: now, text});
+      if (last?.text !== text) facts.push(fact);
+    }
+  };
+
   const look = () => {
     clearTimeout(timer);
     const facts: Fact[] = [];
     lookAtMounts(facts);
     lookAtCgroups(facts);
+    study(facts);
     if (facts.length > 0) options.emit(facts);
-    timer = shown.mounts.length + shown.cgroups.length > 0 ? setTimeout(look, LOOK) : undefined;
+    timer = shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? setTimeout(look, LOOK) : undefined;
   };
 
   /** inotify tells of child cgroups that come and go, and of cgroup.events; never of cgroup.procs (cgroups(7)). */
@@ -85,14 +104,15 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     show: next => {
       const inodes = new Set(next.mounts.map(({inode}) => inode));
       for (const inode of tables.keys()) if (!inodes.has(inode)) tables.delete(inode);
-      shown = {mounts: next.mounts, cgroups: next.cgroups};
+      shown = next;
+      studied.clear();
       cgroups.clear();
       if (shown.cgroups.length === 0) watchDirectories([]);
       look();
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
-      shown = {mounts: [], cgroups: []};
+      shown = {mounts: [], cgroups: [], studies: []};
       void files?.close();
     },
   };

@@ -14,6 +14,7 @@ import type {
   Fact,
   GoneFact,
   Host,
+  IdentityFact,
   Ids,
   LostFact,
   Mount,
@@ -21,10 +22,13 @@ import type {
   NamespaceChanges,
   NamespaceLinks,
   NamespacesFact,
+  NetworkFact,
+  OwnershipFact,
   ProcessFact,
   ProcessSeen,
   Refusal,
   RefusedFact,
+  SharingFact,
   Snapshot,
   StopFact,
   TapeHeader,
@@ -33,6 +37,10 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {identitySchema} from './identity.ts';
+import {networkSchema} from './network.ts';
+import {ownershipSchema} from './ownership.ts';
+import {sharingSchema} from './sharing.ts';
 
 type Holds<T> = z.ZodType<T>;
 
@@ -209,6 +217,10 @@ const FACTS = {
     members: seen(z.array(z.int())),
     events: z.record(z.string(), z.int()).exactOptional(),
   }) satisfies Holds<CgroupFact>,
+  ownership: z.object({kind: z.literal('ownership'), at, pid, start, seen: seen(ownershipSchema)}) satisfies Holds<OwnershipFact>,
+  identity: z.object({kind: z.literal('identity'), at, pid, start, seen: seen(identitySchema)}) satisfies Holds<IdentityFact>,
+  network: z.object({kind: z.literal('network'), at, pid, start, seen: seen(networkSchema)}) satisfies Holds<NetworkFact>,
+  sharing: z.object({kind: z.literal('sharing'), at, pid, start, seen: seen(sharingSchema)}) satisfies Holds<SharingFact>,
   tracer: z.object({
     kind: z.literal('tracer'),
     at,

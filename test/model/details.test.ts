@@ -1,7 +1,8 @@
 import {describe, expect, test} from 'vitest';
-import {detailsOf, mountTree, propagationText} from '../../src/model/details.ts';
+import {detailsOf} from '../../src/model/details.ts';
 import type {Mount} from '../../src/model/fact.ts';
 import {lineCells, lineText} from '../../src/model/line.ts';
+import {mountTree, propagationText} from '../../src/model/mount-details.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 

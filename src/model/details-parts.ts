@@ -1,0 +1,43 @@
+// Knows what all tabs of the details are made of.
+
+import {isRefusal, type Mount, type Refusal} from './fact.ts';
+import {dim, type Line, type Piece, spread, strong, toned, wrapWords} from './line.ts';
+import type {Namespace} from './names.ts';
+import {printable} from './printable.ts';
+import type {Process} from './process.ts';
+import {endText} from './timeline.ts';
+import {innerPids} from './tree.ts';
+import type {World} from './world.ts';
+
+/** Lines by number; `line` is asked for the visible ones only. The heading stays while the rest scrolls. */
+export type Details = {readonly heading: readonly Line[]; readonly count: number; readonly line: (index: number) => Line};
+
+/** What the details need besides the process. `live` is false for a tape: nothing more will be read. */
+export type Look = {readonly width: number; readonly inodes: boolean; readonly live: boolean};
+
+export const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({
+  heading,
+  count: lines.length,
+  line: index => lines[index] ?? [],
+});
+
+export const said = (text: string, width: number): Line[] => wrapWords(text, width).map(row => [dim(row)]);
+
+/** Refused in words: the errno as the kernel named it, and the call. */
+export const refusalPieces = (refusal: Refusal): Line => [toned('bad', printable(refusal.errno)), dim(` (${printable(refusal.during)})`)];
+
+export const nameOf = (process: Process): string => `${printable(process.comm) || '?'} ${process.pid}`;
+
+export function heading(process: Process, right: Line, width: number): Line[] {
+  const inner = innerPids(process);
+  const inside = inner.length > 0 ? [dim(`, pid ${inner.join(' › ')} inside`)] : [];
+  const ended = process.end === null ? [] : [dim(`, ${endText(process.end)}`)];
+  return [spread([strong(nameOf(process)), ...inside, ...ended], right, width, 12), []];
+}
+
+export const inodePiece = (namespace: Namespace, look: Look): Piece[] => (look.inodes ? [dim(` ${namespace.inode}`)] : []);
+
+export function mountsOf(world: World, space: Namespace): readonly Mount[] | null {
+  const fact = world.mounts.get(space.inode);
+  return fact === undefined || isRefusal(fact.mounts) ? null : fact.mounts;
+}

@@ -1,0 +1,77 @@
+// Knows what the tab of the identity says of a process.
+
+import {type Details, fixed, heading, type Look, nameOf, refusalPieces} from './details-parts.ts';
+import {isRefusal, type Seen} from './fact.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, strong, wrapWords} from './line.ts';
+import {printable} from './printable.ts';
+import type {Process} from './process.ts';
+import {cloneCall, endText, quoteArgument} from './timeline.ts';
+import {innerPids} from './tree.ts';
+import type {World} from './world.ts';
+
+const STATES: {readonly [letter: string]: string} = {
+  R: 'running',
+  S: 'sleeping',
+  D: 'waiting, cannot be interrupted',
+  T: 'stopped by a signal',
+  t: 'stopped by its tracer',
+  Z: 'zombie: ended, its parent has not waited for it',
+  X: 'ended',
+  I: 'idle kernel thread',
+};
+
+export function identityDetails(world: World, process: Process, look: Look): Details {
+  const lines: Line[] = [];
+  const say = (label: string, ...value: Line) => lines.push(cutLine([column('dim', label, 11), ...value], look.width));
+  const ids = (seen: Process['uids']): Line => {
+    if (seen === null) return [dim('not known yet')];
+    if (isRefusal(seen)) return refusalPieces(seen);
+    const [real, effective, saved, fs] = seen;
+    if (real === effective && real === saved && real === fs) return [plain(String(real))];
+    return [plain(`real ${real}  `), strong(`effective ${effective}`), plain(`  saved ${saved}  fs ${fs}`)];
+  };
+  const text = (seen: Seen<string> | null): Line =>
+    seen === null ? [dim('not known yet')] : isRefusal(seen) ? refusalPieces(seen) : [plain(printable(seen))];
+
+  say('user', ...ids(process.uids));
+  say('group', ...ids(process.gids));
+  say(
+    'pid',
+    plain(String(process.pid)),
+    ...innerPids(process).flatMap((pid): Piece[] => [dim(' › '), plain(String(pid))]),
+    dim(innerPids(process).length > 0 ? '  outside › inside' : ''),
+  );
+  const parent = world.byPid.get(process.ppid);
+  say('parent', plain(process.ppid === 0 ? 'none that is visible here' : parent === undefined ? String(process.ppid) : nameOf(parent)));
+  if (process.born !== null) {
+    const {by, flags, exitSignal} = process.born;
+    say(
+      'made by',
+      plain(nameOf(by)),
+      dim(
+        `  ${cloneCall(flags)}${exitSignal === null ? ', no exit signal' : exitSignal === 'SIGCHLD' ? '' : `, ${printable(exitSignal)} at its end`}`,
+      ),
+    );
+  }
+  const state =
+    process.end !== null
+      ? endText(process.end)
+      : process.stopped !== null
+        ? `stopped by ${printable(process.stopped)}`
+        : (STATES[process.state] ?? printable(process.state));
+  if (process.state !== '' || process.end !== null) say('state', plain(state));
+  if (process.threadCount > 0) say('threads', plain(String(process.threadCount + 1)));
+  if (process.refused !== null) {
+    say('tracing', ...refusalPieces(process.refused));
+    const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;
+    for (const row of wrapWords(why, Math.max(8, look.width - 11))) say('', plain(row));
+  }
+  say('program', ...text(process.exe));
+  const {argv} = process;
+  if (argv === null) say('arguments', dim('not known yet'));
+  else if (isRefusal(argv)) say('arguments', ...refusalPieces(argv));
+  else if (argv.length === 0) say('arguments', dim('none: a kernel thread, or a zombie'));
+  else for (const [index, argument] of argv.entries()) say(index === 0 ? 'arguments' : '', plain(quoteArgument(argument)));
+  const started = process.start === '' ? [] : [dim(`start ${process.start}`)];
+  return fixed(heading(process, look.inodes ? started : [], look.width), lines);
+}

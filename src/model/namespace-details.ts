@@ -1,0 +1,101 @@
+// Knows what the tab of the namespaces says of a process.
+
+import {type Details, fixed, heading, inodePiece, type Look, mountsOf, nameOf, refusalPieces} from './details-parts.ts';
+import {isRefusal, type Mount} from './fact.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, toned} from './line.ts';
+import type {Namespace} from './names.ts';
+import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
+import {cells, printable} from './printable.ts';
+import type {Process} from './process.ts';
+import {namespacePiece} from './timeline.ts';
+import {innerPids, spaceAbove} from './tree.ts';
+import type {World} from './world.ts';
+
+export function namespaceDetails(world: World, process: Process, look: Look): Details {
+  const {maker} = process;
+  const against = maker === null ? [dim('against nsview itself')] : [dim('against '), plain(nameOf(maker))];
+  const lines: Line[] = [];
+  for (const kind of NAMESPACES) {
+    lines.push(namespaceLine(world, process, kind.type, look));
+    if (!('childrenLink' in kind)) continue;
+    const own = process.spaces[kind.link];
+    const children = process.spaces[kind.childrenLink];
+    // pid_namespaces(7): unshare and setns move the children to come, not the caller.
+    if (children !== undefined && children !== null && children !== own)
+      lines.push(
+        cutLine(
+          [
+            plain('       '),
+            dim('└ children '),
+            namespacePiece(children),
+            ...inodePiece(children, look),
+            dim(look.width < 50 ? ' to come' : '  those to come, not itself'),
+          ],
+          look.width,
+        ),
+      );
+    const refused = process.links[kind.childrenLink];
+    if (isRefusal(refused) && !isRefusal(process.links[kind.link]) && refused.errno !== 'ENOENT')
+      lines.push(cutLine([plain('       '), dim('└ children '), ...refusalPieces(refused)], look.width));
+  }
+  if (process.threads.size > 0) {
+    lines.push([], [dim('Threads elsewhere')]);
+    for (const thread of process.threads.values()) {
+      const spaces = new Set(Object.values(thread.spaces).filter(space => space !== null));
+      const named = [...spaces].flatMap((space): Piece[] => [plain('  '), namespacePiece(space), ...inodePiece(space, look)]);
+      lines.push(cutLine([plain(`⌇ ${printable(thread.comm)} ${thread.tid}`), ...named], look.width));
+    }
+  }
+  return fixed(heading(process, against, look.width), lines);
+}
+
+function namespaceLine(world: World, process: Process, type: NamespaceType, look: Look): Line {
+  const link: NamespaceLink = type;
+  const seen = process.links[link];
+  const label = column('plain', type, 7);
+  if (seen === undefined) return [label, dim('not known yet')];
+  if (isRefusal(seen)) return cutLine([label, ...refusalPieces(seen)], look.width);
+  const space = process.spaces[link] ?? null;
+  if (space === null) return [label, dim('not known yet')];
+  const above = spaceAbove(world, process, link);
+  const named: Piece[] = look.inodes
+    ? [toned(`ns${space.index}`, space.name), dim(` ${space.inode}`.padEnd(Math.max(0, 21 - cells(space.name))))]
+    : [column(`ns${space.index}`, space.name, look.width < 50 ? 8 : 10)];
+  const [relation, tone] = relate(process, space, above);
+  const rest = remarkOn(world, process, space, above, look.width);
+  return cutLine(
+    [label, ...named, plain(' '), column(tone, relation, rest.length === 0 ? relation.length : look.width < 50 ? 11 : 14), ...rest],
+    look.width,
+  );
+}
+
+function relate(process: Process, space: Namespace, above: Namespace | null): [string, 'dim' | 'plain' | 'strong'] {
+  if (space === above) return [space.index === 0 ? 'as host' : 'as parent', 'dim'];
+  if (space.index === 0) return ['host again', 'strong'];
+  return process.opened.has(space) ? ['new here', 'strong'] : ['entered', 'strong'];
+}
+
+function remarkOn(world: World, process: Process, space: Namespace, above: Namespace | null, width: number): Line {
+  const remarks: string[] = [];
+  if (process.end === null && space.type === 'pid' && innerPids(process).at(-1) === 1 && space !== above) remarks.push('it is init here');
+  if (space.type === 'mnt') {
+    const mounts = mountsOf(world, space);
+    if (mounts !== null && above !== null && above !== space) {
+      const others = mountsOf(world, above);
+      remarks.push(`${mounts.length} mounts${others === null ? '' : `, ${countDifferent(mounts, others)} differ`}`);
+    } else if (mounts !== null) remarks.push(`${mounts.length} mounts`);
+  }
+  if (process.end === null && space !== above) remarks.push(space.processes <= 1 ? 'alone' : `${space.processes} processes`);
+  return width < 30 || remarks.length === 0 ? [] : [plain(remarks.join(', '))];
+}
+
+/** Mounts of one table that the other has not, by what a process can tell apart; ids and peer groups differ in every copy. */
+function countDifferent(mounts: readonly Mount[], others: readonly Mount[]): number {
+  const key = (mount: Mount) => `${mount.point}\0${mount.device}\0${mount.root}\0${mount.options.join()}`;
+  const known = new Set(others.map(key));
+  const own = new Set(mounts.map(key));
+  let count = 0;
+  for (const mount of own) if (!known.has(mount)) count++;
+  for (const mount of known) if (!own.has(mount)) count++;
+  return count;
+}

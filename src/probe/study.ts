@@ -1,0 +1,29 @@
+// Knows how to read one process in depth, for whoever looks at it.
+
+import {isRefusal, type StudyFact, type StudyKind} from '../model/fact.ts';
+import {readIdentity} from './identity.ts';
+import {readNetwork} from './network.ts';
+import {readOwnership} from './ownership.ts';
+import {readStat} from './process.ts';
+import {readSharing} from './sharing.ts';
+
+export type Study = {readonly kind: StudyKind; readonly pid: number; readonly start: string};
+
+/** Milliseconds between two readings of what is on the screen. */
+export const STUDY_EVERY: {readonly [kind in StudyKind]: number} = {ownership: 2000, identity: 500, network: 1000, sharing: 1000};
+
+const READERS: {readonly [kind in StudyKind]: (pid: number) => StudyFact['seen']} = {
+  ownership: readOwnership,
+  identity: readIdentity,
+  network: readNetwork,
+  sharing: readSharing,
+};
+
+/** null where the process is no longer there: a pid is nobody without its start time. */
+export function readStudy({kind, pid, start}: Study): StudyFact | null {
+  const at = String(process.hrtime.bigint());
+  const seen = READERS[kind](pid);
+  const stat = readStat(pid);
+  if (isRefusal(stat) || (start !== '' && stat.start !== start)) return null;
+  return {kind, at, pid, start, seen} as StudyFact;
+}
