@@ -3,10 +3,27 @@
 import {TABS} from './details.ts';
 import {nameOf} from './details-parts.ts';
 import type {PaneName} from './layout.ts';
-import {focusOn, left, move, nextPane, note, only, open, pageOf, reveal, right, type Step, showTab, withView} from './moves.ts';
+import {
+  arrange,
+  focusOn,
+  left,
+  move,
+  nextPane,
+  note,
+  only,
+  open,
+  pageOf,
+  reveal,
+  right,
+  type Step,
+  showTab,
+  upFromRoot,
+  withView,
+} from './moves.ts';
 import {SPEEDS, seek, step} from './replay.ts';
 import {searchProcesses} from './search.ts';
 import {resume, type State, selectedProcess} from './state.ts';
+import {rootOf} from './tree.ts';
 import {openEvent, turnPage, wholeTopMost} from './whole-event.ts';
 
 export type Group = 'Move' | 'Look' | 'Processes' | 'Tape' | 'nsview';
@@ -172,10 +189,19 @@ export const COMMANDS: readonly Command[] = [
   {
     id: 'open',
     keys: ['enter'],
-    does: 'fold or unfold; on a leaf go to its details; on an event go to its process',
+    does: 'begin the tree with this process; on a leaf go to its details; on an event go to its process',
     group: 'Move',
     footer: {word: 'open', rank: 6},
     run: open,
+  },
+  {
+    id: 'up-from-root',
+    keys: ['backspace'],
+    does: 'begin the tree one process further up again',
+    group: 'Move',
+    footer: {word: 'back up', rank: 1, in: ['tree']},
+    exists: state => rootOf(state.world, state.view.root) !== null,
+    run: upFromRoot,
   },
   {
     id: 'next-pane',
@@ -224,6 +250,14 @@ export const COMMANDS: readonly Command[] = [
       const opened = openEvent(state);
       return opened === null ? note(state, 'There is no event yet.') : only(opened);
     },
+  },
+  {
+    id: 'arrange',
+    keys: ['t'],
+    does: 'arrange the tree by process, or by user, pid, mount or network namespace, or by cgroup',
+    group: 'Look',
+    footer: {word: 'arrange', rank: 6, in: ['tree']},
+    run: arrange,
   },
   {
     id: 'inodes',
@@ -280,7 +314,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     id: 'big-terminal',
-    keys: ['t'],
+    keys: ['T'],
     does: 'the program’s terminal in full size',
     group: 'Processes',
     exists: state => state.view.hasTerminal,

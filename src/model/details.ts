@@ -1,10 +1,9 @@
 // Knows the tabs that say what one process is isolated in: which there are, and what each has to have read for it.
 
 import {cgroupDetails} from './cgroup-details.ts';
-import {type Details, fixed, type Look} from './details-parts.ts';
+import {type Details, fixed, type Look, said} from './details-parts.ts';
 import {type CgroupPath, isRefusal, type StudyKind} from './fact.ts';
 import {identityDetails} from './identity-details.ts';
-import {dim} from './line.ts';
 import {mountDetails} from './mount-details.ts';
 import {namespaceDetails} from './namespace-details.ts';
 import {networkDetails} from './network-details.ts';
@@ -25,7 +24,7 @@ export const TABS: readonly {readonly tab: Tab; readonly key: string; readonly t
 ];
 
 export function detailsOf(world: World, process: Process | null, tab: Tab, look: Look): Details {
-  if (process === null) return fixed([], [[dim('Nothing is selected.')]]);
+  if (process === null) return fixed([], said('No process is selected. Its details will stand here.', look.width));
   switch (tab) {
     case 'namespaces':
       return namespaceDetails(world, process, look);

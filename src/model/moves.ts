@@ -1,8 +1,10 @@
 // Knows how a person moves about: selection, scrolling, folding, panes, the wheel and the click.
 
+import {ARRANGEMENTS} from './arrange.ts';
 import {detailsOf, TABS, type Tab} from './details.ts';
 import type {Intent} from './intent.ts';
 import {layoutOf, type PaneName} from './layout.ts';
+import type {Process} from './process.ts';
 import {
   eventIndex,
   eventsOf,
@@ -16,7 +18,7 @@ import {
   selectedRow,
   treeTop,
 } from './state.ts';
-import {treeOf} from './tree.ts';
+import {rootOf, rowAbove, treeOf} from './tree.ts';
 import type {View} from './view.ts';
 
 /** The state afterwards, and what main has to do. `quit` ends the screen. */
@@ -47,7 +49,7 @@ export function move(state: State, by: number): Step {
     const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
     return only(selectEvent(state, Math.max(0, at + by)));
   }
-  const {rows, indexOf} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view);
   const at = view.selected === null ? -1 : (indexOf(view.selected) ?? view.selectedIndex);
   const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
   return only(row === undefined ? state : select(state, row.id));
@@ -74,7 +76,7 @@ export function wheel(state: State, pane: PaneName, by: number): State {
 export function click(state: State, pane: PaneName, row: number): Step {
   const focused: State = focusOn(state, pane);
   if (pane === 'tree') {
-    const chosen = treeOf(state.world, state.view.folded).rows[treeTop(state) + row];
+    const chosen = treeOf(state.world, state.view).rows[treeTop(state) + row];
     if (chosen === undefined) return only(focused);
     // A click on what is selected already opens it, as Enter does.
     return chosen.id === state.view.selected && state.view.focus === 'tree' ? toggleFold(focused) : only(select(focused, chosen.id));
@@ -120,7 +122,7 @@ export function nextPane(state: State, by: 1 | -1): Step {
 
 function toggleFold(state: State, want?: 'open' | 'folded'): Step {
   const row = selectedRow(state);
-  if (row === null || row.kind !== 'process' || row.folds === null) return only(state);
+  if (row === null || !('folds' in row) || row.folds === null) return only(state);
   if (want !== undefined && row.folds === want) return only(state);
   const folded = new Set(state.view.folded);
   if (row.folds === 'open') folded.add(row.id);
@@ -132,15 +134,16 @@ export function left(state: State): Step {
   if (state.view.focus !== 'tree') return nextTab(state, -1);
   const row = selectedRow(state);
   if (row === null) return only(state);
-  if (row.kind === 'process' && row.folds === 'open') return toggleFold(state, 'folded');
-  const above = row.kind === 'process' ? row.process.maker : row.process;
-  return only(above === null ? state : select(state, above.id));
+  if ('folds' in row && row.folds === 'open') return toggleFold(state, 'folded');
+  const {rows, indexOf} = treeOf(state.world, state.view);
+  const above = rows[rowAbove(rows, indexOf(row.id) ?? 0) ?? -1];
+  return only(above === undefined ? state : select(state, above.id));
 }
 
 export function right(state: State): Step {
   if (state.view.focus !== 'tree') return nextTab(state, 1);
   const row = selectedRow(state);
-  if (row?.kind !== 'process' || row.folds === null) return only(state);
+  if (row === null || !('folds' in row) || row.folds === null) return only(state);
   return row.folds === 'folded' ? toggleFold(state, 'open') : move(state, 1);
 }
 
@@ -165,16 +168,55 @@ export function open(state: State): Step {
   }
   if (view.focus === 'details') return only(state);
   const row = selectedRow(state);
-  if (row?.kind === 'process' && row.folds !== null) return toggleFold(state);
+  if (row?.kind === 'group') return toggleFold(state);
+  if (row?.kind === 'process' && row.folds !== null && row.id !== view.root) return only(makeRoot(state, row.process));
   return only(focusOn(state, 'details'));
 }
 
-/** Selects a process wherever it is: what is folded above it opens. */
-export function reveal(state: State, id: string): State {
-  const process = state.world.byId.get(id);
-  if (process === undefined) return state;
-  const folded = new Set(state.view.folded);
-  for (let above = process.maker; above !== null; above = above.maker) folded.delete(above.id);
-  const opened = folded.size === state.view.folded.size ? state : {...state, view: {...state.view, folded}};
-  return select(opened, id, true);
+/** The tree begins with this process, or with all. What is selected stays so. */
+function makeRoot(state: State, process: Process | null): State {
+  const {view} = state;
+  const rooted = {...state, view: {...view, root: process?.id ?? null, treeAnchor: null, selected: null}};
+  const selected = view.selected === null ? rooted : select(rooted, view.selected, true);
+  if (selected.view.selected !== null) return selected;
+  return process === null ? rooted : select(rooted, process.id, true);
 }
+
+/** From the process that was made the root to the one above it, which at the top is all. */
+export function upFromRoot(state: State): Step {
+  const root = rootOf(state.world, state.view.root);
+  return only(root === null ? state : makeRoot(state, root.maker));
+}
+
+/** The next way to arrange the tree. */
+export function arrange(state: State): Step {
+  const at = ARRANGEMENTS.findIndex(({by}) => by === state.view.arrangement);
+  const next = ARRANGEMENTS[(at + 1) % ARRANGEMENTS.length];
+  if (next === undefined) return only(state);
+  const process = selectedRow(state)?.process ?? null;
+  const arranged = {...state, view: {...state.view, arrangement: next.by, treeAnchor: null, selected: null}};
+  return only(process === null ? arranged : reveal(arranged, process.id));
+}
+
+/** Selects a process wherever it is: what is folded above it opens, and the tree begins with all where it is not below the root. */
+export function reveal(state: State, id: string): State {
+  const {world, view} = state;
+  if (!world.byId.has(id)) return state;
+  const unfolded = (root: string | null) => {
+    const {rows, indexOf} = treeOf(world, {folded: NOTHING_FOLDED, arrangement: view.arrangement, root});
+    return {rows, at: indexOf(id)};
+  };
+  let root = view.root;
+  let {rows, at} = unfolded(root);
+  if (at === undefined && root !== null) {
+    root = null;
+    ({rows, at} = unfolded(null));
+  }
+  const folded = new Set(view.folded);
+  for (let above = at === undefined ? undefined : rowAbove(rows, at); above !== undefined; above = rowAbove(rows, above))
+    folded.delete(rows[above]?.id ?? '');
+  const isSame = folded.size === view.folded.size && root === view.root;
+  return select(isSame ? state : {...state, view: {...view, folded, root}}, id, true);
+}
+
+const NOTHING_FOLDED: ReadonlySet<string> = new Set();

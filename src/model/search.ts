@@ -4,10 +4,10 @@ import fuzzysort from 'fuzzysort';
 import {isRefusal} from './fact.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
-import {treeOf} from './tree.ts';
+import {type Shape, treeOf} from './tree.ts';
 import type {World} from './world.ts';
 
-const NO_FOLDS: ReadonlySet<string> = new Set();
+const EVERYTHING: Shape = {folded: new Set(), arrangement: 'process', root: null};
 /** Letters of the pattern may be scattered, but not anywhere. */
 const THRESHOLD = 0.4;
 
@@ -33,7 +33,8 @@ export function searchProcesses(world: World, text: string): Matches {
   const kept = cache.get(world);
   if (kept !== undefined && kept.version === world.version && kept.text === text) return kept.matches;
   const candidates: {id: string; target: string}[] = [];
-  for (const row of treeOf(world, NO_FOLDS).rows) if (row.kind === 'process') candidates.push({id: row.id, target: targetOf(row.process)});
+  for (const row of treeOf(world, EVERYTHING).rows)
+    if (row.kind === 'process') candidates.push({id: row.id, target: targetOf(row.process)});
   const results = fuzzysort.go(text, candidates, {key: 'target', threshold: THRESHOLD, limit: 0});
   const set = new Set(results.map(result => result.obj.id));
   const matches = {

@@ -163,7 +163,7 @@ const timelineHeight = (state: State): number => Math.max(1, paneInside(state, '
 /** First visible row of the tree. */
 export function treeTop(state: State): number {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view);
   const anchor = view.treeAnchor;
   if (anchor === null) return 0;
   const at = indexOf(anchor.id);
@@ -182,7 +182,7 @@ export function eventTop(state: State): number {
 export function selectedRow(state: State): TreeRow | null {
   const {view, world} = state;
   if (view.selected === null) return null;
-  const {rows, indexOf} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view);
   return rows[indexOf(view.selected) ?? -1] ?? null;
 }
 
@@ -192,7 +192,7 @@ export const selectedProcess = (state: State): Process | null => selectedRow(sta
 /** Selects a row and keeps it on the screen. */
 export function select(state: State, id: string, center = false): State {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view);
   const at = indexOf(id);
   if (at === undefined) return state;
   const height = treeHeight(state);
@@ -200,7 +200,7 @@ export function select(state: State, id: string, center = false): State {
   const isOut = at < current || at >= current + height;
   const top = center && isOut ? windowTop(at, Math.floor(height / 2), rows.length, height) : windowAround(at, current, rows.length, height);
   const isOther = id !== view.selected;
-  world.pinned = rows[at]?.process.id ?? null;
+  world.pinned = rows[at]?.process?.id ?? null;
   return {
     ...state,
     view: {
@@ -215,7 +215,7 @@ export function select(state: State, id: string, center = false): State {
 
 /** Scrolls the tree without moving the selection. */
 export function scrollTree(state: State, by: number): State {
-  const {rows} = treeOf(state.world, state.view.folded);
+  const {rows} = treeOf(state.world, state.view);
   const height = treeHeight(state);
   const top = Math.max(0, Math.min(treeTop(state) + by, rows.length - height));
   const first = rows[top];
@@ -225,7 +225,7 @@ export function scrollTree(state: State, by: number): State {
 /** The selection and its window after the world changed. */
 function settle(state: State): State {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view.folded);
+  const {rows, indexOf} = treeOf(world, view);
   if (rows.length === 0) return state;
   const at = view.selected === null ? undefined : indexOf(view.selected);
   if (at === undefined) {
@@ -237,7 +237,7 @@ function settle(state: State): State {
   }
   const top = treeTop(state);
   const height = treeHeight(state);
-  if (world.pinned !== rows[at]?.process.id) world.pinned = rows[at]?.process.id ?? null;
+  if (world.pinned !== (rows[at]?.process?.id ?? null)) world.pinned = rows[at]?.process?.id ?? null;
   // A selected row that is visible is the anchor; else the first visible row is.
   const isVisible = at >= top && at < top + height;
   const wasVisible = view.treeAnchor?.id === view.selected;

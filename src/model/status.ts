@@ -95,6 +95,7 @@ const KEY_NAMES: {readonly [key: string]: string} = {
   home: 'Home',
   end: 'End',
   enter: 'Enter',
+  backspace: 'Backspace',
   tab: 'Tab',
   'shift-tab': 'Shift-Tab',
   'shift-left': 'Shift-←',

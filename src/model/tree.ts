@@ -1,5 +1,6 @@
 // Knows the rows of the isolation tree: which there are, and what each of them says.
 
+import {type Arrangement, type Group, group} from './arrange.ts';
 import {isRefusal} from './fact.ts';
 import {dim, type Line, type Piece, plain, spread, strong, toned} from './line.ts';
 import type {Namespace} from './names.ts';
@@ -18,8 +19,21 @@ export type TreeRow =
       readonly folds: 'open' | 'folded' | null;
     }
   | {readonly kind: 'thread'; readonly id: string; readonly depth: number; readonly process: Process; readonly thread: Thread}
+  /** All that is in one namespace or cgroup, where the tree is arranged by those. */
+  | {
+      readonly kind: 'group';
+      readonly id: string;
+      readonly depth: number;
+      /** The first that is in it: what is told of the namespace or cgroup is told through it. */
+      readonly process: Process | null;
+      readonly group: Group;
+      readonly folds: 'open' | 'folded' | null;
+    }
   /** Ended children of `process` that are not kept one by one. */
   | {readonly kind: 'forgotten'; readonly id: string; readonly depth: number; readonly process: Process};
+
+/** What of the view decides which rows there are: what is folded, how it is arranged, and the process that was made the root. */
+export type Shape = {readonly folded: ReadonlySet<string>; readonly arrangement: Arrangement; readonly root: string | null};
 
 export type Tree = {
   readonly rows: readonly TreeRow[];
@@ -39,13 +53,55 @@ function finder(rows: readonly TreeRow[]): (id: string) => number | undefined {
   };
 }
 
-const cache = new WeakMap<World, {version: number; folded: ReadonlySet<string>; tree: Tree}>();
+const cache = new WeakMap<World, {version: number; shape: Shape; tree: Tree}>();
 
-/** Every row that is not folded away, from the top. Kept until the world or the folds change. */
-export function treeOf(world: World, folded: ReadonlySet<string>): Tree {
+const sameShape = (one: Shape, other: Shape): boolean =>
+  one.folded === other.folded && one.arrangement === other.arrangement && one.root === other.root;
+
+/** The process that was made the root, as long as it is remembered. */
+export const rootOf = (world: World, root: string | null): Process | null => (root === null ? null : (world.byId.get(root) ?? null));
+
+/** Every row that is not folded away, from the top. Kept until the world or the shape changes. */
+export function treeOf(world: World, shape: Shape): Tree {
   const kept = cache.get(world);
-  if (kept !== undefined && kept.version === world.version && kept.folded === folded) return kept.tree;
+  if (kept !== undefined && kept.version === world.version && sameShape(kept.shape, shape)) return kept.tree;
   const rows: TreeRow[] = [];
+  const {folded, arrangement} = shape;
+  const root = rootOf(world, shape.root);
+  const from = root === null ? world.roots : [root];
+  if (arrangement === 'process') addProcesses(rows, folded, from, 0, process => process.children, true);
+  else {
+    const {groups, childrenOf} = group(from, arrangement);
+    /** Depth of the folded group that the rows are within. */
+    let within = Number.POSITIVE_INFINITY;
+    for (const [index, one] of groups.entries()) {
+      if (one.depth > within) continue;
+      const id = `${arrangement}:${one.key}`;
+      const holds = one.tops.length > 0 || one.threads.length > 0 || (groups[index + 1]?.depth ?? 0) > one.depth;
+      const isFolded = holds && folded.has(id);
+      within = isFolded ? one.depth : Number.POSITIVE_INFINITY;
+      const member = one.tops.find(top => top.end === null) ?? one.threads[0]?.process ?? one.tops[0] ?? null;
+      rows.push({kind: 'group', id, depth: one.depth, process: member, group: one, folds: holds ? (isFolded ? 'folded' : 'open') : null});
+      if (isFolded) continue;
+      for (const {process, thread} of one.threads)
+        rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: one.depth + 1, process, thread});
+      // Threads that are elsewhere stand where they are, where the tree is arranged by that.
+      addProcesses(rows, folded, one.tops, one.depth + 1, childrenOf, false);
+    }
+  }
+  const tree = {rows, indexOf: finder(rows)};
+  cache.set(world, {version: world.version, shape: {folded, arrangement, root: shape.root}, tree});
+  return tree;
+}
+
+function addProcesses(
+  rows: TreeRow[],
+  folded: ReadonlySet<string>,
+  from: readonly Process[],
+  top: number,
+  childrenOf: (process: Process) => readonly Process[],
+  threads: boolean,
+): void {
   // A stack, not recursion: a chain of forks may be deeper than JavaScript's stack.
   const waiting: Process[] = [];
   const depths: number[] = [];
@@ -57,21 +113,27 @@ export function treeOf(world: World, folded: ReadonlySet<string>): Tree {
       depths.push(depth);
     }
   };
-  wait(world.roots, 0);
+  wait(from, top);
   for (let process = waiting.pop(); process !== undefined; process = waiting.pop()) {
     const depth = depths.pop() ?? 0;
-    const holds = process.children.length > 0 || process.threads.size > 0 || process.forgotten > 0;
+    const children = childrenOf(process);
+    const holds = children.length > 0 || (threads && process.threads.size > 0) || process.forgotten > 0;
     const isFolded = holds && folded.has(process.id);
     rows.push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
     if (!holds || isFolded) continue;
-    for (const thread of process.threads.values())
-      rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
+    if (threads)
+      for (const thread of process.threads.values())
+        rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
     if (process.forgotten > 0) rows.push({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process});
-    wait(process.children, depth + 1);
+    wait(children, depth + 1);
   }
-  const tree = {rows, indexOf: finder(rows)};
-  cache.set(world, {version: world.version, folded, tree});
-  return tree;
+}
+
+/** Number of the row under which a row stands; undefined at the top. */
+export function rowAbove(rows: readonly TreeRow[], index: number): number | undefined {
+  const depth = rows[index]?.depth ?? 0;
+  for (let i = index - 1; i >= 0; i--) if ((rows[i]?.depth ?? 0) < depth) return i;
+  return undefined;
 }
 
 /** What a process is compared with: its maker, or nsview itself for one whose maker is not known. */
@@ -136,6 +198,13 @@ const indentOf = (depth: number, width: number): string => {
 export function treeLine(world: World, row: TreeRow, width: number, isMatch: boolean): Line {
   const indent = indentOf(row.depth, width);
   switch (row.kind) {
+    case 'group': {
+      const {count} = row.group;
+      const fold = row.folds === null ? '· ' : row.folds === 'folded' ? '▸ ' : '▾ ';
+      const counted =
+        count === 0 && row.group.threads.length > 0 ? 'threads only' : count === 0 ? '' : `${count} process${count === 1 ? '' : 'es'}`;
+      return spread([plain(indent), dim(fold), ...row.group.label], [dim(counted)], width);
+    }
     case 'forgotten':
       return spread([plain(indent), dim(`… ${row.process.forgotten} more ended`)], [], width);
     case 'thread': {

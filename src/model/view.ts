@@ -1,5 +1,6 @@
 // Knows the view: what is selected, scrolled, focused, asked, and how wide the screen is. Ids, never row numbers.
 
+import type {Arrangement} from './arrange.ts';
 import type {Tab} from './details.ts';
 import type {PaneName} from './layout.ts';
 
@@ -24,6 +25,9 @@ export type View = {
   readonly selectedIndex: number;
   readonly treeAnchor: Anchor<string> | null;
   readonly folded: ReadonlySet<string>;
+  readonly arrangement: Arrangement;
+  /** Id of the process that the tree begins with; null: with all. */
+  readonly root: string | null;
   readonly detailsTop: number;
   /** Sequence number of the selected event; null follows the newest. */
   readonly event: number | null;
@@ -55,6 +59,8 @@ export function createView(size: Size, hasTerminal: boolean): View {
     selectedIndex: 0,
     treeAnchor: null,
     folded: new Set(),
+    arrangement: 'process',
+    root: null,
     detailsTop: 0,
     event: null,
     eventAnchor: null,

@@ -1,7 +1,9 @@
 // Knows how the state becomes a frame: for every pane its place, its title and its visible rows, painted.
 
+import {ARRANGEMENTS} from '../model/arrange.ts';
 import {helpTopMost} from '../model/commands.ts';
 import {detailsOf, TABS, type Tab} from '../model/details.ts';
+import {nameOf} from '../model/details-parts.ts';
 import {inside, LEAST_COLUMNS, LEAST_ROWS, layoutOf, type PaneName, type Rect} from '../model/layout.ts';
 import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapWords} from '../model/line.ts';
 import {liveLook} from '../model/moves.ts';
@@ -10,7 +12,7 @@ import {searchProcesses} from '../model/search.ts';
 import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';
 import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
 import {eventLine} from '../model/timeline.ts';
-import {treeLine, treeOf} from '../model/tree.ts';
+import {rootOf, treeLine, treeOf} from '../model/tree.ts';
 import {wholeLines, wholeRoom, wholeTopMost} from '../model/whole-event.ts';
 import type {EmulatorFrame} from './emulator.ts';
 import type {Theme} from './theme.ts';
@@ -76,7 +78,7 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
   const {view, world} = state;
   const focused = view.focus === 'tree';
   const {width, height} = inside(rect);
-  const {rows} = treeOf(world, view.folded);
+  const {rows} = treeOf(world, view);
   const top = treeTop(state);
   const matches = searchProcesses(world, view.search?.text ?? '').set;
   const painted = rows.slice(top, top + height).map(row => {
@@ -88,7 +90,17 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
       ? 'Nothing has happened yet on this tape. Space plays it, ] goes one event on.'
       : 'Waiting for the first process …';
   if (rows.length === 0) painted.push(...hintRows(empty, width, theme));
-  return {...titled(' Isolation ', focused, theme), rows: painted, foot: place(top, height, rows.length)};
+  const name = titled(' Isolation ', focused, theme);
+  const root = rootOf(world, view.root);
+  const how = ARRANGEMENTS.find(({by}) => by === view.arrangement)?.title ?? '';
+  const words = [...(root === null ? [] : [`below ${nameOf(root)}`]), ...(how === '' ? [] : [how])];
+  const said = words.length === 0 ? [] : cutLine([dim(`· ${words.join(', ')} `)], Math.max(0, width - name.titleCells));
+  return {
+    title: name.title + theme.paint(said),
+    titleCells: name.titleCells + lineCells(said),
+    rows: painted,
+    foot: place(top, height, rows.length),
+  };
 }
 
 const titled = (text: string, focused: boolean, theme: Theme) => ({
@@ -101,12 +113,15 @@ function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs:
   const focused = view.focus === 'details';
   const {width, height} = inside(rect);
   const whole = TABS.reduce((sum, tab) => sum + tab.title.length + 4, 0);
+  const own = TABS.find(({tab}) => tab === view.tab)?.title.length ?? 0;
+  const short = TABS.reduce((sum, {tab, short: name}) => sum + (tab === view.tab ? own : name.length) + 4, 0);
   const tabs: TabPlace[] = [];
   let title = '';
   let titleCells = 0;
-  for (const {tab, key, title: long, short} of TABS) {
+  for (const {tab, key, title: long, short: brief} of TABS) {
     const active = tab === view.tab;
-    const text = ` ${key} ${whole <= width || active ? long : short} `;
+    const text =
+      whole <= width || (active && short <= width) ? ` ${key} ${long} ` : short <= width ? ` ${key} ${brief} ` : ` ${key} ${brief}`;
     tabs.push({tab, y: rect.y, from: rect.x + 1 + titleCells, to: rect.x + 1 + titleCells + text.length});
     title += theme.title(text, active ? (focused ? 'focused' : 'active') : 'other');
     titleCells += text.length;

@@ -107,7 +107,12 @@ describe('frames', () => {
   test('keys', () => frame('keys', session, 'launch', MIDDLE, '\x1d?'));
   test('a search while it is typed', () => frame('search', session, 'attach', SMALL, '/slee'));
   test('the question before leaving', () => frame('question', session, 'launch', SMALL, '\x1dq'));
-  test('a folded tree', () => frame('folded', session, 'attach', SMALL, 'jj\r'));
+  test('a folded tree', () => frame('folded', session, 'attach', SMALL, 'jjh'));
+  test('a process made the root', () => frame('root', session, 'attach', SMALL, 'jj\r'));
+  test('by user namespace', () => frame('by-user', session, 'attach', SMALL, 'jjt'));
+  test('by mount namespace, one of them folded', () => frame('by-mnt', session, 'attach', MIDDLE, 'jjttth'.concat('h')));
+  test('by network namespace: a thread is alone in one', () => frame('by-net', readTape('thread-net'), 'attach', SMALL, 'tttt'));
+  test('by cgroup', () => frame('by-cgroup', session, 'attach', MIDDLE, 'jjttttt'));
   test('a daemon stays under its maker', () => frame('daemon', readTape('daemon'), 'attach', SMALL, 'jj4'));
   test('a CLONE_PARENT child stands under its maker', () => frame('clone-parent', readTape('clone-parent'), 'attach', SMALL, 'jj4'));
   test('a thread with a network of its own, and a stop', () => frame('thread-net', readTape('thread-net'), 'attach', SMALL, ''));
@@ -143,6 +148,40 @@ describe('the screen', () => {
     expect(await screen.done).toEqual({kind: 'quit'});
     await screen.settled();
     expect(screen.modes()).toEqual({mouse: 'none', alternate: false, paste: false, raw: false});
+  });
+
+  test('Enter begins the tree with a process, Backspace goes up again, and the selection stays', async () => {
+    const screen = await open({columns: 80, rows: 24});
+    const title = () => screen.text().split('\n')[1] ?? '';
+    const chosen = () => /▌[ ▾▸·]*(\S+ \d+)/.exec(screen.text())?.[1];
+    await screen.press('jj');
+    const selected = chosen();
+    await screen.press('\r');
+    expect(title()).toContain(`below ${selected}`);
+    expect(chosen()).toBe(selected);
+    await screen.press('j\x7f');
+    expect(title()).not.toContain(`below ${selected}`);
+    await screen.press('\x7f\x7f');
+    expect(title()).not.toContain('below');
+    await screen.press('q');
+    await screen.done;
+  });
+
+  test('t goes through every arrangement and comes back, the same process selected', async () => {
+    const screen = await open({columns: 120, rows: 40});
+    await screen.press('jj');
+    const before = screen.text();
+    const chosen = () => /▌[ ▾▸·]*(\S+ \d+)/.exec(screen.text())?.[1];
+    const selected = chosen();
+    for (let i = 0; i < 5; i++) {
+      await screen.press('t');
+      expect(screen.text()).toContain(' · by ');
+      expect(chosen()).toBe(selected);
+    }
+    await screen.press('t');
+    expect(screen.text()).toBe(before);
+    await screen.press('q');
+    await screen.done;
   });
 
   test('NO_COLOR leaves no colour, and the selection is still seen', async () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import {describe, expect, test} from 'vitest';
+import {ARRANGEMENTS} from '../../src/model/arrange.ts';
 import type {CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
 import {passTime} from '../../src/model/forget.ts';
 import {letters} from '../../src/model/names.ts';
@@ -56,15 +57,19 @@ function worldOf(...facts: readonly Fact[]): World {
   return world;
 }
 
+const EVERYTHING = {folded: new Set<string>(), arrangement: 'process', root: null} as const;
+
 /** The tree as text: two spaces a level, the pid, and how it ended. */
 function shape(world: World): string[] {
-  return treeOf(world, new Set()).rows.map(row => {
+  return treeOf(world, EVERYTHING).rows.map(row => {
     const name =
       row.kind === 'process'
         ? `${row.process.pid}${row.process.end === null ? '' : ' ended'}`
         : row.kind === 'thread'
           ? `thread ${row.thread.tid}`
-          : `… ${row.process.forgotten}`;
+          : row.kind === 'group'
+            ? row.id
+            : `… ${row.process.forgotten}`;
     return `${'  '.repeat(row.depth)}${name}`;
   });
 }
@@ -302,7 +307,12 @@ describe('any facts in any order', () => {
         const world = worldOf(...facts);
         passTime(world, world.now + 30e9);
         const everyone = [...world.byId.values()];
-        expect(treeOf(world, new Set()).rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
+        expect(treeOf(world, EVERYTHING).rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
+        for (const {by} of ARRANGEMENTS) {
+          const {rows} = treeOf(world, {...EVERYTHING, arrangement: by});
+          expect(new Set(rows.map(row => row.id)).size).toBe(rows.length);
+          expect(rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
+        }
         expect(world.living).toBe(everyone.filter(one => one.end === null).length);
         for (const namespace of world.namespaces.byInode.values()) {
           let members = 0;
