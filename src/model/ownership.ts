@@ -1,7 +1,7 @@
 // Knows the shape of a reading of who owns and holds the namespaces of a process.
 
-import type {Refusal, Seen} from './fact.ts';
 import type {NamespaceLink} from './namespace.ts';
+import type {Refusal, Seen} from './seen.ts';
 
 /** A user namespace on the way up. `uid` is its owner's, as nsview's own user namespace maps it (ioctl_nsfs(2), NS_GET_OWNER_UID). */
 export type UserAbove = {readonly inode: string; readonly uid: Seen<number>};
@@ -30,7 +30,7 @@ export type Holder =
   | {readonly by: 'namespace'; readonly type: string; readonly inode: string; readonly as: 'owned' | 'child'};
 
 /** What a process may do with the resources of a namespace, and by which rule of user_namespaces(7). */
-export type Rule = 'member' | 'owner' | 'ancestor' | 'none' | 'unknown';
+type Rule = 'member' | 'owner' | 'ancestor' | 'none' | 'unknown';
 export type Power = {readonly capabilities: string; readonly rule: Rule};
 
 export type Owned = {readonly link: NamespaceLink; readonly lineage: Seen<Lineage>; readonly power: Power};

@@ -27,12 +27,7 @@ function readHolds(pid: number, what: number): Held[] {
   const count = loadNative().holds(pid, what, rows, ROWS);
   const held: Held[] = [];
   for (let row = 0; row < count; row++) {
-    const [how = 0, number = 0, type = 0, inode = 0n] = [
-      Number(rows[row * 4]),
-      Number(rows[row * 4 + 1]),
-      Number(rows[row * 4 + 2]),
-      rows[row * 4 + 3],
-    ];
+    const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];
     held.push({
       by: how === 0 ? 'link' : how === 1 ? 'thread' : 'fd',
       number,
@@ -62,7 +57,7 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 }
 
 type Building = {type: string; processes: number; pids: number[]; others: Holder[]; more: number};
-export type Holders = {readonly byInode: Map<string, Building>; asked: number; of: number};
+type Holders = {readonly byInode: Map<string, Building>; asked: number; of: number};
 
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;

@@ -78,7 +78,7 @@ const FLAGS: {readonly [type in (typeof NAMESPACES)[number]['type']]: string} = 
 };
 
 /** nsenter(1) for what differs from nsview's own. Entering a user namespace makes it uid 0 there unless it is told otherwise. */
-export function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, status: Seen<Status>): string[] {
+function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, status: Seen<Status>): string[] {
   const entered = NAMESPACES.filter(({link}) => !isRefusal(links[link]) && links[link] !== own[link]);
   if (entered.length === 0) return [];
   const command = ['nsenter', '-t', String(pid), ...entered.map(({type}) => FLAGS[type])];

@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {readlinkSync} from 'node:fs';
+import {existsSync, readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
@@ -11,6 +11,8 @@ import {Running, temporaryFolder} from '../support/nsview.ts';
 leaveNothingBehind();
 
 const inodeOf = (path: string): string => /\[(\d+)\]/.exec(readlinkSync(path))?.[1] ?? '';
+
+const readChildren = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
 
 function read(pid: number): Ownership {
   const seen = readOwnership(pid);
@@ -45,6 +47,23 @@ describe('ownership', () => {
     await running.ended;
   });
 
+  it.skipIf(!existsSync('/usr/bin/bwrap'))('finds the ghost that bwrap leaves', async () => {
+    const options = ['--unshare-all', '--cap-add', 'ALL', '--dev-bind', '/', '/'];
+    await using running = new Running('bwrap', [...options, 'sh', '-c', 'echo ready; exec cat']);
+    await running.says(/ready/);
+    const [child = 0] = readChildren(running.pid).split(' ').map(Number);
+    const all = readSnapshot({version: 'test'}).namespaces;
+    const {namespaces} = read(child);
+    const user = namespaces.find(({link}) => link === 'user');
+    if (user === undefined || isRefusal(user.lineage)) throw new Error('no lineage');
+    for (const {inode} of user.lineage.chain) expect(all.map(one => one.inode)).toContain(inode);
+    // As root bwrap makes one user namespace, without privilege two.
+    const owners = new Set(namespaces.flatMap(({lineage}) => (isRefusal(lineage) ? [] : lineage.owners.map(({inode}) => inode))));
+    for (const inode of owners) expect(all.find(one => one.inode === inode)).toBeDefined();
+    running.release();
+    await running.ended;
+  });
+
   it('enters by the command that it shows', async () => {
     await using running = await inside('-Ur', '--mount', '--net', '--uts');
     const {enter} = read(running.pid);
@@ -74,12 +93,9 @@ describe('ownership', () => {
   });
 
   it('finds a namespace that only an fd holds', async () => {
-    await using running = new Running(
-      'sh',
-      ['-c', 'exec 9< <(:); unshare --net sh -c "sleep 0.5" & sleep 0.2; exec 8</proc/$!/ns/net; wait $!; echo ready; exec cat'].map(text =>
-        text.replace('exec 9< <(:); ', ''),
-      ),
-    );
+    // The namespace's only process has ended by the time that it says so.
+    const script = 'unshare --net sleep 0.5 & sleep 0.2; exec 8</proc/$!/ns/net; wait $!; echo ready; exec cat';
+    await using running = new Running('sh', ['-c', script]);
     await running.says(/ready/);
     const fds = readSnapshot({version: 'test'}).namespaces.filter(({heldBy}) =>
       heldBy?.some(one => one.by === 'fd' && one.pid === running.pid),
