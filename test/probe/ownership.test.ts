@@ -1,8 +1,11 @@
 import {execFileSync} from 'node:child_process';
 import {existsSync, readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
+import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {idInside, powerOver, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -13,6 +16,20 @@ leaveNothingBehind();
 const inodeOf = (path: string): string => /\[(\d+)\]/.exec(readlinkSync(path))?.[1] ?? '';
 
 const readChildren = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+
+/** The tab of a process as it is drawn. */
+function tab(pid: number, width: number): string {
+  const at = '1';
+  const snapshot = readSnapshot({version: 'test'});
+  const {host} = snapshot;
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
+  for (const seen of snapshot.processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
+  const process = world.byPid.get(pid);
+  if (process === undefined) throw new Error('not there');
+  observe(world, {kind: 'ownership', at, pid, start: process.start, seen: readOwnership(pid)});
+  const details = detailsOf(world, process, 'namespaces', {width, inodes: false, live: true});
+  return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+}
 
 function read(pid: number): Ownership {
   const seen = readOwnership(pid);
@@ -43,11 +60,19 @@ describe('ownership', () => {
     expect(holders.find(({inode}) => inode === ghost)?.holders).toEqual([{by: 'namespace', type: 'user', inode: own, as: 'child'}]);
     const found = readSnapshot({version: 'test'}).namespaces.find(({inode}) => inode === ghost);
     expect(found).toMatchObject({type: 'user', processes: [], heldBy: [{by: 'namespace', inode: own}]});
+    for (const width of [36, 60, 100]) {
+      const text = tab(running.pid, width);
+      expect(text).toMatch(/To enter it\n {2}nsenter -t /);
+      expect(text.replaceAll(/\s+/g, ' ')).toContain(`nsenter -t ${running.pid} --user --net`);
+      expect(text).toContain(`#${ghost}`);
+      expect(text).toContain(`is above user #${own}`);
+      for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(width);
+    }
     running.release();
     await running.ended;
   });
 
-  it.skipIf(!existsSync('/usr/bin/bwrap'))('finds the ghost that bwrap leaves', async () => {
+  it.skipIf(!existsSync('/usr/bin/bwrap'))('knows every owner that bwrap leaves, with processes or without', async () => {
     const options = ['--unshare-all', '--cap-add', 'ALL', '--dev-bind', '/', '/'];
     await using running = new Running('bwrap', [...options, 'sh', '-c', 'echo ready; exec cat']);
     await running.says(/ready/);
@@ -57,7 +82,6 @@ describe('ownership', () => {
     const user = namespaces.find(({link}) => link === 'user');
     if (user === undefined || isRefusal(user.lineage)) throw new Error('no lineage');
     for (const {inode} of user.lineage.chain) expect(all.map(one => one.inode)).toContain(inode);
-    // As root bwrap makes one user namespace, without privilege two.
     const owners = new Set(namespaces.flatMap(({lineage}) => (isRefusal(lineage) ? [] : lineage.owners.map(({inode}) => inode))));
     for (const inode of owners) expect(all.find(one => one.inode === inode)).toBeDefined();
     running.release();
