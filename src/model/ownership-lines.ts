@@ -17,16 +17,22 @@ function named(world: World, inode: string, look: Look): Piece[] {
 
 const uidPiece = (uid: Seen<number>): Piece[] => (isRefusal(uid) ? [...refusalPieces(uid)] : [dim(` of uid ${uid}`)]);
 
+/** How many of them a mask as in /proc/PID/status has. */
+function counted(mask: string): string {
+  const count = BigInt(`0x${mask}`).toString(2).replaceAll('0', '').length;
+  return count === 1 ? '1 capability' : `${count} capabilities`;
+}
+
 function powerText({capabilities, rule}: Power): string {
   switch (rule) {
     case 'member':
-      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : 'its effective capabilities';
+      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : `${counted(capabilities)}, its effective set`;
     case 'owner':
-      return 'all capabilities: its uid made the user namespace';
+      return 'all capabilities: its uid made it';
     case 'ancestor':
-      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : 'its effective capabilities, held from above';
+      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : `${counted(capabilities)}, held from above`;
     case 'none':
-      return 'no capabilities: owned outside of its user namespace';
+      return 'no capabilities: not below its own';
     case 'unknown':
       return '';
     default:
@@ -74,7 +80,7 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
       put(plain('  '), toned('accent', row));
   }
   put();
-  put(dim('Who owns them, and what it may do there'));
+  put(dim('Who owns them, what it may do there'));
   for (const {link, lineage, power} of seen.namespaces) {
     const label = column('plain', link, 7);
     if (isRefusal(lineage)) {
@@ -90,7 +96,9 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
     }
     if (path.length === 0) pieces.push(dim('owned above what nsview may see'));
     const power_ = powerText(power);
-    put(label, ...pieces, ...(power_ === '' ? [] : [dim(`  ${power_}`)]));
+    const below = look.width < 60 || path.length > 2;
+    put(label, ...pieces, ...(power_ === '' || below ? [] : [dim(`  ${power_}`)]));
+    if (power_ !== '' && below) put(dim(`  ${power_}`));
   }
   if (seen.pids.length > 1) {
     const pieces: Piece[] = [];
@@ -105,7 +113,7 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
   const pinned = seen.holders.filter(({inode}) => (world.namespaces.byInode.get(inode)?.index ?? -1) !== 0);
   if (pinned.length > 0) {
     put();
-    put(dim('What keeps them alive, and what lets go'));
+    put(dim('What keeps them, and what lets go'));
     for (const {inode, holders, more} of pinned) {
       put(...named(world, inode, look));
       for (const holder of holders) {
