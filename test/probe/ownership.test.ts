@@ -101,15 +101,20 @@ describe('ownership', () => {
 
   it('finds all that lsns finds, and what is pinned inside another mount namespace', async () => {
     using folder = temporaryFolder();
-    const script = `mount -t tmpfs none ${folder.path} && touch ${folder.path}/uts && unshare --uts=${folder.path}/uts true && echo ready && exec cat`;
+    const script = `mount -t tmpfs none ${folder.path} && mount --make-private ${folder.path} && touch ${folder.path}/uts ${folder.path}/mnt && unshare --uts=${folder.path}/uts true && unshare --mount=${folder.path}/mnt true && echo ready && exec cat`;
     await using running = new Running('unshare', ['--mount', 'sh', '-c', script]);
     await running.says(/ready/);
     const {namespaces} = readSnapshot({version: 'test'});
-    const pinned = namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${folder.path}/uts`));
-    expect(pinned).toMatchObject({type: 'uts', processes: []});
+    const pinned = (['uts', 'mnt'] as const).map(type =>
+      namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${folder.path}/${type}`)),
+    );
+    expect(pinned).toMatchObject([
+      {type: 'uts', processes: []},
+      {type: 'mnt', processes: []},
+    ]);
     const listed: {namespaces: {ns: number}[]} = JSON.parse(execFileSync('lsns', ['-J', '-o', 'NS']).toString());
     const theirs = listed.namespaces.map(({ns}) => String(ns));
-    expect(theirs).not.toContain(pinned?.inode);
+    for (const one of pinned) expect(theirs).not.toContain(one?.inode);
     const ours = new Set(namespaces.map(({inode}) => inode));
     expect(theirs.filter(inode => !ours.has(inode))).toEqual([]);
     running.release();
