@@ -285,3 +285,24 @@ NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
 NSV_API int nsv_close(int fd);
 /* End the calling process by that signal and without a core, whatever handles it. Returns only where the signal ends nobody. */
 NSV_API int nsv_end_by(int signal);
+
+/* Of lib_ns.c. A row of a chain: inode, CLONE_NEW… of the type, owner uid or -errno (user namespaces). */
+#define NSV_CHAIN_ROW 3
+/* The namespace behind a path, its parents (user and pid namespaces), then its owner and the owner's parents. Returns the number of rows;
+ * ret[0]: how many of them come before the owner, ret[1]: errno that ended these, ret[2]: errno of the owner, ret[3]: errno that ended
+ * the owner's parents. EPERM there: what comes next is out of nsview's sight, or the initial namespace has none (ioctl_nsfs(2)). */
+NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret);
+
+enum nsv_holds {
+        NSV_HOLDS_LINKS = 1 << 0,
+        NSV_HOLDS_FDS = 1 << 1,
+};
+/* A row of what a process holds: how, number, type (0 user, 1 mnt, 2 pid, 3 net, 4 uts, 5 ipc, 6 cgroup, 7 time), inode. */
+#define NSV_HOLD_ROW 4
+enum nsv_hold {
+        NSV_HOLD_LINK = 0,   /* number: index of the link */
+        NSV_HOLD_THREAD = 1, /* number: tid; only what differs from the leader's; type + 16 × index of the link */
+        NSV_HOLD_FD = 2,     /* number: fd */
+};
+/* Returns the number of rows, at most max. */
+NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);

@@ -3,18 +3,11 @@
 import type {Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network} from './network.ts';
-import type {Ownership} from './ownership.ts';
+import type {Holder, Ownership} from './ownership.ts';
+import {isRefusal, type Refusal, type Seen} from './seen.ts';
 import type {Sharing} from './sharing.ts';
 
-/** A value that the kernel would not give: the errno's name and the system call that returned it. */
-export type Refusal = {readonly errno: string; readonly during: string};
-
-/** What was asked for, or the refusal in its place. Refusal is data; nothing throws. */
-export type Seen<T> = T | Refusal;
-
-export function isRefusal(value: unknown): value is Refusal {
-  return typeof value === 'object' && value !== null && 'errno' in value && 'during' in value;
-}
+export {isRefusal, type Refusal, type Seen};
 
 /**
  * The namespaces of a task: link name → inode number of the namespace as a decimal string. Inodes of namespaces
@@ -347,6 +340,10 @@ export type SnapshotNamespace = {
   readonly threads?: readonly {readonly pid: number; readonly tid: number}[];
   /** Processes whose children will be born in it (pid_for_children, time_for_children) while they are not in it themselves. */
   readonly forChildrenOf?: readonly number[];
+  /** The user namespace that owns it; of a user namespace its parent. Absent where nsview may not look. */
+  readonly owner?: string;
+  /** Bind mounts and fds of it; of one without tasks also the namespaces that it owns or that are below it. */
+  readonly heldBy?: readonly Holder[];
 };
 
 export type SnapshotCgroup = {

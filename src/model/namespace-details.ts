@@ -5,6 +5,7 @@ import {isRefusal, type Mount} from './fact.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, toned} from './line.ts';
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
+import {ownershipLines} from './ownership-lines.ts';
 import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -46,6 +47,7 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
       lines.push(cutLine([plain(`⌇ ${printable(thread.comm)} ${thread.tid}`), ...named], look.width));
     }
   }
+  lines.push(...ownershipLines(world, process, look));
   return fixed(heading(process, against, look.width), lines);
 }
 

@@ -1,3 +1,48 @@
 // Knows the shape of a reading of who owns and holds the namespaces of a process.
 
-export type Ownership = {readonly nothing?: never};
+import type {NamespaceLink} from './namespace.ts';
+import type {Refusal, Seen} from './seen.ts';
+
+/** A user namespace on the way up. `uid` is its owner's, as nsview's own user namespace maps it (ioctl_nsfs(2), NS_GET_OWNER_UID). */
+export type UserAbove = {readonly inode: string; readonly uid: Seen<number>};
+
+/** What a namespace is made under. */
+export type Lineage = {
+  readonly type: string;
+  readonly inode: string;
+  /** Itself first, then its parents: user and pid namespaces; of others itself alone. */
+  readonly chain: readonly UserAbove[];
+  /** The owning user namespace, then its parents. */
+  readonly owners: readonly UserAbove[];
+  /** What ended each: EPERM where nsview may not look further up, or where it is the initial namespace, which has none above. */
+  readonly chainEnd: Refusal | null;
+  readonly ownersEnd: Refusal | null;
+};
+
+/** What keeps a namespace alive. */
+export type Holder =
+  | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]}
+  | {readonly by: 'thread'; readonly pid: number; readonly tid: number}
+  | {readonly by: 'children'; readonly pid: number}
+  | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
+  /** A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. */
+  | {readonly by: 'mount'; readonly inode: string; readonly pid: number; readonly point: string}
+  | {readonly by: 'namespace'; readonly type: string; readonly inode: string; readonly as: 'owned' | 'child'};
+
+/** What a process may do with the resources of a namespace, and by which rule of user_namespaces(7). */
+type Rule = 'member' | 'owner' | 'ancestor' | 'none' | 'unknown';
+export type Power = {readonly capabilities: string; readonly rule: Rule};
+
+export type Owned = {readonly link: NamespaceLink; readonly lineage: Seen<Lineage>; readonly power: Power};
+
+export type Ownership = {
+  readonly namespaces: readonly Owned[];
+  /** Pids from the innermost pid namespace outwards, each with its namespace where nsview may look. */
+  readonly pids: readonly {readonly pid: number; readonly inode: string | null}[];
+  /** The command line that enters it from where nsview is; empty where nothing differs. */
+  readonly enter: readonly string[];
+  /** By inode: who holds it, at most 16 of each kind; `more` counts those that are left out. */
+  readonly holders: readonly {readonly inode: string; readonly holders: readonly Holder[]; readonly more: number}[];
+  /** How many processes have been asked so far, of how many. */
+  readonly asked: {readonly processes: number; readonly of: number};
+};

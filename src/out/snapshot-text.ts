@@ -3,6 +3,7 @@
 import {isRefusal, type NamespaceLinks, type ProcessSeen, type Seen, type Snapshot} from '../model/fact.ts';
 import {createNamespaces, type Namespaces, nameNamespace} from '../model/names.ts';
 import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, type NamespaceType, typeOfLink} from '../model/namespace.ts';
+import {holderText} from '../model/ownership-lines.ts';
 import {cells, fitCells, printable} from '../model/printable.ts';
 
 export type TextOptions = {
@@ -96,6 +97,7 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
       namespace.processes.length > 0 ? count(namespace.processes.length, 'process') : '',
       namespace.threads === undefined ? '' : count(namespace.threads.length, 'thread'),
       namespace.forChildrenOf === undefined ? '' : `for the children of ${namespace.forChildrenOf.join(', ')}`,
+      ...(namespace.heldBy ?? []).slice(0, 4).map(holder => holderText(holder).who),
     ].filter(text => text !== '');
     return {name, inode: namespace.inode, holders: holders.join(', ')};
   });

@@ -39,7 +39,7 @@ import type {
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {identitySchema} from './identity.ts';
 import {networkSchema} from './network.ts';
-import {ownershipSchema} from './ownership.ts';
+import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
 
 type Holds<T> = z.ZodType<T>;
@@ -284,6 +284,11 @@ const snapshotSchema = z.object({
         .exactOptional()
         .describe('Threads that are in it while their process is not.'),
       forChildrenOf: z.array(pid).exactOptional().describe('Processes that are not in it, but whose children will be.'),
+      owner: inode.exactOptional(),
+      heldBy: z
+        .array(holderSchema)
+        .exactOptional()
+        .describe('Bind mounts, fds and, where no task is in it, namespaces that keep it alive.'),
     }),
   ),
   mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),

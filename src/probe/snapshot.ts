@@ -11,7 +11,10 @@ import {
   type SnapshotNamespace,
 } from '../model/fact.ts';
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
+import type {Holder} from '../model/ownership.ts';
+import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
+import {readLineage} from './lineage.ts';
 import {readMounts} from './mountinfo.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {readProcess} from './process.ts';
@@ -142,11 +145,86 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
   return [...cgroups.values()].sort((a, b) => a.hierarchy - b.hierarchy || (a.path < b.path ? -1 : 1));
 }
 
+type MountNamespace = ReturnType<typeof readMountNamespace>;
+
+/** Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. */
+function withHolders(
+  peopled: readonly SnapshotNamespace[],
+  processes: readonly ProcessSeen[],
+  tables: readonly MountNamespace[],
+  whole: boolean,
+): SnapshotNamespace[] {
+  type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
+  const byInode = new Map<string, Found>();
+  const paths = new Map<string, string>();
+  for (const namespace of peopled) byInode.set(namespace.inode, {namespace, owner: undefined, heldBy: []});
+  const found = (type: string, inode: string): Found | undefined => {
+    let known = byInode.get(inode);
+    if (known === undefined && whole) {
+      known = {namespace: {type, inode, processes: []}, owner: undefined, heldBy: []};
+      byInode.set(inode, known);
+    }
+    return known;
+  };
+  const addPath = (links: Partial<NamespaceLinks>, folder: string) => {
+    for (const [link, inode] of Object.entries(links)) if (!isRefusal(inode) && !paths.has(inode)) paths.set(inode, `${folder}/ns/${link}`);
+  };
+  for (const {pid, namespaces, threads} of processes) {
+    addPath(namespaces, `/proc/${pid}`);
+    for (const thread of threads) addPath(thread.namespaces ?? {}, `/proc/${pid}/task/${thread.tid}`);
+    for (const {number, type, inode} of readNamespaceFds(pid)) {
+      found(type, inode)?.heldBy.push({by: 'fd', pid, fd: number});
+      if (!paths.has(inode)) paths.set(inode, `/proc/${pid}/fd/${number}`);
+    }
+  }
+  for (const {inode: table, pid, mounts} of tables) {
+    if (isRefusal(mounts)) continue;
+    for (const mount of mounts) {
+      const pinned = pinnedBy(mount);
+      if (pinned === null) continue;
+      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode: table, pid, point: mount.point});
+      const path = paths.has(pinned.inode) ? null : pathOfPin(pid, mount.point, mounts);
+      if (path !== null) paths.set(pinned.inode, path);
+    }
+  }
+  const seen = new Set<string>();
+  /** Below to above, as far as that is not known yet. */
+  const climb = (type: string, inode: string, chain: readonly {readonly inode: string}[], as: 'owned' | 'child') => {
+    let below = {type, inode, as};
+    for (const {inode: up} of chain) {
+      const target = found(as === 'child' ? type : 'user', up);
+      const child = byInode.get(below.inode);
+      if (child !== undefined && (below.as === 'owned' || below.type === 'user')) child.owner = up;
+      const {namespace} = target ?? {};
+      const isEmpty = namespace !== undefined && namespace.processes.length === 0 && namespace.threads === undefined;
+      if (isEmpty && !seen.has(`${below.inode} ${up}`)) target?.heldBy.push({by: 'namespace', ...below});
+      seen.add(`${below.inode} ${up}`);
+      below = {type: as === 'child' ? type : 'user', inode: up, as: 'child'};
+    }
+  };
+  for (const [inode, path] of paths) {
+    const lineage = readLineage(path);
+    // Another one by that path since, or a mount over the mount.
+    if (isRefusal(lineage) || lineage.inode !== inode) continue;
+    climb(lineage.type, inode, lineage.chain.slice(1), 'child');
+    if (lineage.type !== 'user') climb(lineage.type, inode, lineage.owners, 'owned');
+  }
+  const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
+  return [...byInode.values()]
+    .map(({namespace, owner, heldBy}) => ({
+      ...namespace,
+      ...(owner === undefined ? {} : {owner}),
+      ...(heldBy.length > 0 ? {heldBy} : {}),
+    }))
+    .sort((a, b) => order(a.type) - order(b.type) || Number(a.inode) - Number(b.inode));
+}
+
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
   const at = String(process.hrtime.bigint());
   const realtime = String(BigInt(Date.now()) * 1_000_000n);
   const all = readProcesses();
   const processes = options.root === undefined ? all : treeOf(all, options.root);
+  const mountNamespaces = [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids));
   return {
     format: 'nsview/snapshot',
     version: 1,
@@ -155,8 +233,8 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     realtime,
     host: readHost(),
     processes,
-    namespaces: namespacesOf(processes),
-    mountNamespaces: [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids)),
+    namespaces: withHolders(namespacesOf(processes), processes, mountNamespaces, options.root === undefined),
+    mountNamespaces,
     cgroups: cgroupsOf(processes),
   };
 }

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows what the kernel tells of a namespace through an fd of it (ioctl_nsfs(2)), and where a process holds namespaces. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "nsview.h"
+#include "sys.h"
+
+/* A row of NSV_CHAIN_ROW numbers: inode, CLONE_NEW… of its type, uid of its owner or -errno (user namespaces only, else 0). */
+static int describe(int fd, int64_t *row)
+{
+        struct stat stat;
+        if (fstat(fd, &stat) < 0)
+                return -errno;
+        int type = ioctl(fd, NS_GET_NSTYPE);
+        if (type < 0)
+                return -errno;
+        row[0] = (int64_t)stat.st_ino;
+        row[1] = type;
+        row[2] = 0;
+        uid_t uid;
+        if (type == 0x10000000 /* CLONE_NEWUSER */)
+                row[2] = ioctl(fd, NS_GET_OWNER_UID, &uid) < 0 ? -errno : (int64_t)uid;
+        return 0;
+}
+
+/* Follow one ioctl upwards from `fd`, which is taken. Returns the number of rows; *ret_error is what ended it. */
+static int climb(int fd, unsigned long request, int64_t *rows, int count, int max, int32_t *ret_error)
+{
+        *ret_error = 0;
+        while (fd >= 0) {
+                if (count == max || describe(fd, rows + (ptrdiff_t)count * NSV_CHAIN_ROW) < 0) {
+                        close(fd);
+                        break;
+                }
+                count++;
+                int next = ioctl(fd, request);
+                if (next < 0)
+                        *ret_error = errno;
+                close(fd);
+                fd = next;
+        }
+        return count;
+}
+
+NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)
+{
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        int64_t own[NSV_CHAIN_ROW];
+        /* Another file by that name has no type of a namespace: ENOTTY. */
+        int error = describe(fd, own);
+        if (error < 0) {
+                close(fd);
+                return error;
+        }
+        int owner = ioctl(fd, NS_GET_USERNS);
+        int owner_error = owner < 0 ? errno : 0;
+        ret[2] = owner_error;
+        ret[0] = climb(fd, NS_GET_PARENT, ret_rows, 0, max, ret + 1);
+        int count = climb(owner, NS_GET_PARENT, ret_rows, ret[0], max, ret + 3);
+        return count;
+}
+
+/* `net:[4026531840]` → its inode; 0 where it is no namespace. */
+static uint64_t inode_of(const char *link, int32_t *ret_type)
+{
+        static const char *const types[] = {"user", "mnt", "pid", "net", "uts", "ipc", "cgroup", "time"};
+        for (int32_t i = 0; i < (int32_t)(sizeof(types) / sizeof(*types)); i++) {
+                size_t size = strlen(types[i]);
+                if (strncmp(link, types[i], size) == 0 && strncmp(link + size, ":[", 2) == 0) {
+                        *ret_type = i;
+                        return strtoull(link + size + 2, NULL, 10);
+                }
+        }
+        return 0;
+}
+
+struct rows {
+        int64_t *at;
+        int count, max;
+};
+
+static void put(struct rows *rows, int64_t what, int64_t number, int64_t type, uint64_t inode)
+{
+        if (rows->count == rows->max)
+                return;
+        int64_t *row = rows->at + (ptrdiff_t)rows->count++ * NSV_HOLD_ROW;
+        row[0] = what;
+        row[1] = number;
+        row[2] = type;
+        row[3] = (int64_t)inode;
+}
+
+static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inodes)
+{
+        static const char *const names[] = {
+#define NAME(name) "ns/" #name,
+                NSV_LINKS(NAME)
+#undef NAME
+        };
+        for (int i = 0; i < NSV_LINK_COUNT; i++) {
+                char link[64];
+                int32_t type = 0;
+                ssize_t size = readlinkat(folder, names[i], link, sizeof(link) - 1);
+                if (size < 0)
+                        continue;
+                link[size] = '\0';
+                uint64_t inode = inode_of(link, &type);
+                if (tid == 0)
+                        inodes[i] = inode;
+                else if (inodes[i] == inode)
+                        continue;
+                put(rows, tid == 0 ? NSV_HOLD_LINK : NSV_HOLD_THREAD, tid == 0 ? i : tid, tid == 0 ? type : type + 16 * i, inode);
+        }
+}
+
+static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes)
+{
+        struct stat stat;
+        /* One link more for each thread (proc_task_getattr, fs/proc/base.c). */
+        if (fstatat(folder, "task", &stat, 0) < 0 || stat.st_nlink < 4)
+                return;
+        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+        if (!tasks) {
+                if (fd >= 0)
+                        close(fd);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(tasks));) {
+                int tid = atoi(entry->d_name);
+                if (tid <= 0 || tid == pid)
+                        continue;
+                _cleanup_close_ int task = openat(dirfd(tasks), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (task >= 0)
+                        put_links(rows, task, tid, inodes);
+        }
+        closedir(tasks);
+}
+
+static int put_fds(struct rows *rows, int folder)
+{
+        int fd = openat(folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        DIR *fds = fdopendir(fd);
+        if (!fds) {
+                int error = -errno;
+                close(fd);
+                return error;
+        }
+        for (struct dirent *entry; (entry = readdir(fds));) {
+                char link[64];
+                int32_t type = 0;
+                if (entry->d_name[0] == '.')
+                        continue;
+                ssize_t size = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+                if (size <= 0)
+                        continue;
+                link[size] = '\0';
+                /* A path begins with a slash. */
+                uint64_t inode = inode_of(link, &type);
+                if (inode != 0)
+                        put(rows, NSV_HOLD_FD, atoi(entry->d_name), type, inode);
+        }
+        closedir(fds);
+        return 0;
+}
+
+NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
+{
+        char path[32];
+        snprintf(path, sizeof(path), "/proc/%d", pid);
+        _cleanup_close_ int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+                return -errno;
+        struct rows rows = {.at = ret_rows, .max = max};
+        uint64_t inodes[NSV_LINK_COUNT] = {0};
+        if (what & NSV_HOLDS_LINKS) {
+                put_links(&rows, folder, 0, inodes);
+                put_threads(&rows, folder, pid, inodes);
+        }
+        if (what & NSV_HOLDS_FDS) {
+                int error = put_fds(&rows, folder);
+                if (error < 0 && rows.count == 0)
+                        return error;
+        }
+        return rows.count;
+}

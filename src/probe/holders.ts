@@ -1,0 +1,177 @@
+// Knows who keeps namespaces alive: a look over the whole machine, in slices, so that nobody waits for it.
+
+import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
+import {NAMESPACE_LINKS, NAMESPACES, typeOfLink} from '../model/namespace.ts';
+import type {Holder} from '../model/ownership.ts';
+import {readLineage} from './lineage.ts';
+import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {loadNative} from './native.ts';
+import {readNumbers} from './proc-file.ts';
+
+const ROWS = 8192;
+const rows = new BigInt64Array(ROWS * 4);
+const LINKS = 1;
+const FDS = 2;
+/** Types as nsv_holds numbers them. */
+const TYPES = NAMESPACES.map(kind => kind.type);
+
+export type Held = {
+  readonly by: 'link' | 'thread' | 'fd';
+  readonly number: number;
+  readonly link: number;
+  readonly type: string;
+  readonly inode: string;
+};
+
+function readHolds(pid: number, what: number): Held[] {
+  const count = loadNative().holds(pid, what, rows, ROWS);
+  const held: Held[] = [];
+  for (let row = 0; row < count; row++) {
+    const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];
+    held.push({
+      by: how === 0 ? 'link' : how === 1 ? 'thread' : 'fd',
+      number,
+      link: how === 0 ? number : how === 1 ? type >> 4 : -1,
+      type: TYPES[type & 15] ?? '?',
+      inode: String(inode),
+    });
+  }
+  return held;
+}
+
+/** The namespaces that a process has open. Empty where nsview may not look. */
+export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS);
+
+/** `net:[4026531840]`, the root of a bind mount of a namespace. */
+export function pinnedBy(mount: Mount): {readonly type: string; readonly inode: string} | null {
+  const match = mount.fsType === 'nsfs' ? /^([a-z]+):\[([0-9]+)\]$/.exec(mount.root) : null;
+  return match === null ? null : {type: match[1] ?? '', inode: match[2] ?? ''};
+}
+
+const MAY_HANG = /^(fuse|nfs|cifs|smb|9p|afs|autofs|ceph|virtiofs)/;
+
+/** A path to a bind mount as a process sees it; null below a file system that may never answer. */
+export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]): string | null {
+  const below = mounts.some(mount => MAY_HANG.test(mount.fsType) && (mount.point === '/' || point.startsWith(`${mount.point}/`)));
+  return below ? null : `/proc/${pid}/root${point}`;
+}
+
+type Building = {type: string; processes: number; pids: number[]; others: Holder[]; more: number};
+type Holders = {readonly byInode: Map<string, Building>; asked: number; of: number};
+
+/** Of each namespace so many are kept one by one. */
+const KEPT = 16;
+
+export type HoldersLook = {
+  /** Goes on for so many milliseconds. */
+  advance(milliseconds: number): void;
+  /** The last whole look, or what there is of the first. */
+  readonly found: Holders;
+};
+
+export function createHolders(): HoldersLook {
+  let whole: Holders | null = null;
+  let building: Holders = {byInode: new Map(), asked: 0, of: 0};
+  let pids: readonly number[] = [];
+  let next = 0;
+  let owners = new Set<string>();
+  let tables = new Set<string>();
+
+  const at = (type: string, inode: string): Building => {
+    let found = building.byInode.get(inode);
+    if (found === undefined) {
+      found = {type, processes: 0, pids: [], others: [], more: 0};
+      building.byInode.set(inode, found);
+    }
+    return found;
+  };
+  const add = (type: string, inode: string, holder: Holder) => {
+    const found = at(type, inode);
+    if (found.others.length < KEPT) found.others.push(holder);
+    else found.more++;
+  };
+  /** Every namespace once: it keeps its owner and its parent. */
+  const lookUp = (inode: string, path: string) => {
+    if (owners.has(inode)) return;
+    owners.add(inode);
+    const lineage = readLineage(path);
+    if (isRefusal(lineage) || lineage.inode !== inode) return;
+    let {type, inode: child} = lineage;
+    for (const above of lineage.chain.slice(1)) {
+      add(type, above.inode, {by: 'namespace', type, inode: child, as: 'child'});
+      if (owners.has(above.inode)) return;
+      // A namespace without processes on the way up: nothing else leads to it.
+      child = above.inode;
+      owners.add(child);
+    }
+    if (type === 'user') return;
+    for (const above of lineage.owners) {
+      add('user', above.inode, {by: 'namespace', type, inode: child, as: type === 'user' ? 'child' : 'owned'});
+      if (owners.has(above.inode)) return;
+      owners.add(above.inode);
+      child = above.inode;
+      type = 'user';
+    }
+  };
+  const lookAtMounts = (inode: string, pid: number) => {
+    if (tables.has(inode)) return;
+    const raw = readMountinfo(pid);
+    if (isRefusal(raw)) return;
+    tables.add(inode);
+    if (!raw.includes(' - nsfs ')) return;
+    const mounts = decodeMountinfo(raw.toString());
+    for (const mount of mounts) {
+      const pinned = pinnedBy(mount);
+      if (pinned === null) continue;
+      add(pinned.type, pinned.inode, {by: 'mount', inode, pid, point: mount.point});
+      const path = pathOfPin(pid, mount.point, mounts);
+      if (path !== null) lookUp(pinned.inode, path);
+    }
+  };
+  const ask = (pid: number) => {
+    const folder = `/proc/${pid}`;
+    const own = new Map<string, string>();
+    for (const {by, number, link, type, inode} of readHolds(pid, LINKS | FDS)) {
+      const name = NAMESPACE_LINKS[link] ?? 'user';
+      if (by === 'fd') {
+        add(type, inode, {by: 'fd', pid, fd: number});
+        lookUp(inode, `${folder}/fd/${number}`);
+      } else if (by === 'thread') {
+        if (name !== typeOfLink(name)) continue;
+        add(type, inode, {by: 'thread', pid, tid: number});
+        lookUp(inode, `${folder}/task/${number}/ns/${name}`);
+      } else {
+        if (name !== typeOfLink(name)) {
+          if (own.get(type) !== inode) add(type, inode, {by: 'children', pid});
+        } else {
+          own.set(type, inode);
+          const found = at(type, inode);
+          found.processes++;
+          if (found.pids.length < 3) found.pids.push(pid);
+        }
+        lookUp(inode, `${folder}/ns/${name}`);
+        if (name === 'mnt') lookAtMounts(inode, pid);
+      }
+    }
+  };
+
+  return {
+    advance: milliseconds => {
+      const end = performance.now() + milliseconds;
+      if (next >= pids.length) {
+        const all: Seen<number[]> = readNumbers('/proc');
+        pids = isRefusal(all) ? [] : all;
+        next = 0;
+        building = {byInode: new Map(), asked: 0, of: pids.length};
+        owners = new Set();
+        tables = new Set();
+      }
+      while (next < pids.length && performance.now() < end) ask(pids[next++] ?? 0);
+      building.asked = next;
+      if (next >= pids.length) whole = building;
+    },
+    get found() {
+      return whole ?? building;
+    },
+  };
+}

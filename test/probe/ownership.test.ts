@@ -1,0 +1,156 @@
+import {execFileSync} from 'node:child_process';
+import {existsSync, readFileSync, readlinkSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {detailsOf} from '../../src/model/details.ts';
+import {isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
+import type {Ownership} from '../../src/model/ownership.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
+import {idInside, powerOver, readOwnership} from '../../src/probe/ownership.ts';
+import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running, temporaryFolder} from '../support/nsview.ts';
+
+leaveNothingBehind();
+
+const inodeOf = (path: string): string => /\[(\d+)\]/.exec(readlinkSync(path))?.[1] ?? '';
+
+const readChildren = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+
+/** The tab of a process as it is drawn. */
+function tab(pid: number, width: number): string {
+  const at = '1';
+  const snapshot = readSnapshot({version: 'test'});
+  const {host} = snapshot;
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
+  for (const seen of snapshot.processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
+  const process = world.byPid.get(pid);
+  if (process === undefined) throw new Error('not there');
+  observe(world, {kind: 'ownership', at, pid, start: process.start, seen: readOwnership(pid)});
+  const details = detailsOf(world, process, 'namespaces', {width, inodes: false, live: true});
+  return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+}
+
+function read(pid: number): Ownership {
+  const seen = readOwnership(pid);
+  if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
+  return seen;
+}
+
+/** A shell in namespaces of its own that tells when it is there. */
+async function inside(...options: string[]): Promise<Running> {
+  const running = new Running('unshare', [...options, 'sh', '-c', 'echo ready $$; exec cat']);
+  await running.says(/ready/);
+  return running;
+}
+
+describe('ownership', () => {
+  it('names the owner that the kernel names, and the ghost above that has no process', async () => {
+    // The outer user namespace is left by its only process: nothing but its child keeps it.
+    await using running = await inside('-Ur', '--', 'unshare', '-Ur', '--net', '--');
+    const own = inodeOf(`/proc/${running.pid}/ns/user`);
+    const {namespaces, holders} = read(running.pid);
+    const net = namespaces.find(({link}) => link === 'net');
+    if (net === undefined || isRefusal(net.lineage)) throw new Error('no lineage');
+    expect(net.lineage.owners[0]).toEqual({inode: own, uid: 0});
+    expect(net.power.rule).toBe('member');
+    const ghost = net.lineage.owners[1]?.inode ?? '';
+    expect(net.lineage.owners).toHaveLength(3);
+    expect(net.lineage.owners[2]?.inode).toBe(inodeOf('/proc/self/ns/user'));
+    expect(holders.find(({inode}) => inode === ghost)?.holders).toEqual([{by: 'namespace', type: 'user', inode: own, as: 'child'}]);
+    const found = readSnapshot({version: 'test'}).namespaces.find(({inode}) => inode === ghost);
+    expect(found).toMatchObject({type: 'user', processes: [], heldBy: [{by: 'namespace', inode: own}]});
+    for (const width of [36, 60, 100]) {
+      const text = tab(running.pid, width);
+      expect(text).toMatch(/To enter it\n {2}nsenter -t /);
+      expect(text.replaceAll(/\s+/g, ' ')).toContain(`nsenter -t ${running.pid} --user --net`);
+      expect(text).toContain(`#${ghost}`);
+      expect(text).toContain(`is above user #${own}`);
+      for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(width);
+    }
+    running.release();
+    await running.ended;
+  });
+
+  it.skipIf(!existsSync('/usr/bin/bwrap'))('knows every owner that bwrap leaves, with processes or without', async () => {
+    const options = ['--unshare-all', '--cap-add', 'ALL', '--dev-bind', '/', '/'];
+    await using running = new Running('bwrap', [...options, 'sh', '-c', 'echo ready; exec cat']);
+    await running.says(/ready/);
+    const [child = 0] = readChildren(running.pid).split(' ').map(Number);
+    const all = readSnapshot({version: 'test'}).namespaces;
+    const {namespaces} = read(child);
+    const user = namespaces.find(({link}) => link === 'user');
+    if (user === undefined || isRefusal(user.lineage)) throw new Error('no lineage');
+    for (const {inode} of user.lineage.chain) expect(all.map(one => one.inode)).toContain(inode);
+    const owners = new Set(namespaces.flatMap(({lineage}) => (isRefusal(lineage) ? [] : lineage.owners.map(({inode}) => inode))));
+    for (const inode of owners) expect(all.find(one => one.inode === inode)).toBeDefined();
+    running.release();
+    await running.ended;
+  });
+
+  it('enters by the command that it shows', async () => {
+    await using running = await inside('-Ur', '--mount', '--net', '--uts');
+    const {enter} = read(running.pid);
+    const [program = '', ...args] = enter;
+    const links = ['user', 'mnt', 'net', 'uts', 'ipc'];
+    const out = execFileSync(program, [...args, '--', 'readlink', ...links.map(link => `/proc/self/ns/${link}`)]).toString();
+    expect(out.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${running.pid}/ns/${link}`)));
+    running.release();
+    await running.ended;
+  });
+
+  it('finds all that lsns finds, and what is pinned inside another mount namespace', async () => {
+    using folder = temporaryFolder();
+    const script = `mount -t tmpfs none ${folder.path} && mount --make-private ${folder.path} && touch ${folder.path}/uts ${folder.path}/mnt && unshare --uts=${folder.path}/uts true && unshare --mount=${folder.path}/mnt true && echo ready && exec cat`;
+    await using running = new Running('unshare', ['--mount', 'sh', '-c', script]);
+    await running.says(/ready/);
+    const {namespaces} = readSnapshot({version: 'test'});
+    const pinned = (['uts', 'mnt'] as const).map(type =>
+      namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${folder.path}/${type}`)),
+    );
+    expect(pinned).toMatchObject([
+      {type: 'uts', processes: []},
+      {type: 'mnt', processes: []},
+    ]);
+    const listed: {namespaces: {ns: number}[]} = JSON.parse(execFileSync('lsns', ['-J', '-o', 'NS']).toString());
+    const theirs = listed.namespaces.map(({ns}) => String(ns));
+    for (const one of pinned) expect(theirs).not.toContain(one?.inode);
+    const ours = new Set(namespaces.map(({inode}) => inode));
+    expect(theirs.filter(inode => !ours.has(inode))).toEqual([]);
+    running.release();
+    await running.ended;
+  });
+
+  it('finds a namespace that only an fd holds', async () => {
+    // The namespace's only process has ended by the time that it says so.
+    const script = 'unshare --net sleep 0.5 & sleep 0.2; exec 8</proc/$!/ns/net; wait $!; echo ready; exec cat';
+    await using running = new Running('sh', ['-c', script]);
+    await running.says(/ready/);
+    const fds = readSnapshot({version: 'test'}).namespaces.filter(({heldBy}) =>
+      heldBy?.some(one => one.by === 'fd' && one.pid === running.pid),
+    );
+    expect(fds).toMatchObject([{type: 'net', processes: [], heldBy: [{by: 'fd', fd: 8}]}]);
+    running.release();
+    await running.ended;
+  });
+});
+
+describe('capabilities over a namespace', () => {
+  const chain = [
+    {inode: '3', uid: 1000},
+    {inode: '2', uid: 0},
+    {inode: '1', uid: 0},
+  ];
+  it.each([
+    ['3', 5, 'member', 'ff'],
+    ['2', 1000, 'owner', 'all'],
+    ['2', 5, 'ancestor', 'ff'],
+    ['9', 1000, 'none', '0'],
+  ])('of a process in user namespace %s with euid %i: %s', (own, euid, rule, capabilities) =>
+    expect(powerOver(own, chain, euid, 'ff')).toEqual({rule, capabilities}),
+  );
+  it('maps ids by the map', () => {
+    expect(idInside('         0       1000          1\n         1     100000      65536\n', 100005)).toBe(6);
+    expect(idInside('         0       1000          1\n', 7)).toBe(null);
+  });
+});
