@@ -285,3 +285,12 @@ NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
 NSV_API int nsv_close(int fd);
 /* End the calling process by that signal and without a core, whatever handles it. Returns only where the signal ends nobody. */
 NSV_API int nsv_end_by(int signal);
+
+/* Where a question to a network namespace was refused. */
+enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
+/* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes. Bytes
+ * written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
+NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage);
+/* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
+ * ret_ids[i] is negative where it knows it by none. Returns `count`. */
+NSV_API int nsv_network_ids(const char *path, const char *paths, int count, int32_t *ret_ids, int32_t *ret_stage);

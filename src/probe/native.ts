@@ -43,6 +43,9 @@ export type Native = {
   close(fd: number): number;
   /** Ends nsview by that signal, without a core. */
   endBy(signal: number): number;
+  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
+  networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
@@ -101,6 +104,10 @@ export function loadNative(): Native {
     write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
     close: library.func('int nsv_close(int fd)'),
     endBy: library.func('int nsv_end_by(int signal)'),
+    networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
+    networkIds: library.func(
+      'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',
+    ),
   };
   return loaded;
 }

@@ -13,6 +13,7 @@ import {
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import {readHost} from './host.ts';
 import {readMounts} from './mountinfo.ts';
+import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {readProcess} from './process.ts';
 
@@ -147,6 +148,12 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
   const realtime = String(BigInt(Date.now()) * 1_000_000n);
   const all = readProcesses();
   const processes = options.root === undefined ? all : treeOf(all, options.root);
+  const namespaces = namespacesOf(processes);
+  const networks = new Map<string, number>();
+  for (const {type, inode, processes: pids, threads} of namespaces) {
+    const member = pids[0] ?? threads?.[0]?.tid;
+    if (type === 'net' && member !== undefined) networks.set(inode, member);
+  }
   return {
     format: 'nsview/snapshot',
     version: 1,
@@ -155,8 +162,9 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     realtime,
     host: readHost(),
     processes,
-    namespaces: namespacesOf(processes),
+    namespaces,
     mountNamespaces: [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids)),
     cgroups: cgroupsOf(processes),
+    networks: readNetworks(networks),
   };
 }
