@@ -61,7 +61,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
 
   const owners = (holders: readonly Holder[]): Line =>
     holders.length === 0
-      ? [dim(network.unread > 0 ? 'owner not readable' : 'no process of this namespace')]
+      ? [dim(network.unread > 0 ? 'owner not readable' : 'no process that nsview sees in this namespace')]
       : holders.flatMap((holder, index): Piece[] => [
           plain(`${index === 0 ? '' : ', '}${printable(holder.comm)} ${holder.pid}`),
           ...(isInside(world, holder.pid, process) ? [] : [toned('accent', ' outside')]),
