@@ -290,7 +290,11 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
     if (here.size === 0) continue;
     const comm = readText(`/proc/${pid}/comm`);
     const holder = {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd()};
-    for (const inode of here) held.set(inode, [...(held.get(inode) ?? []), holder]);
+    for (const inode of here) {
+      const others = held.get(inode);
+      if (others === undefined) held.set(inode, [holder]);
+      else others.push(holder);
+    }
   }
   return {held, unread};
 }
@@ -386,7 +390,11 @@ export function readNetworks(namespaces: ReadonlyMap<string, number>): SnapshotN
   /** Who has a link of that number: only those are asked whether they are the partner's, so that many namespaces stay linear. */
   const byIndex = new Map<number, {inode: string; path: string; link: LinkMessage}[]>();
   for (const {inode, path, links} of all)
-    for (const link of isRefusal(links) ? [] : links) byIndex.set(link.index, [...(byIndex.get(link.index) ?? []), {inode, path, link}]);
+    for (const link of isRefusal(links) ? [] : links) {
+      const same = byIndex.get(link.index);
+      if (same === undefined) byIndex.set(link.index, [{inode, path, link}]);
+      else same.push({inode, path, link});
+    }
   return all.map(({inode, pid, path, links}) => {
     if (isRefusal(links)) return {inode, pid, interfaces: links};
     const names = new Map(links.map(link => [link.index, link.name]));
