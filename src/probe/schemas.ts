@@ -38,7 +38,7 @@ import type {
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {identitySchema} from './identity.ts';
-import {networkSchema} from './network.ts';
+import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
 
@@ -293,6 +293,9 @@ const snapshotSchema = z.object({
   ),
   mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
   cgroups: z.array(z.object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string(), processes: z.array(pid)})),
+  networks: z
+    .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
+    .exactOptional(),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */
