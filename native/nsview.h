@@ -285,3 +285,7 @@ NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
 NSV_API int nsv_close(int fd);
 /* End the calling process by that signal and without a core, whatever handles it. Returns only where the signal ends nobody. */
 NSV_API int nsv_end_by(int signal);
+/* What `pid` shares with each of `count` others; `type` is one of KCMP_VM … KCMP_SYSVSEM (linux/kcmp.h). ret[i]: 0 where they share it, 1 to 3
+ * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
+ * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */
+NSV_API int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret);

@@ -43,6 +43,8 @@ export type Native = {
   close(fd: number): number;
   /** Ends nsview by that signal, without a core. */
   endBy(signal: number): number;
+  /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
+  kcmp(pid: number, others: Int32Array, count: number, type: number, ret: Int32Array): number;
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
@@ -101,6 +103,7 @@ export function loadNative(): Native {
     write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
     close: library.func('int nsv_close(int fd)'),
     endBy: library.func('int nsv_end_by(int signal)'),
+    kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };
   return loaded;
 }
