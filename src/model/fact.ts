@@ -4,17 +4,10 @@ import type {Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network} from './network.ts';
 import type {Ownership} from './ownership.ts';
+import type {Refusal, Seen} from './seen.ts';
 import type {Sharing} from './sharing.ts';
 
-/** A value that the kernel would not give: the errno's name and the system call that returned it. */
-export type Refusal = {readonly errno: string; readonly during: string};
-
-/** What was asked for, or the refusal in its place. Refusal is data; nothing throws. */
-export type Seen<T> = T | Refusal;
-
-export function isRefusal(value: unknown): value is Refusal {
-  return typeof value === 'object' && value !== null && 'errno' in value && 'during' in value;
-}
+export {isRefusal, type Refusal, type Seen} from './seen.ts';
 
 /**
  * The namespaces of a task: link name → inode number of the namespace as a decimal string. Inodes of namespaces

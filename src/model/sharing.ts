@@ -1,6 +1,7 @@
 // Knows the shape of a reading of what a process shares with others, and what clone(2) can share: one row each.
 
-import type {Seen} from './fact.ts';
+import type {NamespaceType} from './namespace.ts';
+import type {Seen} from './seen.ts';
 
 /**
  * What two tasks can have in common besides namespaces. `kcmp` is the number of linux/kcmp.h, `flag` the one of clone(2) by which they came
@@ -37,6 +38,61 @@ export type SharedObject = {
   readonly count: number;
 };
 
+/**
+ * What an open fd leads to that its process could not open itself:
+ * `mount`: a file on a mount that its mount table does not have, in `where` if that table was found among those of its parent and nsview;
+ * `root`: a file of its own mount namespace that lies outside of its root directory;
+ * `namespace`: a namespace that it is not in (setns(2) enters it);
+ * `process`: a process by pidfd_open(2), alive, in other namespaces than its own.
+ */
+export type OutsideFd = {
+  /** null: its current directory, which needs no fd. */
+  readonly fd: number | null;
+  readonly path: string;
+  readonly leads:
+    | {readonly kind: 'mount' | 'root'; readonly directory: boolean; readonly where?: 'nsview' | 'parent'}
+    | {readonly kind: 'namespace'; readonly type: string; readonly inode: string}
+    | {readonly kind: 'process'; readonly pid: number; readonly apart: readonly NamespaceType[]};
+};
+
+export type OutsideFds = {readonly outside: readonly OutsideFd[] /** Of so many. */; readonly open: number; readonly left: number};
+
+/** A thread that is not like its process in something other than namespaces; only what differs is there. */
+export type ThreadApart = {
+  readonly tid: number;
+  readonly comm: string;
+  /** Objects of clone(2) that it has of its own (unshare(2)). */
+  readonly objects?: readonly Shareable[];
+  readonly cwd?: Seen<string>;
+  readonly root?: Seen<string>;
+  /** Lines of /proc/PID/status by their keys: of the thread, and of the process. */
+  readonly status?: {readonly [key: string]: {readonly thread: string; readonly process: string}};
+};
+
+/** Memory that the process and others have mapped shared. */
+export type SharedMapping = {
+  readonly path: string;
+  /** `major:minor inode` as /proc/PID/maps has it. */
+  readonly file: string;
+  readonly bytes: number;
+  /** The process may write to it. */
+  readonly writes: boolean;
+  readonly with: readonly {
+    readonly pid: number;
+    readonly comm: string;
+    readonly writes: boolean;
+    readonly apart: readonly NamespaceType[];
+  }[];
+};
+
+export type SharedMemory = {
+  readonly mappings: readonly SharedMapping[];
+  /** Processes whose maps were read; were refused; are left. */
+  readonly read: number;
+  readonly refused: number;
+  readonly left: number;
+};
+
 export type Sharing = {
   /** One for each row of SHAREABLE; a refusal where kcmp(2) cannot say. */
   readonly objects: Seen<readonly SharedObject[]>;
@@ -44,4 +100,7 @@ export type Sharing = {
   readonly compared: number;
   readonly refused: number;
   readonly left: number;
+  readonly fds: Seen<OutsideFds>;
+  readonly threads: readonly ThreadApart[];
+  readonly memory: Seen<SharedMemory>;
 };

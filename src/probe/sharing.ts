@@ -2,11 +2,15 @@
 
 import {z} from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
+import {NAMESPACES} from '../model/namespace.ts';
 import {type Relation, SHAREABLE, type SharedObject, type Sharer, type Sharing} from '../model/sharing.ts';
 import {errnoName} from './errno.ts';
 import {loadNative} from './native.ts';
+import {readOutsideFds} from './outside-fds.ts';
 import {readNumbers} from './proc-file.ts';
 import {readStat, type Stat} from './process.ts';
+import {readSharedMemory} from './shared-memory.ts';
+import {readThreadsApart} from './threads-apart.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const pid = z.int().min(0);
@@ -18,11 +22,41 @@ const object = z.object({
   count: z.int(),
 });
 
+const namespaceType = z.enum(NAMESPACES.map(({type}) => type));
+const outsideFd = z.object({
+  fd: z.int().min(0).nullable(),
+  path: z.string(),
+  leads: z.discriminatedUnion('kind', [
+    z.object({kind: z.enum(['mount', 'root']), directory: z.boolean(), where: z.enum(['nsview', 'parent']).exactOptional()}),
+    z.object({kind: z.literal('namespace'), type: z.string(), inode: z.string()}),
+    z.object({kind: z.literal('process'), pid, apart: z.array(namespaceType)}),
+  ]),
+});
+const text = z.union([z.string(), refusal]);
+const threadApart = z.object({
+  tid: pid,
+  comm: z.string(),
+  objects: z.array(z.enum(SHAREABLE.map(({kind}) => kind))).exactOptional(),
+  cwd: text.exactOptional(),
+  root: text.exactOptional(),
+  status: z.record(z.string(), z.object({thread: z.string(), process: z.string()})).exactOptional(),
+});
+const mapping = z.object({
+  path: z.string(),
+  file: z.string(),
+  bytes: z.number(),
+  writes: z.boolean(),
+  with: z.array(z.object({pid, comm: z.string(), writes: z.boolean(), apart: z.array(namespaceType)})),
+});
+
 export const sharingSchema: z.ZodType<Sharing> = z.object({
   objects: z.union([z.array(object), refusal]),
   compared: z.int(),
   refused: z.int(),
   left: z.int(),
+  fds: z.union([z.object({outside: z.array(outsideFd), open: z.int(), left: z.int()}), refusal]),
+  threads: z.array(threadApart),
+  memory: z.union([z.object({mappings: z.array(mapping), read: z.int(), refused: z.int(), left: z.int()}), refusal]),
 });
 
 /** Processes that are compared: six calls each, of less than a microsecond. */
@@ -52,7 +86,7 @@ function relate(own: Stat, other: Stat): Relation {
 }
 
 /** Every kind of object, compared with every other process. */
-function readObjects(own: Stat, pids: readonly number[]): {objects: Seen<SharedObject[]>; refused: number} {
+function readObjects(own: Stat, task: number, pids: readonly number[]): {objects: Seen<SharedObject[]>; refused: number} {
   const native = loadNative();
   const others = Int32Array.from(pids);
   const results = new Int32Array(others.length);
@@ -65,7 +99,7 @@ function readObjects(own: Stat, pids: readonly number[]): {objects: Seen<SharedO
   };
   let refused = 0;
   for (const {kind, kcmp} of SHAREABLE) {
-    const answer = native.kcmp(own.pid, others, others.length, kcmp, results);
+    const answer = native.kcmp(task, others, others.length, kcmp, results);
     if (answer < 0) return {objects: {errno: errnoName(-answer), during: 'kcmp'}, refused: 0};
     if (answer === 1 || (kind === 'vm' && (own.flags & KERNEL_THREAD) !== 0)) {
       objects.push({kind, none: true, with: [], count: 0});
@@ -89,12 +123,29 @@ function readObjects(own: Stat, pids: readonly number[]): {objects: Seen<SharedO
   return {objects, refused};
 }
 
+/** The leader, or a thread that goes on without it; null where none is left. */
+function livingTask(own: Stat): number | null {
+  if (!isDead(own)) return own.pid;
+  const tids = own.threads > 1 ? readNumbers(`/proc/${own.pid}/task`) : [];
+  return (isRefusal(tids) ? [] : tids).find(tid => tid !== own.pid) ?? null;
+}
+
 export function readSharing(of: number): Seen<Sharing> {
   const own = readStat(of);
   if (isRefusal(own)) return own;
+  const task = livingTask(own);
   // It has given back all that it could share, and kcmp takes nothing and nothing for the same.
-  if (isDead(own)) return {errno: 'ESRCH', during: 'kcmp'};
+  if (task === null) return {errno: 'ESRCH', during: 'kcmp'};
+  const folder = task === of ? `/proc/${of}` : `/proc/${of}/task/${task}`;
   const {pids, left} = othersOf(own);
-  const {objects, refused} = readObjects(own, pids);
-  return {objects, compared: pids.length - refused, refused, left};
+  const {objects, refused} = readObjects(own, task, pids);
+  return {
+    objects,
+    compared: pids.length - refused,
+    refused,
+    left,
+    fds: readOutsideFds(folder, task, own.ppid),
+    threads: readThreadsApart(of, task),
+    memory: readSharedMemory(folder, of, own.start),
+  };
 }
