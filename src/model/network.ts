@@ -1,8 +1,6 @@
 // Knows the shape of a reading of a network namespace.
 
-// As in fact.ts, which is made of this file among others and so cannot be asked from here.
-type Refusal = {readonly errno: string; readonly during: string};
-type Seen<T> = T | Refusal;
+import type {Refusal, Seen} from './seen.ts';
 
 /** The other side of a veth, or what a macvlan, ipvlan or vlan is made on (IFLA_LINK). */
 export type Partner = {

@@ -1,15 +1,214 @@
 // Knows what the tab of the sharing says of a process.
 
-import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, type Look, nameOf, refusalPieces, said} from './details-parts.ts';
 import {isRefusal} from './fact.ts';
-import {cutLine, plain} from './line.ts';
+import {column, cutLine, dim, type Line, plain, spread, strong, toned, wrapWords} from './line.ts';
+import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
-import {studyOf, type World} from './world.ts';
+import {type OutsideFd, type Relation, SHAREABLE, type SharedObject, type Sharing} from './sharing.ts';
+import {namespacePiece} from './timeline.ts';
+import {namespaceOf, studyOf, type World} from './world.ts';
 
 export function sharingDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, [], look.width);
   const fact = studyOf(world, 'sharing', process);
   if (fact === null) return fixed(title, said(look.live ? 'Reading …' : 'This tape holds no reading of it.', look.width));
-  if (isRefusal(fact.seen)) return fixed(title, [cutLine([plain('sharing: '), ...refusalPieces(fact.seen)], look.width)]);
-  return fixed(title, []);
+  if (isRefusal(fact.seen)) {
+    if (process.state === 'Z' || process.end !== null)
+      return fixed(title, said('It has ended: what it shared with others was given back.', look.width));
+    return fixed(title, [cutLine([plain('sharing: '), ...refusalPieces(fact.seen)], look.width)]);
+  }
+  const {seen} = fact;
+  const parts = [fdLines(world, seen, look), memoryLines(seen, look), objectLines(seen, look), threadLines(seen, look)].filter(
+    lines => lines.length > 0,
+  );
+  return fixed(
+    title,
+    parts.flatMap((lines, index) => (index === 0 ? lines : [[], ...lines])),
+  );
+}
+
+const RELATIONS: {readonly [relation in Relation]: string} = {
+  parent: 'its parent',
+  child: 'its child',
+  sibling: 'a child of the same parent',
+  other: '',
+};
+
+/** Sharers that are shown of each object before the rest is counted. */
+const SHOWN = 6;
+
+const rowOf = (object: SharedObject) => SHAREABLE.find(({kind}) => kind === object.kind) ?? SHAREABLE[0];
+
+/** What is one object for several processes, the ones that share the same together; then what is its own. */
+function objectLines({objects, compared, refused, left}: Sharing, look: Look): Line[] {
+  const {width} = look;
+  if (isRefusal(objects)) return refusedLines(objects, width);
+  const lines: Line[] = [];
+  const groups = new Map<string, SharedObject[]>();
+  for (const object of objects) {
+    if (object.count === 0) continue;
+    const key = `${object.count}:${object.with.map(({pid}) => pid).join()}`;
+    groups.set(key, [...(groups.get(key) ?? []), object]);
+  }
+  for (const group of groups.values()) {
+    for (const object of group) {
+      const {what, flag, means} = rowOf(object);
+      lines.push(spread([strong(`one ${what}`)], [dim(flag)], width, 12));
+      for (const row of wrapWords(means, Math.max(8, width - 2))) lines.push([dim(`  ${row}`)]);
+    }
+    const [first] = group;
+    if (first === undefined) continue;
+    lines.push([dim('with')]);
+    for (const {pid, comm, relation} of first.with.slice(0, SHOWN))
+      lines.push(cutLine([plain(`  ${printable(comm)} ${pid}`), dim(RELATIONS[relation] === '' ? '' : `  ${RELATIONS[relation]}`)], width));
+    const more = first.count - Math.min(SHOWN, first.with.length);
+    if (more > 0) lines.push([dim(`  and ${more} more`)]);
+    lines.push([]);
+  }
+  const own = objects.filter(({count}) => count === 0).map(object => rowOf(object).what);
+  const nobody = groups.size === 0 ? 'It shares nothing of this with another process. ' : '';
+  if (own.length > 0) lines.push(...said(`${nobody}Its own alone: ${own.join('; ')}.`, width));
+  const bounds = [
+    `compared with ${compared} ${compared === 1 ? 'process' : 'processes'} by kcmp`,
+    ...(refused > 0 ? [`${refused} not allowed (ptrace access is needed)`] : []),
+    ...(left > 0 ? [`${left} left out`] : []),
+  ];
+  lines.push(...said(`${bounds.join(', ')}`, width));
+  return lines;
+}
+
+function refusedLines(refusal: {readonly errno: string; readonly during: string}, width: number): Line[] {
+  const why =
+    refusal.errno === 'ENOSYS'
+      ? 'This kernel has no kcmp (CONFIG_KCMP), and nothing else tells which processes share file table, cwd, memory or signal handlers.'
+      : refusal.errno === 'EPERM' || refusal.errno === 'EACCES'
+        ? 'To compare it with others, nsview needs the right to read it as by ptrace: run nsview as its user, or as root.'
+        : '';
+  return [cutLine([plain('what it shares: '), ...refusalPieces(refusal)], width), ...(why === '' ? [] : said(why, width))];
+}
+
+/** What it holds open that lies outside of where it is. */
+function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
+  const {width} = look;
+  if (isRefusal(fds)) return [cutLine([plain('its open files: '), ...refusalPieces(fds)], width)];
+  const bound = fds.left > 0 ? ` ${fds.left} more were not looked at.` : '';
+  if (fds.outside.length === 0)
+    return said(`No way out among its ${fds.open} open fds: none leads out of its root, mounts or namespaces.${bound}`, width);
+  const lines: Line[] = [[strong('Open files that lead outside')]];
+  const ordered = [...fds.outside].sort((a, b) => danger(a) - danger(b) || (a.fd ?? -1) - (b.fd ?? -1));
+  for (const one of ordered) {
+    const name = one.fd === null ? 'cwd' : `fd ${one.fd}`;
+    const label = column(danger(one) < 2 ? 'bad' : 'warn', name, Math.max(6, cells(name)));
+    if (one.leads.kind === 'namespace') {
+      const space = namespaceOf(world, one.leads.inode);
+      const named = space === null ? plain(printable(one.path)) : namespacePiece(space);
+      lines.push(cutLine([label, plain(' '), named, dim(look.inodes && space !== null ? ` ${space.inode}` : '')], width));
+    } else if (one.leads.kind === 'process') {
+      const other = world.byPid.get(one.leads.pid);
+      lines.push(cutLine([label, plain(` ${other === undefined ? `process ${one.leads.pid}` : nameOf(other)}`)], width));
+    } else lines.push(cutLine([label, plain(` ${printable(one.path)}`)], width));
+    for (const row of wrapWords(explainFd(one), Math.max(8, width - 7))) lines.push([dim(`       ${row}`)]);
+  }
+  if (bound !== '') lines.push(...said(bound.trim(), width));
+  return lines;
+}
+
+/** 0: a way out of its root; 1: a way into other namespaces; 2: one file. */
+function danger({leads}: OutsideFd): number {
+  if (leads.kind === 'namespace' || leads.kind === 'process') return 1;
+  return leads.directory ? 0 : 2;
+}
+
+function explainFd({fd, leads}: OutsideFd): string {
+  switch (leads.kind) {
+    case 'namespace':
+      return `a namespace that it is not in: setns(${fd}) enters it, where its capabilities allow`;
+    case 'process':
+      return `a process in other namespaces (${leads.apart.join(', ')}): setns(${fd}) enters them, pidfd_getfd(${fd}) takes its fds, where the kernel allows`;
+    case 'mount':
+    case 'root': {
+      const lies =
+        leads.kind === 'root'
+          ? 'outside of its root directory'
+          : leads.where === undefined
+            ? 'on a mount that its mount table does not have'
+            : `in the mount namespace of ${leads.where === 'nsview' ? 'nsview' : 'its parent'}`;
+      if (fd === null) return `${lies}: open("..") goes on from there`;
+      return leads.directory
+        ? `a directory ${lies}: fchdir(${fd}) or openat(${fd}, "..") leads out`
+        : `a file ${lies}, as far as it was opened for`;
+    }
+    default:
+      return leads satisfies never;
+  }
+}
+
+const size = (bytes: number): string =>
+  bytes >= 2 ** 30
+    ? `${(bytes / 2 ** 30).toFixed(1)} GiB`
+    : bytes >= 2 ** 20
+      ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
+      : `${Math.ceil(bytes / 1024)} KiB`;
+
+/** Shared memory that crosses namespaces. */
+function memoryLines({memory}: Sharing, {width}: Look): Line[] {
+  if (isRefusal(memory)) return [cutLine([plain('its shared memory: '), ...refusalPieces(memory)], width)];
+  const {mappings, read, refused, left} = memory;
+  const bounds = [...(refused > 0 ? [`${refused} not allowed`] : []), ...(left > 0 ? [`${left} not read yet, or left out`] : [])];
+  const asked = read + refused === 0 ? '' : `maps of ${read} processes read${bounds.length > 0 ? `, ${bounds.join(', ')}` : ''}`;
+  if (mappings.length === 0)
+    return said(`No shared memory with a process in other namespaces${asked === '' ? ': it has none mapped.' : ` (${asked}).`}`, width);
+  const lines: Line[] = [[strong('Shared memory with processes in other namespaces')]];
+  for (const {path, file, bytes, writes, with: others} of mappings) {
+    lines.push(spread([plain(`  ${printable(path) || file}`)], [dim(size(bytes))], width, 12));
+    for (const {pid, comm, writes: theirs, apart} of others.slice(0, SHOWN)) {
+      const way = writes && theirs ? 'both write' : writes ? 'it writes' : theirs ? 'the other writes' : 'both only read';
+      const tone = writes || theirs ? 'warn' : 'dim';
+      lines.push(cutLine([plain(`    ${printable(comm)} ${pid}  `), toned(tone, way), dim(`  other ${apart.join(', ')}`)], width));
+    }
+    if (others.length > SHOWN) lines.push([dim(`    and ${others.length - SHOWN} more`)]);
+  }
+  if (asked !== '') lines.push(...said(asked, width));
+  return lines;
+}
+
+const STATUS_WORDS: {readonly [key: string]: string} = {
+  Uid: 'user ids',
+  Gid: 'group ids',
+  Groups: 'groups',
+  CapInh: 'inheritable capabilities',
+  CapPrm: 'permitted capabilities',
+  CapEff: 'effective capabilities',
+  CapBnd: 'bounding set',
+  CapAmb: 'ambient capabilities',
+  NoNewPrivs: 'no_new_privs',
+  Seccomp: 'seccomp mode',
+  Seccomp_filters: 'seccomp filters',
+};
+
+/** Threads that are not like their process; the tab of the namespaces has those that are in others. */
+function threadLines({threads}: Sharing, {width}: Look): Line[] {
+  if (threads.length === 0) return [];
+  const lines: Line[] = [[strong('Threads that differ from their process')]];
+  for (const {tid, comm, objects, cwd, root, status} of threads) {
+    lines.push(cutLine([plain(`⌇ ${printable(comm)} ${tid}`)], width));
+    for (const kind of objects ?? []) {
+      const row = SHAREABLE.find(one => one.kind === kind);
+      if (row !== undefined) lines.push(spread([plain('  its own '), strong(row.what)], [dim(`unshare(${row.flag})`)], width, 12));
+    }
+    for (const [link, seen] of [
+      ['cwd', cwd],
+      ['root', root],
+    ] as const)
+      if (seen !== undefined)
+        lines.push(cutLine([dim(`  ${link} `), ...(isRefusal(seen) ? refusalPieces(seen) : [plain(printable(seen))])], width));
+    for (const [key, {thread, process}] of Object.entries(status ?? {})) {
+      const value = (text: string) => printable(text.replaceAll('\t', ' ')) || 'none';
+      lines.push(
+        cutLine([plain(`  ${STATUS_WORDS[key] ?? printable(key)} `), strong(value(thread)), dim(`  process ${value(process)}`)], width),
+      );
+    }
+  }
+  return lines;
 }

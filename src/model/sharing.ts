@@ -1,3 +1,106 @@
-// Knows the shape of a reading of what a process shares with others.
+// Knows the shape of a reading of what a process shares with others, and what clone(2) can share: one row each.
 
-export type Sharing = {readonly nothing?: never};
+import type {NamespaceType} from './namespace.ts';
+import type {Seen} from './seen.ts';
+
+/**
+ * What two tasks can have in common besides namespaces. `kcmp` is the number of linux/kcmp.h, `flag` the one of clone(2) by which they came
+ * to share it; CLONE_FILES, CLONE_FS and CLONE_SYSVSEM are undone by unshare(2), CLONE_VM and CLONE_FILES by execve(2).
+ */
+export const SHAREABLE = [
+  {kind: 'files', flag: 'CLONE_FILES', kcmp: 2, what: 'file table', means: 'an fd that one opens or closes is open or closed in all'},
+  {kind: 'fs', flag: 'CLONE_FS', kcmp: 3, what: 'cwd, root and umask', means: 'chdir, chroot or umask by one of them moves all'},
+  {kind: 'vm', flag: 'CLONE_VM', kcmp: 1, what: 'memory', means: 'what one writes, all read at once'},
+  {kind: 'sighand', flag: 'CLONE_SIGHAND', kcmp: 4, what: 'signal handlers', means: 'a handler that one sets is set in all'},
+  {kind: 'io', flag: 'CLONE_IO', kcmp: 5, what: 'I/O context', means: 'the I/O scheduler takes them for one'},
+  {
+    kind: 'sysvsem',
+    flag: 'CLONE_SYSVSEM',
+    kcmp: 6,
+    what: 'semaphore undo',
+    means: 'System V semaphores are undone only when the last of them ends',
+  },
+] as const;
+
+export type Shareable = (typeof SHAREABLE)[number]['kind'];
+
+/** How it is related: by parent and child of the kernel. */
+export type Relation = 'parent' | 'child' | 'sibling' | 'other';
+
+export type Sharer = {readonly pid: number; readonly comm: string; readonly relation: Relation};
+
+/** One kind of object. `none`: the process has none of it, so that there is nothing to share. */
+export type SharedObject = {
+  readonly kind: Shareable;
+  readonly none?: true;
+  /** The nearest first, at most 64 of them; `count` says how many there are. */
+  readonly with: readonly Sharer[];
+  readonly count: number;
+};
+
+/**
+ * What an open fd leads to that its process could not open itself:
+ * `mount`: a file on a mount that its mount table does not have, in `where` if that table was found among those of its parent and nsview;
+ * `root`: a file of its own mount namespace that lies outside of its root directory;
+ * `namespace`: a namespace that it is not in (setns(2) enters it);
+ * `process`: a process by pidfd_open(2), alive, in other namespaces than its own.
+ */
+export type OutsideFd = {
+  /** null: its current directory, which needs no fd. */
+  readonly fd: number | null;
+  readonly path: string;
+  readonly leads:
+    | {readonly kind: 'mount' | 'root'; readonly directory: boolean; readonly where?: 'nsview' | 'parent'}
+    | {readonly kind: 'namespace'; readonly type: string; readonly inode: string}
+    | {readonly kind: 'process'; readonly pid: number; readonly apart: readonly NamespaceType[]};
+};
+
+export type OutsideFds = {readonly outside: readonly OutsideFd[] /** Of so many. */; readonly open: number; readonly left: number};
+
+/** A thread that is not like its process in something other than namespaces; only what differs is there. */
+export type ThreadApart = {
+  readonly tid: number;
+  readonly comm: string;
+  /** Objects of clone(2) that it has of its own (unshare(2)). */
+  readonly objects?: readonly Shareable[];
+  readonly cwd?: Seen<string>;
+  readonly root?: Seen<string>;
+  /** Lines of /proc/PID/status by their keys: of the thread, and of the process. */
+  readonly status?: {readonly [key: string]: {readonly thread: string; readonly process: string}};
+};
+
+/** Memory that the process and others have mapped shared. */
+export type SharedMapping = {
+  readonly path: string;
+  /** `major:minor inode` as /proc/PID/maps has it. */
+  readonly file: string;
+  readonly bytes: number;
+  /** The process may write to it. */
+  readonly writes: boolean;
+  readonly with: readonly {
+    readonly pid: number;
+    readonly comm: string;
+    readonly writes: boolean;
+    readonly apart: readonly NamespaceType[];
+  }[];
+};
+
+export type SharedMemory = {
+  readonly mappings: readonly SharedMapping[];
+  /** Processes whose maps were read; were refused; are left. */
+  readonly read: number;
+  readonly refused: number;
+  readonly left: number;
+};
+
+export type Sharing = {
+  /** One for each row of SHAREABLE; a refusal where kcmp(2) cannot say. */
+  readonly objects: Seen<readonly SharedObject[]>;
+  /** Processes that were compared; that the kernel did not let compare; that there are besides. */
+  readonly compared: number;
+  readonly refused: number;
+  readonly left: number;
+  readonly fds: Seen<OutsideFds>;
+  readonly threads: readonly ThreadApart[];
+  readonly memory: Seen<SharedMemory>;
+};

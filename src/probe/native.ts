@@ -50,6 +50,8 @@ export type Native = {
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
+  /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
+  kcmp(pid: number, others: Int32Array, count: number, type: number, ret: Int32Array): number;
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
@@ -114,6 +116,7 @@ export function loadNative(): Native {
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',
     ),
+    kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };
   return loaded;
 }

@@ -1,0 +1,122 @@
+// Knows how to find the open files of a process that lead to where it could not get by itself.
+
+import {closeSync, openSync, statSync} from 'node:fs';
+import {isRefusal, type Seen} from '../model/fact.ts';
+import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
+import {namespacesApart} from './apart.ts';
+import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {readLink, readNumbers, readText} from './proc-file.ts';
+
+/** fds that are looked at: a link and a small file each. */
+const MOST_FDS = 1024;
+/** O_PATH of open(2), which Node does not name; alike on x86-64 and aarch64 (include/uapi/asm-generic/fcntl.h). */
+const O_PATH = 0o10000000;
+
+/** What nsview uses of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)). `pid` is that of a pidfd: 0 not visible from here, -1 ended. */
+function decodeFdinfo(text: string): {readonly mount: number | null; readonly pid: number | null} {
+  const number = (key: string): number | null => {
+    const value = new RegExp(`^${key}:\\s*(-?[0-9]+)$`, 'm').exec(text)?.[1];
+    return value === undefined ? null : Number(value);
+  };
+  return {mount: number('mnt_id'), pid: number('Pid')};
+}
+
+/** Files without a place in any mount table: of memfd_create(2), shmat(2), and mmap(2) of nothing that is shared. */
+const isNowhere = (path: string): boolean => !path.startsWith('/') || /^\/(memfd:|SYSV|anon_hugepage|dev\/zero \(deleted\)$)/.test(path);
+
+/** The id of the mount under a link of /proc, by an fd that opens nothing. */
+function mountUnder(link: string): number | null {
+  try {
+    const fd = openSync(link, O_PATH);
+    try {
+      const info = readText(`/proc/self/fdinfo/${fd}`);
+      return isRefusal(info) ? null : decodeFdinfo(info).mount;
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return null;
+  }
+}
+
+function mountIds(pid: number | 'self'): ReadonlySet<number> {
+  const table = readMountinfo(pid);
+  return new Set(isRefusal(table) ? [] : decodeMountinfo(table.toString()).map(({id}) => id));
+}
+
+/** Outside of its root directory: both paths as nsview's own /proc tells them. */
+const isBelow = (path: string, root: string): boolean => root === '/' || path === root || path.startsWith(`${root}/`);
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** Mount tables by which an fd is placed, each read once and only if it is needed. */
+function places(folder: string, task: number, parent: number) {
+  const kept = new Map<number | 'self', ReadonlySet<number>>();
+  const ids = (pid: number | 'self'): ReadonlySet<number> => {
+    const known = kept.get(pid) ?? mountIds(pid);
+    kept.set(pid, known);
+    return known;
+  };
+  const space = readLink(`${folder}/ns/mnt`);
+  const isHere = (pid: number | 'self') => !isRefusal(space) && readLink(`/proc/${pid}/ns/mnt`) === space;
+  const root = mountUnder(`${folder}/root`);
+  return (mount: number): 'here' | 'nsview' | 'parent' | null => {
+    // Below a chroot its own table shows only what lies there: those of its neighbours in the same namespace show the rest.
+    if (mount === root || ids(task).has(mount)) return 'here';
+    if (ids('self').has(mount)) return isHere('self') ? 'here' : 'nsview';
+    if (parent > 0 && ids(parent).has(mount)) return isHere(parent) ? 'here' : 'parent';
+    return null;
+  };
+}
+
+/** `folder` is that of the task in /proc, `task` its id. */
+export function readOutsideFds(folder: string, task: number, parent: number): Seen<OutsideFds> {
+  const fds = readNumbers(`${folder}/fd`);
+  if (isRefusal(fds)) return fds;
+  const root = readLink(`${folder}/root`);
+  if (isRefusal(root)) return root;
+  const placeOf = places(folder, task, parent);
+  const outside: OutsideFd[] = [];
+
+  const placed = (fd: number | null, path: string, mount: number | null): void => {
+    if (mount === null) return;
+    const place = placeOf(mount);
+    const bare = path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path;
+    if (place === 'here' && isBelow(bare, root)) return;
+    const directory = fd === null || isDirectory(`${folder}/fd/${fd}`);
+    const kind = place === 'here' ? 'root' : 'mount';
+    outside.push({fd, path, leads: {kind, directory, ...(place === 'nsview' || place === 'parent' ? {where: place} : {})}});
+  };
+
+  const cwd = readLink(`${folder}/cwd`);
+  if (!isRefusal(cwd)) placed(null, cwd, mountUnder(`${folder}/cwd`));
+
+  for (const fd of fds.slice(0, MOST_FDS)) {
+    const path = readLink(`${folder}/fd/${fd}`);
+    if (isRefusal(path)) continue;
+    const entered = /^([a-z]+):\[([0-9]+)\]$/.exec(path);
+    const isNamespace = entered !== null && !/^(pipe|socket|pidfd)$/.test(entered[1] ?? '');
+    if (isNamespace) {
+      const [, type = '', inode = ''] = entered;
+      if (readLink(`${folder}/ns/${type}`) !== path) outside.push({fd, path, leads: {kind: 'namespace', type, inode}});
+      continue;
+    }
+    const isPidfd = path === 'anon_inode:[pidfd]' || path.startsWith('pidfd:');
+    if (!isPidfd && isNowhere(path)) continue;
+    const text = readText(`${folder}/fdinfo/${fd}`);
+    if (isRefusal(text)) continue;
+    const info = decodeFdinfo(text);
+    if (!isPidfd) placed(fd, path, info.mount);
+    else if (info.pid !== null && info.pid > 0) {
+      const apart = namespacesApart(folder, `/proc/${info.pid}`);
+      if (apart.length > 0) outside.push({fd, path, leads: {kind: 'process', pid: info.pid, apart}});
+    }
+  }
+  return {outside, open: fds.length, left: Math.max(0, fds.length - MOST_FDS)};
+}

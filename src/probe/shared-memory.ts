@@ -1,0 +1,101 @@
+// Knows how to find memory that processes of different namespaces have mapped shared.
+
+import {isRefusal, type Seen} from '../model/fact.ts';
+import type {SharedMapping, SharedMemory} from '../model/sharing.ts';
+import {namespacesApart} from './apart.ts';
+import {isGone, readNumbers, readText} from './proc-file.ts';
+import {readStat} from './process.ts';
+
+/** Milliseconds of reading in one look: the maps of the others are read over several looks. */
+const SLICE = 8;
+/** Processes whose maps are read. */
+const MOST_READ = 1024;
+const MOST_MAPPINGS = 64;
+const MOST_SHARERS = 32;
+
+type Mapping = {readonly file: string; readonly path: string; readonly bytes: number; readonly writes: boolean};
+
+/** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
+function decodeSharedMaps(text: string): Map<string, Mapping> {
+  const mappings = new Map<string, Mapping>();
+  for (let from = 0; from < text.length; ) {
+    let end = text.indexOf('\n', from);
+    if (end < 0) end = text.length;
+    const space = text.indexOf(' ', from);
+    if (text[space + 4] === 's') {
+      const fields = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ (\S+) ([0-9]+)\s*(.*)$/.exec(text.slice(from, end));
+      const [, low = '0', high = '0', flags = '', device = '', inode = '', path = ''] = fields ?? [];
+      if (fields !== null && inode !== '0') {
+        // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
+        const key = `${device} ${inode} ${path.startsWith('/SYSV') ? path : ''}`.trim();
+        const known = mappings.get(key);
+        const bytes = Number(BigInt(`0x${high}`) - BigInt(`0x${low}`)) + (known?.bytes ?? 0);
+        mappings.set(key, {file: `${device} ${inode}`, path, bytes, writes: flags[1] === 'w' || known?.writes === true});
+      }
+    }
+    from = end + 1;
+  }
+  return mappings;
+}
+
+/** The scan of the process that is looked at: which others have been read so far, and what they map of all that is shared. */
+let scan: {of: string; total: number; queue: number[]; read: Map<number, ReadonlyMap<string, Mapping> | null>} = {
+  of: '',
+  total: 0,
+  queue: [],
+  read: new Map(),
+};
+
+function goOn(of: string, pid: number): void {
+  if (scan.of !== of) scan = {of, total: 0, queue: [], read: new Map()};
+  if (scan.queue.length === 0) {
+    const all = readNumbers('/proc');
+    const pids = (isRefusal(all) ? [] : all).filter(other => other !== pid);
+    scan.total = pids.length;
+    // Relatives have near pids.
+    scan.queue = pids
+      .sort((a, b) => Math.abs(a - pid) - Math.abs(b - pid))
+      .slice(0, MOST_READ)
+      .reverse();
+    const there = new Set(scan.queue);
+    for (const known of scan.read.keys()) if (!there.has(known)) scan.read.delete(known);
+  }
+  for (const until = performance.now() + SLICE; scan.queue.length > 0 && performance.now() < until; ) {
+    const other = scan.queue.pop() ?? 0;
+    const text = readText(`/proc/${other}/maps`);
+    if (!isRefusal(text)) scan.read.set(other, decodeSharedMaps(text));
+    else if (isGone(text)) scan.read.delete(other);
+    else scan.read.set(other, null);
+  }
+}
+
+/** One look: what is known by now. */
+export function readSharedMemory(folder: string, pid: number, start: string): Seen<SharedMemory> {
+  const text = readText(`${folder}/maps`);
+  if (isRefusal(text)) return text;
+  const own = decodeSharedMaps(text);
+  if (own.size > 0) goOn(`${pid}@${start}`, pid);
+  const read = own.size > 0 ? scan.read : new Map<number, ReadonlyMap<string, Mapping> | null>();
+  const refused = [...read.values()].filter(maps => maps === null).length;
+  const mappings: SharedMapping[] = [];
+  const apartOf = new Map<number, ReturnType<typeof namespacesApart>>();
+  for (const [key, {file, path, bytes, writes}] of own) {
+    if (mappings.length === MOST_MAPPINGS) break;
+    const sharers: {pid: number; comm: string; writes: boolean; apart: ReturnType<typeof namespacesApart>}[] = [];
+    for (const [other, maps] of read) {
+      const theirs = maps?.get(key);
+      if (theirs === undefined || sharers.length === MOST_SHARERS) continue;
+      const apart = apartOf.get(other) ?? namespacesApart(folder, `/proc/${other}`);
+      apartOf.set(other, apart);
+      // Ids of System V segments say nothing across ipc namespaces.
+      if (apart.length === 0 || (path.startsWith('/SYSV') && apart.includes('ipc'))) continue;
+      const stat = readStat(other);
+      if (!isRefusal(stat)) sharers.push({pid: other, comm: stat.comm, writes: theirs.writes, apart});
+    }
+    if (sharers.length > 0) mappings.push({path, file, bytes, writes, with: sharers.sort((a, b) => a.pid - b.pid)});
+  }
+  // What one may write and the other sees comes before what both only read.
+  const telling = ({writes, with: others}: SharedMapping) => (writes || others.some(other => other.writes) ? 0 : 1);
+  mappings.sort((a, b) => telling(a) - telling(b));
+  return {mappings, read: read.size - refused, refused, left: own.size > 0 ? Math.max(0, scan.total - read.size) : 0};
+}

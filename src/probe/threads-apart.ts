@@ -1,0 +1,76 @@
+// Knows how to find the threads of a process that are not like it, in what is not a namespace.
+
+import {isRefusal, type Seen} from '../model/fact.ts';
+import {SHAREABLE, type Shareable, type ThreadApart} from '../model/sharing.ts';
+import {loadNative} from './native.ts';
+import {readLink, readNumbers, readText} from './proc-file.ts';
+
+/** Threads that are looked at: a file each, and three comparisons. */
+const MOST_THREADS = 512;
+
+/** Lines of /proc/PID/status that the kernel keeps for each thread and that say who it is or what it may do (proc_pid_status(5)). */
+const KEYS = ['Uid', 'Gid', 'Groups', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters'];
+
+/** What unshare(2) takes from one thread alone. Signal handlers and memory are common to all threads (clone(2), CLONE_THREAD). */
+const APART: readonly Shareable[] = ['files', 'fs', 'sysvsem'];
+
+function decodeStatusLines(text: string): {[key: string]: string} {
+  const lines: {[key: string]: string} = {};
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(':');
+    const key = line.slice(0, colon);
+    if (KEYS.includes(key)) lines[key] = line.slice(colon + 1).trim();
+  }
+  return lines;
+}
+
+/** Which objects each of the threads has of its own. */
+function objectsApart(task: number, tids: readonly number[]): Map<number, Shareable[]> {
+  const native = loadNative();
+  const others = Int32Array.from(tids);
+  const results = new Int32Array(others.length);
+  const apart = new Map<number, Shareable[]>();
+  for (const {kind, kcmp} of SHAREABLE) {
+    if (!APART.includes(kind) || native.kcmp(task, others, others.length, kcmp, results) !== 0) continue;
+    for (const [index, tid] of tids.entries()) if ((results[index] ?? 0) > 0) apart.set(tid, [...(apart.get(tid) ?? []), kind]);
+  }
+  return apart;
+}
+
+/** `task` is the thread with which the others are compared: the leader while it lives. */
+export function readThreadsApart(pid: number, task: number): ThreadApart[] {
+  const all = readNumbers(`/proc/${pid}/task`);
+  const tids = (isRefusal(all) ? [] : all).filter(tid => tid !== task).slice(0, MOST_THREADS);
+  if (tids.length === 0) return [];
+  const folder = `/proc/${pid}/task`;
+  const own = readText(`${folder}/${task}/status`);
+  const lines = isRefusal(own) ? {} : decodeStatusLines(own);
+  const objects = objectsApart(task, tids);
+  const found: ThreadApart[] = [];
+  for (const tid of tids) {
+    const text = readText(`${folder}/${tid}/status`);
+    // A thread that ended, or ends: what it has given back is no difference.
+    if (isRefusal(text) || /^State:\t[ZX]/m.test(text)) continue;
+    const status: {[key: string]: {thread: string; process: string}} = {};
+    for (const [key, thread] of Object.entries(decodeStatusLines(text))) {
+      const process = lines[key];
+      if (process !== undefined && process !== thread) status[key] = {thread, process};
+    }
+    const apart = objects.get(tid) ?? [];
+    const moved: {cwd?: Seen<string>; root?: Seen<string>} = {};
+    if (apart.includes('fs'))
+      for (const link of ['cwd', 'root'] as const) {
+        const target = readLink(`${folder}/${tid}/${link}`);
+        if (!isRefusal(target) && target !== readLink(`${folder}/${task}/${link}`)) moved[link] = target;
+      }
+    if (apart.length === 0 && Object.keys(status).length === 0) continue;
+    found.push({
+      tid,
+      comm: /^Name:\t(.*)$/m.exec(text)?.[1] ?? '',
+      ...(apart.length > 0 ? {objects: apart} : {}),
+      ...moved,
+      ...(Object.keys(status).length > 0 ? {status} : {}),
+    });
+  }
+  return found;
+}

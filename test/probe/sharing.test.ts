@@ -1,0 +1,145 @@
+import {readlinkSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {isRefusal} from '../../src/model/fact.ts';
+import {SHAREABLE, type Shareable, type Sharing} from '../../src/model/sharing.ts';
+import {readSharing, sharingSchema} from '../../src/probe/sharing.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {start, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+function read(pid: number): Sharing {
+  const seen = readSharing(pid);
+  if (isRefusal(seen)) throw new Error(`${seen.during}: ${seen.errno}`);
+  expect(sharingSchema.parse(JSON.parse(JSON.stringify(seen)))).toEqual(seen);
+  return seen;
+}
+
+/** Whom it shares that with. */
+function sharers(pid: number, kind: Shareable): string[] {
+  const {objects} = read(pid);
+  if (isRefusal(objects)) throw new Error(`${objects.during}: ${objects.errno}`);
+  const object = objects.find(one => one.kind === kind);
+  expect(object?.count).toBe(object?.with.length);
+  return (object?.with ?? []).map(({pid: other, relation}) => `${relation} ${other}`);
+}
+
+const kinds = SHAREABLE.map(({kind}) => kind);
+
+describe('what clone(2) shares', () => {
+  it.each([['files'], ['fs'], ['vm'], ['io'], ['sysvsem'], ['vm', 'sighand'], ['files', 'fs', 'io']] as const)(
+    '%s %s %s',
+    async (...flags) => {
+      await using parent = start(fixture('shares-by-clone'), ...flags);
+      const [, sharing = '', apart = ''] = await parent.says(/children (\d+) (\d+)\nready/);
+      for (const kind of kinds) {
+        const shared = flags.some(flag => flag === kind);
+        expect([kind, sharers(parent.pid, kind)]).toEqual([kind, shared ? [`child ${sharing}`] : []]);
+        expect([kind, sharers(Number(sharing), kind)]).toEqual([kind, shared ? [`parent ${parent.pid}`] : []]);
+        expect([kind, sharers(Number(apart), kind)]).toEqual([kind, []]);
+      }
+      parent.release();
+      await parent.ended;
+    },
+  );
+});
+
+describe('open files that lead outside', () => {
+  const held = async (...what: string[]) => {
+    const folder = temporaryFolder();
+    const running = start(fixture('holds-outside'), folder.path, ...what);
+    const [, outside = ''] = await running.says(/outside (-?\d+)\nready/);
+    const {fds, memory} = read(running.pid);
+    if (isRefusal(fds) || isRefusal(memory)) throw new Error('refused');
+    return {
+      running,
+      outside: Number(outside),
+      // What a test inherits may lead outside as well: only what the fixture opened.
+      fds: fds.outside.filter(({fd}) => fd === null || fd >= 20),
+      path: folder.path,
+      [Symbol.asyncDispose]: async () => {
+        running.release();
+        await running.ended;
+        folder[Symbol.dispose]();
+      },
+    };
+  };
+
+  it('are none where the root and the mounts are those of nsview', async () => {
+    await using all = await held('directory', 'cwd');
+    expect(all.fds).toEqual([]);
+  });
+
+  it.each([['chroot'], ['chroot', 'mounts']])('a directory that was opened before chroot, and the cwd (%s %s)', async (...how) => {
+    await using all = await held(...how, 'directory', 'cwd');
+    const apart = how.includes('mounts');
+    expect(all.fds).toEqual([
+      {fd: null, path: process.cwd(), leads: {kind: 'root', directory: true}},
+      // In a mount namespace of its own it is a mount of the namespace that was left.
+      {fd: 20, path: '/', leads: apart ? {kind: 'mount', directory: true, where: 'nsview'} : {kind: 'root', directory: true}},
+    ]);
+  });
+
+  it('a directory of the mount namespace that was left', async () => {
+    await using all = await held('mounts', 'directory');
+    expect(all.fds).toEqual([{fd: 20, path: '/', leads: {kind: 'mount', directory: true, where: 'nsview'}}]);
+  });
+
+  it('a namespace that it has left, and the fd of a process outside', async () => {
+    await using all = await held('namespace', 'pidfd');
+    expect(all.fds).toEqual([
+      {
+        fd: 21,
+        path: readlinkSync('/proc/self/ns/uts'),
+        leads: {kind: 'namespace', type: 'uts', inode: /\d+/.exec(readlinkSync('/proc/self/ns/uts'))?.[0]},
+      },
+      {fd: 22, path: 'anon_inode:[pidfd]', leads: {kind: 'process', pid: process.pid, apart: ['uts']}},
+    ]);
+  });
+});
+
+describe('memory that is shared', () => {
+  it('with a process of other namespaces is found on both sides', async () => {
+    using folder = temporaryFolder();
+    await using running = start(fixture('holds-outside'), folder.path, 'memory');
+    const [, outside = ''] = await running.says(/outside (\d+)\nready/);
+    for (const [one, other] of [
+      [running.pid, Number(outside)],
+      [Number(outside), running.pid],
+    ] as const) {
+      // The maps of the others are read over several looks.
+      await expect
+        .poll(() => {
+          const {memory} = read(one);
+          return isRefusal(memory) ? [] : memory.mappings.filter(({path}) => path === '/memfd:common (deleted)');
+        })
+        .toMatchObject([{bytes: 8192, writes: true, with: [{pid: other, writes: true, apart: ['uts']}]}]);
+    }
+    running.release();
+    await running.ended;
+  });
+});
+
+describe('a thread that is not as its process', () => {
+  it('is told with what it has of its own', async () => {
+    using folder = temporaryFolder();
+    await using running = start(fixture('thread-apart'), folder.path);
+    const [, tid = ''] = await running.says(/tid (\d+)\nready/);
+    const {threads} = read(running.pid);
+    expect(threads).toMatchObject([
+      {
+        tid: Number(tid),
+        comm: 'apart',
+        objects: ['files', 'fs'],
+        cwd: folder.path,
+        root: folder.path,
+        status: {NoNewPrivs: {thread: '1', process: '0'}, Seccomp_filters: {thread: '1', process: '0'}},
+      },
+    ]);
+    expect(Object.keys(threads[0]?.status ?? {})).toEqual(['Gid', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters']);
+    expect(threads[0]?.status?.Gid?.thread).toBe('12345\t12345\t12345\t12345');
+    running.release();
+    await running.ended;
+  });
+});
