@@ -1,6 +1,6 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
-import type {Identity} from './identity.ts';
+import type {Credentials, Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
@@ -48,6 +48,8 @@ export type ProcessSeen = {
   readonly nspid: Seen<readonly number[]>;
   readonly uids: Seen<Ids>;
   readonly gids: Seen<Ids>;
+  /** In a snapshot: groups, capabilities, no_new_privs and seccomp. */
+  readonly credentials?: Seen<Credentials>;
   /** Every thread but the leader. */
   readonly threads: readonly ThreadSeen[];
   readonly namespaces: NamespaceLinks;

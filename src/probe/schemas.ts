@@ -37,7 +37,7 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
-import {identitySchema} from './identity.ts';
+import {credentialsSchema, identitySchema} from './identity.ts';
 import {networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
@@ -100,6 +100,7 @@ const processShape = {
   nspid: seen(z.array(z.int())).describe('Pids from the outermost to the innermost pid namespace.'),
   uids: seen(ids),
   gids: seen(ids),
+  credentials: seen(credentialsSchema).exactOptional(),
   threads: z.array(thread).describe('Every thread but the leader.'),
   namespaces: namespaceLinks,
   cgroup: seen(z.array(cgroupPath)),

@@ -27,7 +27,7 @@ function readProcesses(): ProcessSeen[] {
   const pids = readNumbers('/proc');
   const processes: ProcessSeen[] = [];
   for (const pid of isRefusal(pids) ? [] : pids) {
-    const seen = readProcess(pid);
+    const seen = readProcess(pid, {credentials: true});
     if (!isRefusal(seen)) processes.push(seen);
   }
   return processes;
