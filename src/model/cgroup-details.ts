@@ -1,5 +1,6 @@
 // Knows what the tab of the cgroups says of a process.
 
+import {limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
 import {type CgroupPath, isRefusal, type Seen} from './fact.ts';
 import {column, cutLine, dim, type Line, plain, spread, strong} from './line.ts';
@@ -38,6 +39,7 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
     lines.push([]);
     const events = Object.entries(fact.events ?? {}).map(([name, value]) => `${printable(name)} ${value}`);
     lines.push(spread([dim('in '), plain(`${hierarchyName(one)} ${printable(one.path)}`)], [dim(events.join(', '))], look.width));
+    if (fact.levels !== undefined) lines.push(...limitLines(fact.levels, look));
     if (isRefusal(fact.directory)) lines.push(cutLine([plain('  '), ...refusalPieces(fact.directory)], look.width));
     if (isRefusal(fact.members)) {
       lines.push(cutLine([plain('  members: '), ...refusalPieces(fact.members)], look.width));
