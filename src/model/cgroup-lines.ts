@@ -6,7 +6,8 @@ import {column, cutLine, dim, type Line, type Piece, plain, strong, type Tone, t
 import {printable} from './printable.ts';
 import {isRefusal} from './seen.ts';
 
-const LABEL = 10;
+/** `memory+swap` and a space. */
+const LABEL = 12;
 const GAP = plain('  ');
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
@@ -63,6 +64,13 @@ function eventPieces({events}: CgroupResource): Piece[] {
 
 const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): string =>
   `${some}% some${full === undefined ? '' : `, ${full}% all`}`;
+
+/** Whether there is anything to tell but who may write it. */
+export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
+  levels.some(
+    ({resources, frozen}) =>
+      frozen === true || resources.some(one => one.limit !== null || one.use !== undefined || one.pressure !== undefined),
+  );
 
 /** `levels` of one hierarchy, its own cgroup first. */
 export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {

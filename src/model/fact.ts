@@ -3,7 +3,7 @@
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Credentials, Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
-import type {Network} from './network.ts';
+import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
 import {isRefusal, type Refusal, type Seen} from './seen.ts';
 import type {Sharing} from './sharing.ts';
@@ -372,4 +372,6 @@ export type Snapshot = {
   readonly namespaces: readonly SnapshotNamespace[];
   readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
   readonly cgroups: readonly SnapshotCgroup[];
+  /** Of each network namespace; left out by versions that did not read them. */
+  readonly networks?: readonly SnapshotNetwork[];
 };

@@ -1,15 +1,161 @@
 // Knows what the tab of the network says of a process.
 
 import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
-import {isRefusal} from './fact.ts';
-import {cutLine, plain} from './line.ts';
+import {isRefusal, type Refusal, type Seen} from './fact.ts';
+import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
+import type {Holder, Interface, Network, Partner} from './network.ts';
+import {printable} from './printable.ts';
 import type {Process} from './process.ts';
-import {studyOf, type World} from './world.ts';
+import {namespacePiece} from './timeline.ts';
+import {namespaceOf, studyOf, type World} from './world.ts';
 
 export function networkDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, [], look.width);
   const fact = studyOf(world, 'network', process);
   if (fact === null) return fixed(title, said(look.live ? 'Reading …' : 'This tape holds no reading of it.', look.width));
   if (isRefusal(fact.seen)) return fixed(title, [cutLine([plain('network: '), ...refusalPieces(fact.seen)], look.width)]);
-  return fixed(title, []);
+  const network = fact.seen;
+  const lines: Line[] = [];
+  const say = (...line: Line) => lines.push(cutLine(line, look.width));
+  const section = (name: string, remark: string) => {
+    lines.push([]);
+    say(strong(name), dim(`  ${remark}`));
+  };
+  const listed = <T>(seen: Seen<readonly T[]>, none: string, each: (one: T) => void) => {
+    if (isRefusal(seen)) say(plain('  '), ...refusalPieces(seen as Refusal));
+    else if (seen.length === 0) say(dim(`  ${none}`));
+    else for (const one of seen) each(one);
+  };
+
+  for (const [index, row] of wrapWords(summary(world, network), look.width).entries()) say(index === 0 ? strong(row) : plain(row));
+  if (network.refused !== null) {
+    say(dim('kinds, partners: '), ...refusalPieces(network.refused));
+    for (const row of wrapWords('What /proc tells follows; the rest needs CAP_SYS_ADMIN over this network namespace.', look.width))
+      say(dim(row));
+  }
+
+  section('Interfaces', 'state, addresses, in and out');
+  listed(network.interfaces, 'none', one => {
+    const about: Piece[] = one.kind === undefined || one.kind === '' ? [] : [dim(` ${printable(one.kind)}`)];
+    say(
+      plain(`  ${printable(one.name)}`),
+      ...about,
+      plain(' '),
+      ...statePieces(one),
+      ...partnerPieces(world, network, one.partner),
+      ...masterPieces(one),
+    );
+    for (const address of one.addresses) say(plain(`    ${printable(address)}`));
+    if (one.received !== undefined && one.sent !== undefined && one.received.packets + one.sent.packets > 0)
+      say(dim(`    in ${sizeText(one.received.bytes)}, out ${sizeText(one.sent.bytes)}`), ...lossPieces(one));
+  });
+
+  section('Routes', 'where packets go, default first');
+  listed(network.routes, 'none: nothing beyond itself is reached', route => {
+    const to = route.to === 'default' ? strong('default') : plain(printable(route.to));
+    const type: Piece[] = route.type === undefined ? [] : [toned('warn', ` ${route.type}`)];
+    const via: Piece[] = route.via === undefined ? [] : [dim(' via '), plain(printable(route.via))];
+    const device: Piece[] = route.device === undefined ? [] : [dim(' by '), plain(printable(route.device))];
+    say(plain('  '), to, ...type, ...via, ...device, ...(route.table === undefined ? [] : [dim(` table ${route.table}`)]));
+  });
+
+  const owners = (holders: readonly Holder[]): Line =>
+    holders.length === 0
+      ? [dim(network.unread > 0 ? 'owner not readable' : 'no process that nsview sees in this namespace')]
+      : holders.flatMap((holder, index): Piece[] => [
+          plain(`${index === 0 ? '' : ', '}${printable(holder.comm)} ${holder.pid}`),
+          ...(isInside(world, holder.pid, process) ? [] : [toned('accent', ' outside')]),
+        ]);
+  const outside = 'outside: not this process nor below it';
+  section('Listens', outside);
+  listed(network.listeners, 'nobody listens here', ({protocol, address, port, holders}) => {
+    say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), dim('  '), ...owners(holders));
+  });
+  section('Abstract unix sockets', 'all in this network namespace reach them');
+  listed(network.abstract, 'none', ({name, type, holders}) => say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders)));
+
+  if (network.unread > 0) {
+    lines.push([]);
+    for (const row of wrapWords(
+      `The fds of ${network.unread} processes here are not for this user to read: sockets may be theirs.`,
+      look.width,
+    ))
+      say(dim(row));
+  }
+  if (network.cut.length > 0) say(toned('warn', `Too long, cut: ${[...new Set(network.cut)].map(printable).join(', ')}`));
+  return fixed(title, lines);
+}
+
+/** What it can talk to, in one sentence. */
+function summary(world: World, network: Network): string {
+  const {interfaces, routes} = network;
+  if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
+  const space = namespaceOf(world, network.namespace);
+  const host = space?.index === 0 ? "nsview's own network, " : '';
+  const gates = new Set(
+    (isRefusal(routes) ? [] : routes).flatMap(({to, type, device}) =>
+      to === 'default' && type === undefined && device !== undefined ? [device] : [],
+    ),
+  );
+  const lo = interfaces.find(one => one.kind === 'loopback' || one.name === 'lo');
+  const others = interfaces.filter(one => one !== lo && one.up !== false);
+  const named = (one: Interface): string => {
+    const {partner} = one;
+    if (partner === undefined) return printable(one.name);
+    return `${printable(one.name)} → ${printable(partner.name ?? `#${partner.index}`)}${whereText(world, network, partner)}`;
+  };
+  if (gates.size > 0) {
+    const ways = interfaces.filter(one => gates.has(one.name)).map(named);
+    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`.replace(/^n/, 'N');
+  }
+  if (others.length > 0)
+    return `${host}${host === '' ? 'Only' : 'only'} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;
+  if (lo?.up === false) return 'Nobody, not even itself: lo is down.';
+  return 'Only itself, by lo.';
+}
+
+function whereText(world: World, network: Network, {namespace}: Partner): string {
+  if (namespace === null) return ' in a namespace that nsview cannot see';
+  if (namespace === network.namespace) return '';
+  return ` in ${namespaceOf(world, namespace)?.name ?? `net:[${namespace}], without processes`}`;
+}
+
+function partnerPieces(world: World, network: Network, partner: Partner | undefined): Piece[] {
+  if (partner === undefined) return [];
+  const name = plain(` → ${printable(partner.name ?? `#${partner.index}`)}`);
+  const space = partner.namespace === null ? null : namespaceOf(world, partner.namespace);
+  return space !== null && partner.namespace !== network.namespace
+    ? [name, dim(' in '), namespacePiece(space)]
+    : [name, dim(whereText(world, network, partner))];
+}
+
+const masterPieces = ({master}: Interface): Piece[] => (master === undefined ? [] : [dim(' port of '), plain(printable(master))]);
+
+function statePieces({up, state, kind}: Interface): Piece[] {
+  if (up === undefined) return [];
+  if (!up) return [toned('bad', 'down')];
+  // lo and others without a carrier never say more than unknown.
+  if (state === 'up' || state === 'unknown' || kind === 'loopback') return [toned('good', 'up')];
+  return [toned('warn', `up, ${printable(state ?? '')}`)];
+}
+
+function lossPieces({received, sent}: Interface): Piece[] {
+  const lost = [received, sent].reduce((sum, one) => sum + (one?.errors ?? 0) + (one?.dropped ?? 0), 0);
+  return lost === 0 ? [] : [toned('warn', `, ${lost} lost`)];
+}
+
+function sizeText(bytes: number): string {
+  let [rest, unit] = [bytes, 0];
+  for (; rest >= 1024 && unit < 4; unit++) rest /= 1024;
+  return unit === 0 ? `${bytes} B` : `${rest.toFixed(1)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`;
+}
+
+/** Whether it is that process or below it. */
+function isInside(world: World, pid: number, root: Process): boolean {
+  const passed = new Set<number>();
+  for (let at = pid; at > 0 && !passed.has(at); at = world.byPid.get(at)?.ppid ?? 0) {
+    if (at === root.pid) return true;
+    passed.add(at);
+  }
+  return false;
 }

@@ -1,3 +1,84 @@
 // Knows the shape of a reading of a network namespace.
 
-export type Network = {readonly nothing?: never};
+// As in fact.ts, which is made of this file among others and so cannot be asked from here.
+type Refusal = {readonly errno: string; readonly during: string};
+type Seen<T> = T | Refusal;
+
+/** The other side of a veth, or what a macvlan, ipvlan or vlan is made on (IFLA_LINK). */
+export type Partner = {
+  /** Its number in its own namespace. */
+  readonly index: number;
+  /** null: its namespace cannot be read. */
+  readonly name: string | null;
+  /** Inode of the network namespace in which it is; null where that is none that nsview sees. */
+  readonly namespace: string | null;
+};
+
+/** Since the interface was made. */
+export type Counters = {readonly bytes: number; readonly packets: number; readonly errors: number; readonly dropped: number};
+
+export type Interface = {
+  readonly name: string;
+  /** What only rtnetlink tells is left out where that is refused. */
+  readonly index?: number;
+  /** IFLA_INFO_KIND, such as veth, bridge, macvlan; `loopback`; empty for hardware and what else has none. */
+  readonly kind?: string;
+  /** Set up by somebody (IFF_UP). */
+  readonly up?: boolean;
+  /** As RFC 2863 names it: up, down, lowerlayerdown, dormant, unknown. */
+  readonly state?: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  /** With the length of the prefix. */
+  readonly addresses: readonly string[];
+  /** The bridge, bond or the like that it is a port of. */
+  readonly master?: string;
+  readonly partner?: Partner;
+  readonly received?: Counters;
+  readonly sent?: Counters;
+};
+
+export type Route = {
+  /** `default`, or an address with its prefix. */
+  readonly to: string;
+  /** 4 or 6. */
+  readonly version: number;
+  readonly via?: string;
+  readonly device?: string;
+  readonly metric?: number;
+  /** Other than unicast: blackhole, unreachable, prohibit. */
+  readonly type?: string;
+  /** Where it is not the main table, 254. */
+  readonly table?: number;
+};
+
+/** A process that holds the socket. */
+export type Holder = {readonly pid: number; readonly comm: string};
+
+/** A TCP socket that listens, or a UDP socket that is bound and not connected. */
+export type Listener = {
+  readonly protocol: 'tcp' | 'tcp6' | 'udp' | 'udp6';
+  readonly address: string;
+  readonly port: number;
+  readonly holders: readonly Holder[];
+};
+
+/** An abstract unix socket that others can reach by its name (unix(7)): whoever is in the network namespace. */
+export type AbstractSocket = {readonly name: string; readonly type: string; readonly holders: readonly Holder[]};
+
+export type Network = {
+  readonly namespace: Seen<string>;
+  readonly interfaces: Seen<readonly Interface[]>;
+  /** Why rtnetlink tells nothing: then interfaces and routes are as /proc has them. */
+  readonly refused: Refusal | null;
+  readonly routes: Seen<readonly Route[]>;
+  readonly listeners: Seen<readonly Listener[]>;
+  readonly abstract: Seen<readonly AbstractSocket[]>;
+  /** Processes of the namespace whose fds could not be read, so that a socket may be theirs. */
+  readonly unread: number;
+  /** What was longer than nsview reads. */
+  readonly cut: readonly string[];
+};
+
+/** In a snapshot: the interfaces of a network namespace, and the process or thread through which they were read. */
+export type SnapshotNetwork = {readonly inode: string; readonly pid: number; readonly interfaces: Seen<readonly Interface[]>};

@@ -1,11 +1,414 @@
-// Knows how to read a network namespace, and what such a reading may look like on a tape.
+// Knows how to read a network namespace without entering it, and what such a reading may look like on a tape.
 
+import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
 import {z} from 'zod';
-import type {Seen} from '../model/fact.ts';
-import type {Network} from '../model/network.ts';
+import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
+import type {AbstractSocket, Holder, Interface, Listener, Network, Partner, Route, SnapshotNetwork} from '../model/network.ts';
+import {errnoName} from './errno.ts';
+import {loadNative} from './native.ts';
+import {addressText, decodeAddresses, decodeLinks, decodeRoutes, type LinkMessage} from './netlink.ts';
+import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 
-export const networkSchema: z.ZodType<Network> = z.object({});
+const refusalSchema = z.object({errno: z.string(), during: z.string()});
+const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusalSchema]);
+const counters = z.object({bytes: z.number(), packets: z.number(), errors: z.number(), dropped: z.number()});
+const holders = z.array(z.object({pid: z.int(), comm: z.string()}));
 
-export function readNetwork(_pid: number): Seen<Network> {
-  return {};
+export const interfacesSchema = z.array(
+  z.object({
+    name: z.string(),
+    index: z.int().exactOptional(),
+    kind: z.string().describe('IFLA_INFO_KIND; loopback; empty for hardware.').exactOptional(),
+    up: z.boolean().exactOptional(),
+    state: z.string().exactOptional(),
+    mac: z.string().exactOptional(),
+    mtu: z.int().exactOptional(),
+    addresses: z.array(z.string()),
+    master: z.string().exactOptional(),
+    partner: z
+      .object({index: z.int(), name: z.string().nullable(), namespace: z.string().nullable()})
+      .describe('The other side of a veth, or what it is made on; namespace: inode, null where it is none that nsview sees.')
+      .exactOptional(),
+    received: counters.exactOptional(),
+    sent: counters.exactOptional(),
+  }),
+);
+
+export const networkSchema: z.ZodType<Network> = z.object({
+  namespace: seen(z.string()),
+  interfaces: seen(interfacesSchema),
+  refused: refusalSchema.nullable(),
+  routes: seen(
+    z.array(
+      z.object({
+        to: z.string(),
+        version: z.int(),
+        via: z.string().exactOptional(),
+        device: z.string().exactOptional(),
+        metric: z.number().exactOptional(),
+        type: z.string().exactOptional(),
+        table: z.number().exactOptional(),
+      }),
+    ),
+  ),
+  listeners: seen(z.array(z.object({protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int(), holders}))),
+  abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders}))),
+  unread: z.int(),
+  cut: z.array(z.string()),
+});
+
+/** Bytes of a dump, of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
+const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 2000, fds: 4096, shown: 1000};
+
+const STAGES = ['open', 'setns', 'socket', 'rtnetlink'];
+const dumped = Buffer.alloc(MOST.dump);
+const stage = new Int32Array(1);
+const LINKS = 0;
+const ADDRESSES = 1;
+const ROUTES = 2;
+
+const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
+
+/** `path` is of the namespace: /proc/PID/ns/net. The answer is good until the next dump. */
+function dump(path: string, type: number): Seen<Buffer> {
+  const size = loadNative().networkDump(path, type, dumped, dumped.length, stage);
+  return size < 0 ? refusedAt(size) : dumped.subarray(0, size);
+}
+
+function linksAt(path: string): Seen<LinkMessage[]> {
+  const bytes = dump(path, LINKS);
+  return isRefusal(bytes) ? bytes : decodeLinks(bytes);
+}
+
+/** Inodes of those namespaces by the number under which the one at `path` knows them (RTM_GETNSID). */
+function knownIds(path: string, others: readonly (readonly [inode: string, path: string])[]): Map<number, string> {
+  const asked = others.slice(0, MOST.namespaces);
+  const ids = new Int32Array(asked.length).fill(-1);
+  const paths = Buffer.from(asked.map(([, other]) => `${other}\0`).join(''));
+  const found = new Map<number, string>();
+  if (asked.length === 0 || loadNative().networkIds(path, paths, asked.length, ids, stage) < 0) return found;
+  for (const [i, [inode]] of asked.entries()) {
+    const id = ids[i] ?? -1;
+    if (id >= 0) found.set(id, inode);
+  }
+  return found;
+}
+
+const inodeOf = (link: string): string => /\[(\d+)\]$/.exec(link)?.[1] ?? '';
+
+/** Processes by the inode of their network namespace, and a path to each namespace: a process's, or a file that keeps it (ip-netns(8)). */
+type Everyone = {readonly at: number; readonly members: Map<string, number[]>; readonly paths: Map<string, string>};
+let everyone: Everyone | undefined;
+
+/** At most so old, in milliseconds. */
+function readEveryone(age: number): Everyone {
+  if (everyone !== undefined && performance.now() - everyone.at < age) return everyone;
+  const members = new Map<string, number[]>();
+  const paths = new Map<string, string>();
+  const pids = readNumbers('/proc');
+  for (const pid of isRefusal(pids) ? [] : pids) {
+    const path = `/proc/${pid}/ns/net`;
+    const link = readLink(path);
+    if (isRefusal(link)) continue;
+    const inode = inodeOf(link);
+    const known = members.get(inode);
+    if (known === undefined) {
+      members.set(inode, [pid]);
+      paths.set(inode, path);
+    } else known.push(pid);
+  }
+  for (const folder of ['/run/netns', '/run/docker/netns'])
+    try {
+      for (const name of readdirSync(folder)) {
+        const inode = String(statSync(`${folder}/${name}`).ino);
+        if (!paths.has(inode)) paths.set(inode, `${folder}/${name}`);
+      }
+    } catch {
+      // There is none, or it is not for us.
+    }
+  everyone = {at: performance.now(), members, paths};
+  return everyone;
+}
+
+type Finder = (link: LinkMessage) => Partner;
+
+function interfacesOf(links: readonly LinkMessage[], addresses: ReadonlyMap<number, readonly string[]>, find: Finder): Interface[] {
+  const names = new Map(links.map(link => [link.index, link.name]));
+  return links.slice(0, MOST.shown).map(link => {
+    const {name, index, kind, up, state, mac, mtu} = link;
+    const master = link.master === null ? undefined : names.get(link.master);
+    return {
+      name,
+      index,
+      kind,
+      up,
+      state,
+      mac,
+      mtu,
+      addresses: addresses.get(index) ?? [],
+      ...(master === undefined ? {} : {master}),
+      ...(link.partner === null || link.partner === 0 || (link.partner === index && link.partnerId === null) ? {} : {partner: find(link)}),
+      ...(link.received === null ? {} : {received: link.received}),
+      ...(link.sent === null ? {} : {sent: link.sent}),
+    };
+  });
+}
+
+function addressesAt(path: string): Map<number, string[]> {
+  const found = new Map<number, string[]>();
+  const bytes = dump(path, ADDRESSES);
+  for (const {index, address} of isRefusal(bytes) ? [] : decodeAddresses(bytes)) {
+    const list = found.get(index);
+    if (list === undefined) found.set(index, [address]);
+    else list.push(address);
+  }
+  return found;
+}
+
+function partnersOf(path: string, inode: string, links: readonly LinkMessage[], paths: ReadonlyMap<string, string>): Finder {
+  const wanted = links.flatMap(({partnerId}) => (partnerId === null ? [] : [partnerId]));
+  let ids = wanted.length > 0 ? knownIds(path, [...paths]) : new Map<number, string>();
+  if (wanted.some(id => !ids.has(id))) {
+    // It may be of a namespace that was made since.
+    paths = readEveryone(200).paths;
+    ids = knownIds(path, [...paths]);
+  }
+  const names = new Map<string, Map<number, string>>([[inode, new Map(links.map(link => [link.index, link.name]))]]);
+  const namesIn = (namespace: string): ReadonlyMap<number, string> => {
+    const known = names.get(namespace);
+    if (known !== undefined) return known;
+    const there = names.size > MOST.partners ? [] : linksAt(paths.get(namespace) ?? '');
+    const read = new Map((isRefusal(there) ? [] : there).map(link => [link.index, link.name]));
+    names.set(namespace, read);
+    return read;
+  };
+  return link => {
+    const index = link.partner ?? 0;
+    const namespace = link.partnerId === null ? inode : (ids.get(link.partnerId) ?? null);
+    return {index, name: namespace === null ? null : (namesIn(namespace).get(index) ?? null), namespace};
+  };
+}
+
+/** At most so many bytes of a table of /proc/PID/net, its last line whole, without its heading. */
+function table(pid: number, name: string, cut: string[]): Seen<string[]> {
+  let fd: number;
+  try {
+    fd = openSync(`/proc/${pid}/net/${name}`, 'r');
+  } catch (error) {
+    return refusalOf(error, 'open');
+  }
+  try {
+    const parts: Buffer[] = [];
+    let size = 0;
+    for (;;) {
+      const part = Buffer.allocUnsafe(65536);
+      const count = readSync(fd, part, 0, part.length, null);
+      if (count === 0) break;
+      parts.push(part.subarray(0, count));
+      size += count;
+      if (size >= MOST.table) {
+        cut.push(name);
+        break;
+      }
+    }
+    return Buffer.concat(parts).toString('latin1').split('\n').slice(0, -1);
+  } catch (error) {
+    return refusalOf(error, 'read');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Interfaces as /proc has them, where rtnetlink is refused. */
+function procInterfaces(pid: number, cut: string[]): Seen<Interface[]> {
+  const lines = table(pid, 'dev', cut);
+  if (isRefusal(lines)) return lines;
+  const addresses = new Map<string, string[]>();
+  const v6 = table(pid, 'if_inet6', cut);
+  for (const line of isRefusal(v6) ? [] : v6) {
+    const [hex = '', , prefix = '', , , name = ''] = line.split(/\s+/);
+    addresses.set(name, [...(addresses.get(name) ?? []), `${addressText(Buffer.from(hex, 'hex'))}/${Number.parseInt(prefix, 16)}`]);
+  }
+  return lines.slice(2).map(line => {
+    const colon = line.lastIndexOf(':');
+    const name = line.slice(0, colon).trim();
+    const n = line
+      .slice(colon + 1)
+      .trim()
+      .split(/\s+/)
+      .map(Number);
+    const at = (i: number) => ({bytes: n[i] ?? 0, packets: n[i + 1] ?? 0, errors: n[i + 2] ?? 0, dropped: n[i + 3] ?? 0});
+    return {name, addresses: addresses.get(name) ?? [], received: at(0), sent: at(8)};
+  });
+}
+
+/** An address of /proc/net/tcp and its kind: 32-bit words in the machine's byte order. */
+function procAddress(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex');
+  return addressText(bytes.length % 4 === 0 ? bytes.swap32() : bytes);
+}
+
+function procRoutes(pid: number, cut: string[]): Seen<Route[]> {
+  const lines = table(pid, 'route', cut);
+  if (isRefusal(lines)) return lines;
+  return lines.slice(1).map(line => {
+    const [device = '', to = '', via = '', , , , metric = '', mask = ''] = line.trim().split(/\s+/);
+    const prefix = [...Buffer.from(mask, 'hex')].reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
+    return {
+      to: prefix === 0 ? 'default' : `${procAddress(to)}/${prefix}`,
+      version: 4,
+      ...(via === '00000000' ? {} : {via: procAddress(via)}),
+      device,
+      metric: Number(metric),
+    };
+  });
+}
+
+type Bound = {readonly inode: string};
+const UNIX_TYPES: {readonly [type: string]: string} = {'0001': 'stream', '0002': 'datagram', '0005': 'seqpacket'};
+
+/** Which processes of the namespace hold each of those sockets. */
+function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut: string[]): {held: Map<string, Holder[]>; unread: number} {
+  const held = new Map<string, Holder[]>();
+  let unread = 0;
+  if (wanted.size === 0) return {held, unread};
+  if (members.length > MOST.holders) cut.push('processes');
+  for (const pid of members.slice(0, MOST.holders)) {
+    const fds = readNumbers(`/proc/${pid}/fd`);
+    if (isRefusal(fds)) {
+      if (fds.errno === 'EACCES' || fds.errno === 'EPERM') unread++;
+      continue;
+    }
+    const here = new Set<string>();
+    for (const fd of fds.slice(0, MOST.fds)) {
+      const link = readLink(`/proc/${pid}/fd/${fd}`);
+      if (!isRefusal(link) && link.startsWith('socket:')) {
+        const inode = inodeOf(link);
+        if (wanted.has(inode)) here.add(inode);
+      }
+    }
+    if (here.size === 0) continue;
+    const comm = readText(`/proc/${pid}/comm`);
+    const holder = {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd()};
+    for (const inode of here) {
+      const others = held.get(inode);
+      if (others === undefined) held.set(inode, [holder]);
+      else others.push(holder);
+    }
+  }
+  return {held, unread};
+}
+
+function socketsOf(pid: number, members: readonly number[], cut: string[]): Pick<Network, 'listeners' | 'abstract' | 'unread'> {
+  const listeners: (Omit<Listener, 'holders'> & Bound)[] = [];
+  let refused: Refusal | null = null;
+  for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
+    const lines = table(pid, protocol, cut);
+    // Without IPv6 there are no such files.
+    if (isRefusal(lines)) refused = lines.errno === 'ENOENT' ? refused : lines;
+    else
+      for (const line of lines.slice(1)) {
+        const [, local = '', , state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
+        // TCP_LISTEN, and TCP_CLOSE for a UDP socket that is not connected (net/tcp_states.h).
+        if (state !== (protocol.startsWith('tcp') ? '0A' : '07')) continue;
+        const [address = '', port = ''] = local.split(':');
+        if (listeners.length < MOST.shown)
+          listeners.push({protocol, address: procAddress(address), port: Number.parseInt(port, 16) || 0, inode});
+      }
+  }
+  const abstract: (Omit<AbstractSocket, 'holders'> & Bound)[] = [];
+  const unix = table(pid, 'unix', cut);
+  for (const line of isRefusal(unix) ? [] : unix.slice(1)) {
+    const match = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) @(.*)$/s.exec(line);
+    // A datagram socket is reached once it is bound, the others when they listen (SO_ACCEPTCON, linux/net.h).
+    if (match === null || !(match[2] === '0002' || (Number.parseInt(match[1] ?? '', 16) & 0x10000) !== 0)) continue;
+    if (abstract.length < MOST.shown)
+      abstract.push({
+        name: Buffer.from(`@${match[4]}`, 'latin1').toString(),
+        type: UNIX_TYPES[match[2] ?? ''] ?? match[2] ?? '',
+        inode: match[3] ?? '',
+      });
+  }
+  const {held, unread} = holdersOf(new Set([...listeners, ...abstract].map(socket => socket.inode)), members, cut);
+  const whole = <T extends Bound>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
+  return {
+    listeners: listeners.length === 0 && refused !== null ? refused : listeners.map(whole),
+    abstract: isRefusal(unix) ? unix : abstract.map(whole),
+    unread,
+  };
+}
+
+/** The last reading of who holds sockets: fds are read at most every two seconds. */
+let sockets: {readonly at: number; readonly pid: number; readonly found: ReturnType<typeof socketsOf>; readonly cut: string[]} | undefined;
+
+export function readNetwork(pid: number): Seen<Network> {
+  const path = `/proc/${pid}/ns/net`;
+  const link = readLink(path);
+  const inode = isRefusal(link) ? '' : inodeOf(link);
+  let {members, paths} = readEveryone(2000);
+  // Born since: others may be as well.
+  if (inode !== '' && !members.get(inode)?.includes(pid)) ({members, paths} = readEveryone(0));
+  const cut: string[] = [];
+  const links = linksAt(path);
+  const refused = isRefusal(links) ? links : null;
+  let routes: Seen<Route[]>;
+  if (isRefusal(links)) routes = procRoutes(pid, cut);
+  else {
+    const names = new Map(links.map(one => [one.index, one.name]));
+    const bytes = dump(path, ROUTES);
+    if (!isRefusal(bytes) && bytes.length > MOST.dump - 65536) cut.push('routes');
+    routes = isRefusal(bytes)
+      ? bytes
+      : decodeRoutes(bytes).map(({deviceIndex, ...route}) => {
+          const device = names.get(deviceIndex ?? 0);
+          return {...route, ...(device === undefined ? {} : {device})};
+        });
+  }
+  if (!isRefusal(routes)) {
+    if (routes.length > MOST.shown) cut.push('routes');
+    routes = [...routes.filter(route => route.to === 'default'), ...routes.filter(route => route.to !== 'default')].slice(0, MOST.shown);
+  }
+  if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > 2000) {
+    const cutSockets: string[] = [];
+    const found = socketsOf(pid, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
+    sockets = {at: performance.now(), pid, found, cut: cutSockets};
+  }
+  return {
+    namespace: isRefusal(link) ? link : inode,
+    interfaces: isRefusal(links) ? procInterfaces(pid, cut) : interfacesOf(links, addressesAt(path), partnersOf(path, inode, links, paths)),
+    refused,
+    routes,
+    ...sockets.found,
+    cut: [...cut, ...sockets.cut],
+  };
+}
+
+/** The interfaces of each of those network namespaces, each with the process or thread through which it is read. */
+export function readNetworks(namespaces: ReadonlyMap<string, number>): SnapshotNetwork[] {
+  const asked = [...namespaces].slice(0, MOST.namespaces);
+  const all = asked.map(([inode, pid]) => ({inode, pid, path: `/proc/${pid}/ns/net`, links: linksAt(`/proc/${pid}/ns/net`)}));
+  /** Who has a link of that number: only those are asked whether they are the partner's, so that many namespaces stay linear. */
+  const byIndex = new Map<number, {inode: string; path: string; link: LinkMessage}[]>();
+  for (const {inode, path, links} of all)
+    for (const link of isRefusal(links) ? [] : links) {
+      const same = byIndex.get(link.index);
+      if (same === undefined) byIndex.set(link.index, [{inode, path, link}]);
+      else same.push({inode, path, link});
+    }
+  return all.map(({inode, pid, path, links}) => {
+    if (isRefusal(links)) return {inode, pid, interfaces: links};
+    const names = new Map(links.map(link => [link.index, link.name]));
+    const find: Finder = link => {
+      const index = link.partner ?? 0;
+      if (link.partnerId === null) return {index, name: names.get(index) ?? null, namespace: inode};
+      const there = (byIndex.get(index) ?? []).filter(one => link.kind !== 'veth' || one.link.partner === link.index).slice(0, 64);
+      const namespace =
+        knownIds(
+          path,
+          there.map(one => [one.inode, one.path] as const),
+        ).get(link.partnerId) ?? null;
+      return {index, name: there.find(one => one.inode === namespace)?.link.name ?? null, namespace};
+    };
+    return {inode, pid, interfaces: interfacesOf(links, addressesAt(path), find)};
+  });
 }

@@ -39,7 +39,7 @@ import type {
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
-import {networkSchema} from './network.ts';
+import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
 
@@ -327,6 +327,9 @@ const snapshotSchema = z.object({
         .describe('The limit that binds, and which cgroup sets it.'),
     }),
   ),
+  networks: z
+    .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
+    .exactOptional(),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */

@@ -17,6 +17,7 @@ import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMounts} from './mountinfo.ts';
+import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {readProcess} from './process.ts';
 
@@ -232,6 +233,12 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
   const all = readProcesses();
   const processes = options.root === undefined ? all : treeOf(all, options.root);
   const mountNamespaces = [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids));
+  const namespaces = namespacesOf(processes);
+  const networks = new Map<string, number>();
+  for (const {type, inode, processes: pids, threads} of namespaces) {
+    const member = pids[0] ?? threads?.[0]?.tid;
+    if (type === 'net' && member !== undefined) networks.set(inode, member);
+  }
   return {
     format: 'nsview/snapshot',
     version: 1,
@@ -240,8 +247,9 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     realtime,
     host: readHost(),
     processes,
-    namespaces: withHolders(namespacesOf(processes), processes, mountNamespaces, options.root === undefined),
+    namespaces: withHolders(namespaces, processes, mountNamespaces, options.root === undefined),
     mountNamespaces,
     cgroups: cgroupsOf(processes),
+    networks: readNetworks(networks),
   };
 }

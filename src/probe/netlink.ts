@@ -1,0 +1,157 @@
+// Knows the messages of rtnetlink (rtnetlink(7), linux/if_link.h): bytes to interfaces, addresses and routes. What is malformed is passed over.
+
+import type {Counters, Route} from '../model/network.ts';
+
+export type LinkMessage = {
+  readonly index: number;
+  readonly name: string;
+  readonly kind: string;
+  readonly up: boolean;
+  readonly state: string;
+  readonly mac: string;
+  readonly mtu: number;
+  /** IFLA_MASTER, IFLA_LINK, IFLA_LINK_NETNSID. */
+  readonly master: number | null;
+  readonly partner: number | null;
+  readonly partnerId: number | null;
+  readonly received: Counters | null;
+  readonly sent: Counters | null;
+};
+
+export type AddressMessage = {readonly index: number; readonly address: string};
+export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number | null};
+
+const RTM_NEWLINK = 16;
+const RTM_NEWADDR = 20;
+const RTM_NEWROUTE = 24;
+const ARPHRD_LOOPBACK = 772;
+/** IF_OPER_*, linux/if.h. */
+const STATES = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing', 'dormant', 'up'];
+const ROUTE_TYPES: {readonly [type: number]: string} = {6: 'blackhole', 7: 'unreachable', 8: 'prohibit', 9: 'throw'};
+const RT_TABLE_MAIN = 254;
+const RT_TABLE_LOCAL = 255;
+const RTM_F_CLONED = 0x200;
+
+/** The messages of one type, each without its header. */
+function* messages(bytes: Buffer, type: number): Generator<Buffer> {
+  for (let at = 0; at + 16 <= bytes.length; ) {
+    const size = bytes.readUInt32LE(at);
+    if (size < 16 || at + size > bytes.length) return;
+    if (bytes.readUInt16LE(at + 4) === type) yield bytes.subarray(at + 16, at + size);
+    at += (size + 3) & ~3;
+  }
+}
+
+/** Attributes by number from `from` on; of two with one number the last. */
+function attributes(bytes: Buffer, from: number): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = from; at + 4 <= bytes.length; ) {
+    const size = bytes.readUInt16LE(at);
+    if (size < 4 || at + size > bytes.length) break;
+    // The two highest bits say how it is to be read (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
+    found.set(bytes.readUInt16LE(at + 2) & 0x3fff, bytes.subarray(at + 4, at + size));
+    at += (size + 3) & ~3;
+  }
+  return found;
+}
+
+const number = (bytes: Buffer | undefined): number | null => (bytes !== undefined && bytes.length >= 4 ? bytes.readInt32LE(0) : null);
+const text = (bytes: Buffer | undefined): string => (bytes === undefined ? '' : (bytes.toString().split('\0')[0] ?? ''));
+
+/** As inet_ntop(3) writes it; empty for what is no address. */
+export function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join('.');
+  if (bytes.length !== 16) return '';
+  const groups = Array.from({length: 8}, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0));
+  if (groups.slice(0, 5).every(group => group === 0) && groups[5] === 0xffff) return `::ffff:${bytes.slice(12).join('.')}`;
+  let best = 0;
+  let length = 0;
+  for (let i = 0; i < 8; i++) {
+    let run = 0;
+    while (i + run < 8 && groups[i + run] === 0) run++;
+    if (run > length) [best, length] = [i, run];
+  }
+  const hex = groups.map(group => group.toString(16));
+  return length < 2 ? hex.join(':') : `${hex.slice(0, best).join(':')}::${hex.slice(best + length).join(':')}`;
+}
+
+/** struct rtnl_link_stats64: the first eight are packets, bytes, errors, dropped, each received and sent. */
+function countersOf(stats: Buffer | undefined, sent: 0 | 1): Counters | null {
+  if (stats === undefined || stats.length < 64) return null;
+  const at = (index: number) => Number(stats.readBigUInt64LE(8 * (2 * index + sent)));
+  return {bytes: at(1), packets: at(0), errors: at(2), dropped: at(3)};
+}
+
+export function decodeLinks(bytes: Buffer): LinkMessage[] {
+  const links: LinkMessage[] = [];
+  for (const message of messages(bytes, RTM_NEWLINK)) {
+    if (message.length < 16) continue;
+    const found = attributes(message, 16);
+    const stats = found.get(23);
+    const kind = text(attributes(found.get(18) ?? Buffer.alloc(0), 0).get(1));
+    links.push({
+      index: message.readInt32LE(4),
+      name: text(found.get(3)),
+      kind: kind === '' && message.readUInt16LE(2) === ARPHRD_LOOPBACK ? 'loopback' : kind,
+      up: (message.readUInt32LE(8) & 1) !== 0,
+      state: STATES[found.get(16)?.[0] ?? 0] ?? 'unknown',
+      mac: [...(found.get(1) ?? [])].map(byte => byte.toString(16).padStart(2, '0')).join(':'),
+      mtu: number(found.get(4)) ?? 0,
+      master: number(found.get(10)),
+      partner: number(found.get(5)),
+      partnerId: number(found.get(37)),
+      received: countersOf(stats, 0),
+      sent: countersOf(stats, 1),
+    });
+  }
+  return links;
+}
+
+export function decodeAddresses(bytes: Buffer): AddressMessage[] {
+  const addresses: AddressMessage[] = [];
+  for (const message of messages(bytes, RTM_NEWADDR)) {
+    if (message.length < 8) continue;
+    const found = attributes(message, 8);
+    // IFA_LOCAL is one's own where IFA_ADDRESS is the other end's.
+    const address = addressText(found.get(2) ?? found.get(1) ?? Buffer.alloc(0));
+    if (address !== '') addresses.push({index: message.readUInt32LE(4), address: `${address}/${message[1]}`});
+  }
+  return addresses;
+}
+
+export function decodeRoutes(bytes: Buffer): RouteMessage[] {
+  const routes: RouteMessage[] = [];
+  for (const message of messages(bytes, RTM_NEWROUTE)) {
+    if (message.length < 12) continue;
+    const [family = 0, prefix = 0] = message;
+    if (family !== 2 && family !== 10) continue;
+    const found = attributes(message, 12);
+    const table = number(found.get(15)) ?? message[4] ?? 0;
+    // The local table is of one's own addresses, and clones are a cache.
+    if (table === RT_TABLE_LOCAL || (message.readUInt32LE(8) & RTM_F_CLONED) !== 0) continue;
+    const metric = number(found.get(6));
+    const kind = ROUTE_TYPES[message[7] ?? 0];
+    const base = {
+      to: prefix === 0 ? 'default' : `${addressText(found.get(1) ?? Buffer.alloc(0))}/${prefix}`,
+      version: family === 2 ? 4 : 6,
+      ...(metric === null ? {} : {metric}),
+      ...(kind === undefined ? {} : {type: kind}),
+      ...(table === RT_TABLE_MAIN ? {} : {table}),
+    };
+    const add = (attribute: Map<number, Buffer>, deviceIndex: number | null) => {
+      const via = addressText(attribute.get(5) ?? attribute.get(18)?.subarray(2) ?? Buffer.alloc(0));
+      routes.push({...base, ...(via === '' ? {} : {via}), deviceIndex});
+    };
+    const hops = found.get(9);
+    if (hops === undefined) add(found, number(found.get(4)));
+    // RTA_MULTIPATH: struct rtnexthop, each with attributes of its own.
+    else
+      for (let at = 0; at + 8 <= hops.length; ) {
+        const size = hops.readUInt16LE(at);
+        if (size < 8 || at + size > hops.length) break;
+        add(attributes(hops.subarray(at, at + size), 8), hops.readInt32LE(at + 4));
+        at += (size + 3) & ~3;
+      }
+  }
+  return routes;
+}

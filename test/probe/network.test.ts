@@ -1,0 +1,120 @@
+import {execFileSync} from 'node:child_process';
+import {describe, expect, it} from 'vitest';
+import {isRefusal} from '../../src/model/fact.ts';
+import type {Interface, Network} from '../../src/model/network.ts';
+import {decodeAddresses, decodeLinks, decodeRoutes} from '../../src/probe/netlink.ts';
+import {networkSchema, readNetwork} from '../../src/probe/network.ts';
+import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {start} from '../support/nsview.ts';
+
+leaveNothingBehind();
+
+const SCRIPT = `
+ip link set lo up; ip link add v0 type veth peer name v1; ip link add br0 type bridge; ip link set v0 master br0
+ip addr add 10.9.8.1/24 dev br0; ip link set br0 up; ip link set v0 up; ip link set v1 up; ip route add default via 10.9.8.2
+ip link add link v1 name m0 type macvlan
+unshare -n sh -c 'echo inner $$; read line' <&0 &
+sleep 0.3; ip link add far type veth peer name eth0 netns $!; echo ready; read line; kill $!; wait`;
+
+const ip = (pid: number, ...args: string[]) =>
+  JSON.parse(execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', '-j', ...args]).toString());
+
+function supported(): boolean {
+  try {
+    execFileSync('unshare', [
+      '-n',
+      'sh',
+      '-ec',
+      'ip link add va0 type veth; ip link add br0 type bridge; ip link add link va0 name mv0 type macvlan',
+    ]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function read(pid: number): Network & {interfaces: readonly Interface[]} {
+  const network = readNetwork(pid);
+  if (isRefusal(network) || isRefusal(network.interfaces)) throw new Error(JSON.stringify(network));
+  expect(networkSchema.safeParse(network).success).toBe(true);
+  return {...network, interfaces: network.interfaces};
+}
+
+describe('a network namespace', () => {
+  it('without a link has lo alone, down, and no routes', async () => {
+    await using one = start('unshare', '-n', 'sh', '-c', 'echo ready; read line');
+    await one.says(/ready/);
+    const {interfaces, routes} = read(one.pid);
+    expect(interfaces).toMatchObject([{name: 'lo', kind: 'loopback', up: false, addresses: []}]);
+    expect(routes).toEqual([]);
+  });
+
+  it('agrees with ip on kinds, masters, partners, addresses and routes', async context => {
+    context.skip(!supported(), 'this kernel has no veth, bridge or macvlan, or this is not root');
+    await using one = start('unshare', '-n', 'bash', '-c', SCRIPT);
+    const inner = Number((await one.says(/inner (\d+)/))[1]);
+    await one.says(/ready/);
+    const {interfaces, routes} = read(one.pid);
+    const links: {ifname: string; master?: string; linkinfo?: {info_kind: string}; operstate: string; address: string}[] = ip(
+      one.pid,
+      '-d',
+      'link',
+    );
+    expect(interfaces.map(link => [link.name, link.kind, link.master, link.mac])).toEqual(
+      links.map(link => [link.ifname, link.linkinfo?.info_kind ?? 'loopback', link.master, link.address]),
+    );
+    const addresses: {ifname: string; addr_info: {local: string; prefixlen: number}[]}[] = ip(one.pid, 'addr');
+    expect(interfaces.map(link => [...link.addresses].sort())).toEqual(
+      addresses.map(link => link.addr_info.map(({local, prefixlen}) => `${local}/${prefixlen}`).sort()),
+    );
+    expect(isRefusal(routes) ? routes : routes[0]).toMatchObject({to: 'default', via: '10.9.8.2', device: 'br0'});
+    const ports: {ifname: string; master: string}[] = JSON.parse(
+      execFileSync('nsenter', ['-t', String(one.pid), '-n', 'bridge', '-j', 'link']).toString(),
+    );
+    expect(interfaces.filter(link => link.master === 'br0').map(link => link.name)).toEqual(ports.map(port => port.ifname));
+
+    const named = new Map(interfaces.map(link => [link.name, link]));
+    const here = read(one.pid).namespace;
+    const there = read(inner).namespace;
+    expect(here).not.toEqual(there);
+    expect(named.get('v0')?.partner).toMatchObject({name: 'v1', namespace: here});
+    expect(named.get('m0')?.partner).toMatchObject({name: 'v1', namespace: here});
+    expect(named.get('far')?.partner).toMatchObject({name: 'eth0', namespace: there});
+    expect(read(inner).interfaces.find(link => link.name === 'eth0')?.partner).toMatchObject({name: 'far', namespace: here});
+
+    const told = readSnapshot({version: 'test'}).networks?.find(network => network.inode === here);
+    const strip = (links: readonly Interface[]) =>
+      links.map(({name, kind, up, mac, master, partner, addresses}) => ({name, kind, up, mac, master, partner, addresses}));
+    expect(told === undefined || isRefusal(told.interfaces) ? told : strip(told.interfaces)).toEqual(strip(interfaces));
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
+  it('tells who listens, and abstract sockets with their holders', async () => {
+    const program =
+      "const net=require('net');net.createServer().listen(0,'127.0.0.1',function(){console.log('port '+this.address().port);net.createServer().listen('\\0nsview-abstract',()=>console.log('ready'))});process.stdin.on('data',()=>process.exit())";
+    await using one = start(process.execPath, '-e', program);
+    const port = Number((await one.says(/port (\d+)/))[1]);
+    await one.says(/ready/);
+    const {listeners, abstract} = read(one.pid);
+    const holders = [{pid: one.pid, comm: expect.any(String)}];
+    expect(listeners).toContainEqual({protocol: 'tcp', address: '127.0.0.1', port, holders});
+    expect(abstract).toContainEqual({name: '@nsview-abstract', type: 'stream', holders});
+    expect(execFileSync('ss', ['-Hltnp', `sport = :${port}`]).toString()).toContain(`pid=${one.pid},`);
+  });
+
+  it('passes over what is no message', () => {
+    const whole = Buffer.alloc(256, 0xff);
+    for (let size = 0; size < 256; size++) {
+      const bytes = Buffer.from(whole.subarray(0, size));
+      for (const type of [16, 20, 24]) {
+        if (size >= 16) {
+          bytes.writeUInt32LE(size, 0);
+          bytes.writeUInt16LE(type, 4);
+        }
+        expect(decodeLinks(bytes).length + decodeAddresses(bytes).length + decodeRoutes(bytes).length).toBeLessThanOrEqual(1);
+      }
+    }
+  });
+});
