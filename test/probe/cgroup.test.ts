@@ -1,3 +1,4 @@
+import {execFileSync} from 'node:child_process';
 import {mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import {effectiveLimit} from '../../src/model/cgroup-limit.ts';
@@ -146,6 +147,39 @@ describe('what limits a cgroup', () => {
       expect(tab(one.pid, 100)).toContain('frozen yes, by /nsview-test');
     } finally {
       writeFileSync(`${outer}/freezer.state`, 'THAWED');
+    }
+  });
+});
+
+describe('the unified hierarchy', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it.skipIf(root === null || isRefusal(root))('frozen by the cgroup above, beside what systemd-cgls lists', async () => {
+    if (root === null || isRefusal(root)) return;
+    const path = `/nsview-test-${process.pid}`;
+    const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
+    mkdirSync(outer);
+    made.push(outer);
+    mkdirSync(inner);
+    made.push(inner);
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    // Given a directory it needs neither systemd nor its hierarchy.
+    const listed = execFileSync('systemd-cgls', ['--no-pager', outer]).toString();
+    expect(listed).toMatch(new RegExp(`inner[^]*${one.pid} `));
+    expect(factOf(one.pid, 0)).toMatchObject({members: [one.pid], events: {populated: 1, frozen: 0}});
+    writeFileSync(`${outer}/cgroup.freeze`, '1');
+    try {
+      // The kernel freezes in its own time, and tells by cgroup.events.
+      for (const limit = Date.now() + 3000; factOf(one.pid, 0).events?.frozen !== 1 && Date.now() < limit; )
+        await new Promise(resolve => setTimeout(resolve, 10));
+      const fact = factOf(one.pid, 0);
+      expect(fact.events).toMatchObject({frozen: 1});
+      expect(fact.levels?.slice(0, 2).map(level => level.frozen)).toEqual([false, true]);
+      expect(tab(one.pid, 60)).toContain(`frozen yes, by ${path}`);
+    } finally {
+      writeFileSync(`${outer}/cgroup.freeze`, '0');
     }
   });
 });
