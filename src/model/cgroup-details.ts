@@ -1,5 +1,6 @@
 // Knows what the tab of the cgroups says of a process.
 
+import {isLimited, limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
 import {type CgroupPath, isRefusal, type Seen} from './fact.ts';
 import {column, cutLine, dim, type Line, plain, spread, strong} from './line.ts';
@@ -18,12 +19,15 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   if (isRefusal(cgroup)) return fixed(title, [cutLine(refusalPieces(cgroup), look.width)]);
   if (cgroup.length === 0) return fixed(title, said('It is in no cgroup: no hierarchy is mounted.', look.width));
   // Most processes sit in the root of most hierarchies: what says something comes first.
-  const ordered = [...cgroup.filter(one => one.path !== '/'), ...cgroup.filter(one => one.path === '/')];
+  const below = cgroup.filter(one => one.path !== '/');
+  const roots = cgroup.filter(one => one.path === '/');
   const lines: Line[] = [];
   const names = Math.min(24, Math.max(...cgroup.map(one => hierarchyName(one).length)));
-  for (const one of ordered) {
-    const same = process.maker !== null && isSameCgroup(process.maker.cgroup, one);
-    const mark = process.maker === null || same ? [] : [dim('  '), strong('new here')];
+  const isNew = (one: CgroupPath): boolean => process.maker !== null && !isSameCgroup(process.maker.cgroup, one);
+  const together = roots.length > 2 ? roots.filter(one => !isNew(one)) : [];
+  for (const one of [...below, ...roots]) {
+    if (together.includes(one)) continue;
+    const mark = isNew(one) ? [dim('  '), strong('new here')] : [];
     lines.push(
       spread(
         [column('plain', hierarchyName(one), names), plain('  '), one.path === '/' ? dim('/') : strong(printable(one.path))],
@@ -32,12 +36,21 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
       ),
     );
   }
-  for (const one of ordered) {
-    const fact = world.cgroups.get(cgroupKey(one));
-    if (fact === undefined) continue;
-    lines.push([]);
+  if (together.length > 0) lines.push(...said(`in the root of ${together.map(hierarchyName).join(', ')}`, look.width));
+  const ordered = [...below, ...roots].flatMap(one => world.cgroups.get(cgroupKey(one)) ?? []);
+  for (const fact of ordered) {
+    const {levels = [], path} = fact;
+    const limits = limitLines(levels, look);
+    // The root of a hierarchy has no limits; root may write it, and nobody else.
+    if (limits.length === 0 || (path === '/' && !isLimited(levels))) continue;
+    lines.push([], cutLine([dim('limits of '), plain(`${hierarchyName(fact)} ${printable(path)}`)], look.width), ...limits);
+  }
+  for (const fact of ordered) {
     const events = Object.entries(fact.events ?? {}).map(([name, value]) => `${printable(name)} ${value}`);
-    lines.push(spread([dim('in '), plain(`${hierarchyName(one)} ${printable(one.path)}`)], [dim(events.join(', '))], look.width));
+    const isRefused = isRefusal(fact.directory) || isRefusal(fact.members);
+    if (fact.path === '/' && together.length > 0 && !isRefused && events.length === 0) continue;
+    lines.push([]);
+    lines.push(spread([dim('in '), plain(`${hierarchyName(fact)} ${printable(fact.path)}`)], [dim(events.join(', '))], look.width));
     if (isRefusal(fact.directory)) lines.push(cutLine([plain('  '), ...refusalPieces(fact.directory)], look.width));
     if (isRefusal(fact.members)) {
       lines.push(cutLine([plain('  members: '), ...refusalPieces(fact.members)], look.width));
@@ -50,7 +63,7 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
     }
     if (fact.members.length === 0) lines.push([dim('  no member')]);
   }
-  if (lines.length === cgroup.length)
+  if (ordered.length === 0)
     lines.push([], ...said(look.live ? 'Reading the members …' : 'This tape holds no reading of the members.', look.width));
   return fixed(title, lines);
 }

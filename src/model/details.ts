@@ -4,6 +4,7 @@ import {cgroupDetails} from './cgroup-details.ts';
 import {type Details, fixed, type Look, said} from './details-parts.ts';
 import {type CgroupPath, isRefusal, type StudyKind} from './fact.ts';
 import {identityDetails} from './identity-details.ts';
+import {comparedWith} from './identity-lines.ts';
 import {mountDetails} from './mount-details.ts';
 import {namespaceDetails} from './namespace-details.ts';
 import {networkDetails} from './network-details.ts';
@@ -73,5 +74,9 @@ export function wantedDetails(world: World, process: Process | null, tab: Tab): 
       mounts.push({inode: above.inode, pid: process.maker.pid});
   }
   const cgroups = tab === 'cgroup' && process.cgroup !== null && !isRefusal(process.cgroup) ? process.cgroup : [];
-  return {mounts, cgroups, studies: STUDIES[tab].map(kind => ({kind, pid: process.pid, start: process.start}))};
+  const studies = STUDIES[tab].map(kind => ({kind, pid: process.pid, start: process.start}));
+  // To tell what differs from whoever made it.
+  const beside = tab === 'identity' ? comparedWith(world, process) : null;
+  if (beside !== null) studies.push({kind: 'identity', pid: beside.pid, start: beside.start});
+  return {mounts, cgroups, studies};
 }

@@ -1,6 +1,7 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
-import type {Identity} from './identity.ts';
+import type {CgroupLevel} from './cgroup-limit.ts';
+import type {Credentials, Identity} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
@@ -48,6 +49,8 @@ export type ProcessSeen = {
   readonly nspid: Seen<readonly number[]>;
   readonly uids: Seen<Ids>;
   readonly gids: Seen<Ids>;
+  /** In a snapshot: groups, capabilities, no_new_privs and seccomp. */
+  readonly credentials?: Seen<Credentials>;
   /** Every thread but the leader. */
   readonly threads: readonly ThreadSeen[];
   readonly namespaces: NamespaceLinks;
@@ -230,6 +233,8 @@ export type CgroupFact = At & {
   readonly controllers: readonly string[];
   readonly path: string;
   readonly directory: Seen<string>;
+  /** Itself, and each cgroup above it that nsview can see. */
+  readonly levels?: readonly CgroupLevel[];
   readonly members: Seen<readonly number[]>;
   /** Lines of cgroup.events (v2): `populated`, `frozen`. */
   readonly events?: {readonly [name: string]: number};
@@ -351,6 +356,8 @@ export type SnapshotCgroup = {
   readonly controllers: readonly string[];
   readonly path: string;
   readonly processes: readonly number[];
+  /** By resource: the limit that binds, the use at the cgroup that sets it, and which that is. Units as of CgroupResource. */
+  readonly limits?: {readonly [resource: string]: {readonly limit: string; readonly use?: string; readonly by: string}};
 };
 
 /** `nsview snapshot --json`. */

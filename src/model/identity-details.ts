@@ -2,6 +2,7 @@
 
 import {type Details, fixed, heading, type Look, nameOf, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Seen} from './fact.ts';
+import {boundsLines, identityOf, idLines} from './identity-lines.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
@@ -33,8 +34,11 @@ export function identityDetails(world: World, process: Process, look: Look): Det
   const text = (seen: Seen<string> | null): Line =>
     seen === null ? [dim('not known yet')] : isRefusal(seen) ? refusalPieces(seen) : [plain(printable(seen))];
 
-  say('user', ...ids(process.uids));
-  say('group', ...ids(process.gids));
+  const identity = identityOf(world, process);
+  if (identity === null) {
+    say('user', ...ids(process.uids));
+    say('group', ...ids(process.gids));
+  } else lines.push(...idLines(identity, look));
   say(
     'pid',
     plain(String(process.pid)),
@@ -72,6 +76,7 @@ export function identityDetails(world: World, process: Process, look: Look): Det
   else if (isRefusal(argv)) say('arguments', ...refusalPieces(argv));
   else if (argv.length === 0) say('arguments', dim('none: a kernel thread, or a zombie'));
   else for (const [index, argument] of argv.entries()) say(index === 0 ? 'arguments' : '', plain(quoteArgument(argument)));
+  if (identity !== null) lines.push(...boundsLines(world, process, identity, look));
   const started = process.start === '' ? [] : [dim(`start ${process.start}`)];
   return fixed(heading(process, look.inodes ? started : [], look.width), lines);
 }

@@ -102,3 +102,31 @@ export function wrapPieces(line: Line, width: number): Line[] {
   }
   return rows;
 }
+
+/** Pieces over as many rows as they need: a row ends at a space of any of them. A word that is wider than a row is cut. */
+export function wrapLine(line: Line, width: number): Line[] {
+  const rows: Piece[][] = [];
+  let row: Piece[] = [];
+  let word: Piece[] = [];
+  let gap = '';
+  const put = () => {
+    if (word.length === 0) return;
+    if (row.length > 0 && lineCells(row) + gap.length + lineCells(word) > width) {
+      rows.push(row);
+      row = [];
+    }
+    row.push(...(row.length > 0 && gap !== '' ? [plain(gap)] : []), ...cutLine(word, width));
+    word = [];
+    gap = '';
+  };
+  for (const {text, tone} of line)
+    for (const part of text.split(/( +)/)) {
+      if (part === '') continue;
+      if (part.startsWith(' ')) {
+        put();
+        gap += part;
+      } else word.push({text: part, tone});
+    }
+  put();
+  return [...rows, row];
+}

@@ -1,7 +1,9 @@
 // Knows cgroups: where their hierarchies are mounted, and what their directories say (cgroups(7)).
 
+import {type CgroupLevel, effectiveLimit, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import {levelsAbove, readLevel} from './cgroup-files.ts';
 import {readMounts} from './mountinfo.ts';
 import {readText} from './proc-file.ts';
 
@@ -41,6 +43,39 @@ export function cgroupDirectory(cgroup: CgroupPath, mounts: readonly Mount[]): S
   return `${mount.point}${below === '/' ? '' : below}`;
 }
 
+/** What it and each cgroup above says, itself first.  */
+function readLevels(cgroup: CgroupPath, directory: string, mounts: readonly Mount[]): CgroupLevel[] {
+  const point = hierarchyMount(cgroup, mounts)?.point ?? directory;
+  const version = cgroup.controllers.length === 0 ? 2 : 1;
+  return levelsAbove(directory, cgroup.path, point).map(level => readLevel(level.directory, level.path, version, true));
+}
+
+/** What limits a cgroup, by resource, and which cgroup above it sets that. Cgroups that have one above in common read it once. */
+export function createLimits(): (cgroup: CgroupPath) => {[resource: string]: {limit: string; use?: string; by: string}} {
+  const mounts = readMounts('self');
+  const known = new Map<string, CgroupLevel>();
+  return cgroup => {
+    const limits: {[resource: string]: {limit: string; use?: string; by: string}} = {};
+    const directory = isRefusal(mounts) ? mounts : cgroupDirectory(cgroup, mounts);
+    if (isRefusal(mounts) || isRefusal(directory)) return limits;
+    const point = hierarchyMount(cgroup, mounts)?.point ?? directory;
+    const levels = levelsAbove(directory, cgroup.path, point).map(one => {
+      let level = known.get(one.directory);
+      if (level === undefined) {
+        level = readLevel(one.directory, one.path, cgroup.controllers.length === 0 ? 2 : 1, false);
+        known.set(one.directory, level);
+      }
+      return level;
+    });
+    for (const resource of resourcesOf(levels)) {
+      const found = effectiveLimit(levels, resource);
+      if (found === null) continue;
+      limits[resource] = {limit: String(found.limit), ...(found.use === null ? {} : {use: String(found.use)}), by: found.path};
+    }
+    return limits;
+  };
+}
+
 export function readCgroups(paths: readonly CgroupPath[]): CgroupFact[] {
   const mounts = readMounts('self');
   return paths.map(cgroup => {
@@ -54,6 +89,7 @@ export function readCgroups(paths: readonly CgroupPath[]): CgroupFact[] {
       controllers: cgroup.controllers,
       path: cgroup.path,
       directory,
+      ...(isRefusal(directory) ? {} : {levels: readLevels(cgroup, directory, isRefusal(mounts) ? [] : mounts)}),
       members: isRefusal(procs) ? procs : decodeProcs(procs),
       // The root cgroup has no cgroup.events.
       ...(events === null || isRefusal(events) ? {} : {events: decodeFlatKeyed(events)}),

@@ -1,7 +1,7 @@
 // Knows how to keep what is on the screen in detail up to date: mount tables and cgroups, and only those that are shown.
 
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
-import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type StudyKind} from '../model/fact.ts';
+import {type CgroupFact, type CgroupPath, type Fact, isRefusal} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readMountNamespace} from './snapshot.ts';
@@ -29,8 +29,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   /** The last told: raw mount tables by inode, cgroups by their JSON without its time. */
   const tables = new Map<string, Buffer>();
   const cgroups = new Map<string, string>();
-  /** When each study was last made, and its JSON. */
-  const studied = new Map<StudyKind, {at: bigint; text: string}>();
+  /** When each study was last made, by kind and pid, and its JSON. */
+  const studied = new Map<string, {at: bigint; text: string}>();
 
   const lookAtMounts = (facts: Fact[]) => {
     for (const {inode, pid} of shown.mounts) {
@@ -60,13 +60,14 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   const study = (facts: Fact[]) => {
     const now = process.hrtime.bigint();
     for (const one of shown.studies) {
-      const last = studied.get(one.kind);
+      const key = `${one.kind}:${one.pid}`;
+      const last = studied.get(key);
       if (last !== undefined && Number(now - last.at) / 1e6 < STUDY_EVERY[one.kind] - LOOK / 2) continue;
       const fact = readStudy(one);
       // Its pid may be another's by now: what was seen of it stays on the screen.
       if (fact === null) continue;
       const text = JSON.stringify(fact.seen);
-      studied.set(one.kind, {at: now, text});
+      studied.set(key, {at: now, text});
       if (last?.text !== text) facts.push(fact);
     }
   };

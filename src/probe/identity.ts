@@ -1,11 +1,154 @@
 // Knows how to read who a process is, and what such a reading may look like on a tape.
 
+import {readdirSync, statSync} from 'node:fs';
 import {z} from 'zod';
-import type {Seen} from '../model/fact.ts';
-import type {Identity} from '../model/identity.ts';
+import {isRefusal, type Seen} from '../model/fact.ts';
+import type {Credentials, Identity, IdMap, IdRange, Limit} from '../model/identity.ts';
+import {readLink, readText, refusalOf} from './proc-file.ts';
+import {decodeCredentials, decodeStatus} from './process.ts';
 
-export const identitySchema: z.ZodType<Identity> = z.object({});
+const refusal = z.object({errno: z.string(), during: z.string()});
+const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
+const four = z.tuple([z.int(), z.int(), z.int(), z.int()]);
+const mask = z.string().regex(/^[0-9a-f]+$/);
 
-export function readIdentity(_pid: number): Seen<Identity> {
-  return {};
+export const credentialsSchema: z.ZodType<Credentials> = z.object({
+  groups: z.array(z.int()),
+  capabilities: z.object({effective: mask, permitted: mask, inheritable: mask, bounding: mask, ambient: mask}),
+  noNewPrivs: z.boolean().nullable(),
+  seccomp: z.int().nullable().describe('0 none, 1 strict, 2 filters.'),
+  filters: z.int().nullable(),
+});
+
+const idMap: z.ZodType<IdMap> = z.object({
+  ranges: seen(z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}))),
+  overflow: z.int().nullable(),
+});
+
+export const identitySchema: z.ZodType<Identity> = z.object({
+  uids: seen(four),
+  gids: seen(four),
+  credentials: seen(credentialsSchema),
+  lastCapability: z.int(),
+  sameUser: z.boolean().nullable(),
+  uidMap: idMap,
+  gidMap: idMap,
+  setgroups: seen(z.string()),
+  labels: seen(z.array(z.object({module: z.string(), label: z.string()}))),
+  owner: seen(z.object({uid: z.int(), gid: z.int()})),
+  oomScore: seen(z.int()),
+  oomScoreAdj: seen(z.int()),
+  limits: seen(z.array(z.object({name: z.string(), soft: z.string(), hard: z.string(), units: z.string()}))),
+  users: z.record(z.string(), z.string()),
+  groups: z.record(z.string(), z.string()),
+});
+
+/** Three columns a line: first id inside, first id outside, how many (proc_pid_uid_map(5)). */
+export function decodeIdMap(text: string): IdRange[] {
+  const ranges: IdRange[] = [];
+  for (const line of text.split('\n')) {
+    const [, inside, outside, count] = /^ *([0-9]+) +([0-9]+) +([0-9]+)$/.exec(line) ?? [];
+    if (count !== undefined) ranges.push({inside: Number(inside), outside: Number(outside), count: Number(count)});
+  }
+  return ranges;
+}
+
+/** A table with columns at least two spaces apart; priorities have no units (proc_pid_limits(5)). */
+export function decodeLimits(text: string): Limit[] {
+  const limits: Limit[] = [];
+  for (const line of text.split('\n')) {
+    const [, name, soft, hard, units = ''] = /^Max (.*?) {2,}(\S+) +(\S+)(?: +(\S+))? *$/.exec(line) ?? [];
+    if (name !== undefined && soft !== undefined && hard !== undefined) limits.push({name, soft, hard, units});
+  }
+  return limits;
+}
+
+/** Every id there is but the last, which is no id. */
+const mapsAll = (text: string): boolean => /^ *0 +0 +4294967295\n?$/.test(text);
+
+function readIdMap(pid: number, which: 'uid' | 'gid'): IdMap {
+  const own = readText(`/proc/self/${which}_map`);
+  const overflow = readText(`/proc/sys/kernel/overflow${which}`);
+  const text = readText(`/proc/${pid}/${which}_map`);
+  return {
+    ranges: isRefusal(text) ? text : decodeIdMap(text),
+    overflow: isRefusal(own) || mapsAll(own) ? null : Number(isRefusal(overflow) ? 65534 : overflow),
+  };
+}
+
+/** /proc/PID/attr/current, and that of each module with a directory of its own: EINVAL where no module has any (proc_pid_attr(5)). */
+function readLabels(pid: number): Identity['labels'] {
+  const folder = `/proc/${pid}/attr`;
+  let modules: string[];
+  try {
+    modules = readdirSync(folder, {withFileTypes: true}).flatMap(entry => (entry.isDirectory() ? [entry.name] : []));
+  } catch (error) {
+    const refused = refusalOf(error, 'getdents64');
+    // A kernel without security modules has no such directory, though the process is there.
+    return refused.errno === 'ENOENT' ? [] : refused;
+  }
+  const labels: {module: string; label: string}[] = [];
+  const first = readText(`${folder}/current`);
+  if (isRefusal(first) && first.errno !== 'EINVAL' && first.errno !== 'ENOENT') return first;
+  for (const [module, text] of [['', first] as const, ...modules.map(name => [name, readText(`${folder}/${name}/current`)] as const)]) {
+    const label = isRefusal(text) ? '' : text.replace(/[\0\n]+$/, '');
+    if (label !== '' && !labels.some(other => other.label === label)) labels.push({module, label});
+  }
+  return labels;
+}
+
+function readOwner(pid: number): Identity['owner'] {
+  try {
+    // Of the directory itself the owner is the effective uid, dumpable or not.
+    const {uid, gid} = statSync(`/proc/${pid}/status`);
+    return {uid, gid};
+  } catch (error) {
+    return refusalOf(error, 'stat');
+  }
+}
+
+/** Names by id of a file such as passwd(5) and group(5), as far as they are asked for. */
+function readNames(path: string, ids: ReadonlySet<number>): {[id: string]: string} {
+  const names: {[id: string]: string} = {};
+  const text = readText(path);
+  if (isRefusal(text)) return names;
+  for (const line of text.split('\n')) {
+    const [name = '', , id = ''] = line.split(':');
+    if (name !== '' && id !== '' && ids.has(Number(id)) && !Object.hasOwn(names, id)) names[id] = name;
+  }
+  return names;
+}
+
+function readNumber(path: string): Seen<number> {
+  const text = readText(path);
+  return isRefusal(text) ? text : Number(text);
+}
+
+export function readIdentity(pid: number): Seen<Identity> {
+  const folder = `/proc/${pid}`;
+  const text = readText(`${folder}/status`);
+  if (isRefusal(text)) return text;
+  const {uids, gids} = decodeStatus(text);
+  const credentials = decodeCredentials(text);
+  const [user, own] = [readLink(`${folder}/ns/user`), readLink('/proc/self/ns/user')];
+  const last = readNumber('/proc/sys/kernel/cap_last_cap');
+  const setgroups = readText(`${folder}/setgroups`);
+  const limits = readText(`${folder}/limits`);
+  return {
+    uids,
+    gids,
+    credentials,
+    lastCapability: isRefusal(last) ? 40 : last,
+    sameUser: isRefusal(user) || isRefusal(own) ? null : user === own,
+    uidMap: readIdMap(pid, 'uid'),
+    gidMap: readIdMap(pid, 'gid'),
+    setgroups: isRefusal(setgroups) ? setgroups : setgroups.trim(),
+    labels: readLabels(pid),
+    owner: readOwner(pid),
+    oomScore: readNumber(`${folder}/oom_score`),
+    oomScoreAdj: readNumber(`${folder}/oom_score_adj`),
+    limits: isRefusal(limits) ? limits : decodeLimits(limits),
+    users: readNames('/etc/passwd', new Set(isRefusal(uids) ? [] : uids)),
+    groups: readNames('/etc/group', new Set([...(isRefusal(gids) ? [] : gids), ...credentials.groups])),
+  };
 }

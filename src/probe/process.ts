@@ -2,6 +2,7 @@
 
 import type {CgroupPath, Ids, NamespaceLinks, ProcessSeen, Refusal, Seen, ThreadSeen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import type {Credentials} from '../model/identity.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {isGone, readLink, readNumbers, readText} from './proc-file.ts';
 
@@ -59,15 +60,17 @@ function decodeIds(line: string | undefined): Seen<Ids> {
   return [real, effective, saved, fs];
 }
 
+function statusLine(text: string, key: string): string | undefined {
+  // The kernel escapes newlines in the name, so that no process can forge a line.
+  const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1;
+  if (at === 0 && !text.startsWith(key)) return undefined;
+  const from = at + key.length + 1;
+  const end = text.indexOf('\n', from);
+  return text.slice(from, end < 0 ? undefined : end);
+}
+
 export function decodeStatus(text: string): Status {
-  const line = (key: string): string | undefined => {
-    // The kernel escapes newlines in the name, so that no process can forge a line.
-    const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1;
-    if (at === 0 && !text.startsWith(key)) return undefined;
-    const from = at + key.length + 1;
-    const end = text.indexOf('\n', from);
-    return text.slice(from, end < 0 ? undefined : end);
-  };
+  const line = (key: string) => statusLine(text, key);
   const nspid = line('NSpid:')?.split('\t').map(Number);
   return {
     tgid: Number(line('Tgid:') ?? 0),
@@ -76,6 +79,29 @@ export function decodeStatus(text: string): Status {
     gids: decodeIds(line('Gid:')),
     nspid: nspid === undefined || nspid.some(Number.isNaN) ? malformed('decode status') : nspid,
     capabilities: line('CapEff:') ?? '0',
+  };
+}
+
+/** What it may do, of the same file. Kernels before 4.10 and 5.9 do not tell no_new_privs and the number of filters. */
+export function decodeCredentials(text: string): Credentials {
+  const number = (key: string): number | null => {
+    const line = statusLine(text, key);
+    return line === undefined ? null : Number(line);
+  };
+  const set = (key: string): string => statusLine(text, key) ?? '0';
+  const noNewPrivs = number('NoNewPrivs:');
+  return {
+    groups: (statusLine(text, 'Groups:') ?? '').split(' ').flatMap(word => (word === '' ? [] : [Number(word)])),
+    capabilities: {
+      effective: set('CapEff:'),
+      permitted: set('CapPrm:'),
+      inheritable: set('CapInh:'),
+      bounding: set('CapBnd:'),
+      ambient: set('CapAmb:'),
+    },
+    noNewPrivs: noNewPrivs === null ? null : noNewPrivs === 1,
+    seccomp: number('Seccomp:'),
+    filters: number('Seccomp_filters:'),
   };
 }
 
@@ -163,11 +189,12 @@ const isDead = (state: string): boolean => state === 'Z' || state === 'X';
  * One whole reading. A refusal when the process is not there. The start time is read again at the end, so that no reading mixes
  * two processes that had the same pid one after the other.
  */
-export function readProcess(pid: number): Seen<ProcessSeen> {
+export function readProcess(pid: number, more: {readonly credentials?: boolean} = {}): Seen<ProcessSeen> {
   for (let attempt = 0; ; attempt++) {
     const stat = readStat(pid);
     if (isRefusal(stat)) return stat;
-    const status = readStatus(pid);
+    const text = readText(`/proc/${pid}/status`);
+    const status = decoded(text, decodeStatus);
     const namespaces = readNamespaceLinks(`/proc/${pid}`);
     const argv = decoded(readText(`/proc/${pid}/cmdline`), decodeCmdline);
     const exe = readLink(`/proc/${pid}/exe`);
@@ -188,6 +215,7 @@ export function readProcess(pid: number): Seen<ProcessSeen> {
       nspid: isRefusal(status) ? status : status.nspid,
       uids: isRefusal(status) ? status : status.uids,
       gids: isRefusal(status) ? status : status.gids,
+      ...(more.credentials === true ? {credentials: decoded(text, decodeCredentials)} : {}),
       threads,
       namespaces,
       cgroup,

@@ -1,6 +1,7 @@
 // Knows what a tape and a snapshot may look like when a stranger wrote them: zod schemas, held to the model's types.
 
 import {z} from 'zod';
+import type {CgroupLevel} from '../model/cgroup-limit.ts';
 import type {
   CallArgument,
   CallFact,
@@ -37,7 +38,7 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
-import {identitySchema} from './identity.ts';
+import {credentialsSchema, identitySchema} from './identity.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
@@ -100,6 +101,7 @@ const processShape = {
   nspid: seen(z.array(z.int())).describe('Pids from the outermost to the innermost pid namespace.'),
   uids: seen(ids),
   gids: seen(ids),
+  credentials: seen(credentialsSchema).exactOptional(),
   threads: z.array(thread).describe('Every thread but the leader.'),
   namespaces: namespaceLinks,
   cgroup: seen(z.array(cgroupPath)),
@@ -125,6 +127,26 @@ const mount = z.object({
 }) satisfies Holds<Mount>;
 
 const end = {code: z.int().min(0).max(255).exactOptional(), signal: z.string().exactOptional()};
+
+const count = z.string().regex(/^[0-9]+$/);
+const cgroupLevel = z.object({
+  path: z.string(),
+  resources: z.array(
+    z.object({
+      resource: z.string().describe('memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of a CPU.'),
+      limit: count.nullable(),
+      soft: count.exactOptional(),
+      use: count.exactOptional(),
+      peak: count.exactOptional(),
+      weight: count.exactOptional(),
+      text: z.string().exactOptional(),
+      events: z.record(z.string(), z.number()).exactOptional(),
+      pressure: z.object({some: z.number(), full: z.number().exactOptional()}).exactOptional(),
+    }),
+  ),
+  frozen: z.boolean().exactOptional(),
+  writer: seen(z.object({uid: z.int(), gid: z.int(), mode: z.string()})),
+}) satisfies Holds<CgroupLevel>;
 
 const FACTS = {
   process: z.object({
@@ -214,6 +236,7 @@ const FACTS = {
     controllers: z.array(z.string()),
     path: z.string(),
     directory: seen(z.string()),
+    levels: z.array(cgroupLevel).exactOptional(),
     members: seen(z.array(z.int())),
     events: z.record(z.string(), z.int()).exactOptional(),
   }) satisfies Holds<CgroupFact>,
@@ -292,7 +315,18 @@ const snapshotSchema = z.object({
     }),
   ),
   mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
-  cgroups: z.array(z.object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string(), processes: z.array(pid)})),
+  cgroups: z.array(
+    z.object({
+      hierarchy: z.int(),
+      controllers: z.array(z.string()),
+      path: z.string(),
+      processes: z.array(pid),
+      limits: z
+        .record(z.string(), z.object({limit: count, use: count.exactOptional(), by: z.string()}))
+        .exactOptional()
+        .describe('The limit that binds, and which cgroup sets it.'),
+    }),
+  ),
   networks: z
     .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
     .exactOptional(),

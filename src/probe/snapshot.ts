@@ -12,6 +12,7 @@ import {
 } from '../model/fact.ts';
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
+import {createLimits} from './cgroup.ts';
 import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
@@ -28,7 +29,7 @@ function readProcesses(): ProcessSeen[] {
   const pids = readNumbers('/proc');
   const processes: ProcessSeen[] = [];
   for (const pid of isRefusal(pids) ? [] : pids) {
-    const seen = readProcess(pid);
+    const seen = readProcess(pid, {credentials: true});
     if (!isRefusal(seen)) processes.push(seen);
   }
   return processes;
@@ -143,7 +144,13 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
       else found.processes.push(process.pid);
     }
   }
-  return [...cgroups.values()].sort((a, b) => a.hierarchy - b.hierarchy || (a.path < b.path ? -1 : 1));
+  const limitsOf = createLimits();
+  return [...cgroups.values()]
+    .sort((a, b) => a.hierarchy - b.hierarchy || (a.path < b.path ? -1 : 1))
+    .map(cgroup => {
+      const limits = limitsOf(cgroup);
+      return Object.keys(limits).length === 0 ? cgroup : {...cgroup, limits};
+    });
 }
 
 type MountNamespace = ReturnType<typeof readMountNamespace>;

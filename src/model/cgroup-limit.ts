@@ -1,0 +1,71 @@
+// Knows what limits a cgroup: the shape of what each cgroup up to the root says, and which of them decides.
+
+import type {Seen} from './seen.ts';
+
+/**
+ * What is limited, in which unit: memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of one CPU. cpuset and io
+ * have `text` instead of a limit.
+ */
+export type CgroupResource = {
+  readonly resource: string;
+  /** A decimal number; null where there is none at this cgroup. */
+  readonly limit: string | null;
+  /** Where the kernel begins to slow it down or to reclaim, short of the limit: memory.high, memory.soft_limit_in_bytes. */
+  readonly soft?: string;
+  readonly use?: string;
+  readonly peak?: string;
+  /** Share among siblings: cpu.weight, cpu.shares. */
+  readonly weight?: string;
+  readonly text?: string;
+  /** Lines of memory.events, pids.events, cpu.stat and the like, as the kernel names them. */
+  readonly events?: {readonly [name: string]: number};
+  /** Percent of the last ten seconds in which some, and all, of its tasks waited for it (PSI). */
+  readonly pressure?: {readonly some: number; readonly full?: number};
+};
+
+/** One cgroup on the way from where a process is up to the root of its hierarchy, as far as it is mounted. */
+export type CgroupLevel = {
+  readonly path: string;
+  readonly resources: readonly CgroupResource[];
+  /** It is what was told to freeze: not one above it. */
+  readonly frozen?: boolean;
+  /** Owner and mode of cgroup.procs: who may move processes in, and with `0644` none but the owner. */
+  readonly writer: Seen<{readonly uid: number; readonly gid: number; readonly mode: string}>;
+};
+
+export type EffectiveLimit = {
+  readonly limit: bigint;
+  readonly use: bigint | null;
+  readonly path: string;
+  /** Where less room is left than at `path`, though its limit is higher: others use it too. */
+  readonly tighter?: {readonly limit: bigint; readonly use: bigint; readonly path: string};
+};
+
+const numberOf = (text: string | null | undefined): bigint | null => (text == null ? null : BigInt(text));
+
+/**
+ * The lowest limit on the way up binds: a cgroup may use what the lowest of all above it leaves (cgroups(7), "Resource Distribution Models").
+ * Of equal ones the outermost, which is used by most. `levels` begin with the cgroup itself. null: nothing limits it.
+ */
+export function effectiveLimit(levels: readonly CgroupLevel[], resource: string): EffectiveLimit | null {
+  type Found = {limit: bigint; use: bigint | null; path: string};
+  let lowest: Found | null = null;
+  let tightest: {limit: bigint; use: bigint; path: string} | null = null;
+  for (const {path, resources} of levels) {
+    const one = resources.find(other => other.resource === resource);
+    const limit = numberOf(one?.limit);
+    if (limit === null) continue;
+    const use = numberOf(one?.use);
+    if (lowest === null || limit <= lowest.limit) lowest = {limit, use, path};
+    if (use !== null && (tightest === null || limit - use < tightest.limit - tightest.use)) tightest = {limit, use, path};
+  }
+  if (lowest === null) return null;
+  const hidden =
+    tightest !== null && lowest.use !== null && tightest.path !== lowest.path && tightest.limit - tightest.use < lowest.limit - lowest.use;
+  return hidden && tightest !== null ? {...lowest, tighter: tightest} : lowest;
+}
+
+/** All that any of the levels speaks of, in their order. */
+export const resourcesOf = (levels: readonly CgroupLevel[]): string[] => [
+  ...new Set(levels.flatMap(level => level.resources.map(({resource}) => resource))),
+];

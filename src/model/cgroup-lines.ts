@@ -1,0 +1,115 @@
+// Knows what the tab of the cgroups says of limits: what binds, how near it is, and who sets it.
+
+import {type CgroupLevel, type CgroupResource, type EffectiveLimit, effectiveLimit, resourcesOf} from './cgroup-limit.ts';
+import {type Look, refusalPieces} from './details-parts.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, strong, type Tone, toned, wrapLine} from './line.ts';
+import {printable} from './printable.ts';
+import {isRefusal} from './seen.ts';
+
+/** `memory+swap` and a space. */
+const LABEL = 12;
+const GAP = plain('  ');
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** Bytes in the largest unit that leaves at least 1, with a decimal below 10. */
+export function bytesText(bytes: bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  const rounded = value < 10 && unit > 0 ? Math.round(value * 10) / 10 : Math.round(value);
+  return `${rounded} ${UNITS[unit]}`;
+}
+
+export function amountText(resource: string, amount: bigint): string {
+  if (resource === 'pids') return String(amount);
+  if (resource === 'cpu') return `${Number(amount) / 1000} CPU${amount === 1000n ? '' : 's'}`;
+  return bytesText(amount);
+}
+
+/** Tenths of the limit that are used; above nine tenths it is near, above seven it comes nearer. */
+export function gauge(use: bigint, limit: bigint): {readonly bar: string; readonly percent: number; readonly tone: Tone} {
+  const percent = limit === 0n ? 100 : Math.min(100, Number((use * 100n) / limit));
+  const filled = Math.round(percent / 10);
+  return {bar: '█'.repeat(filled) + '░'.repeat(10 - filled), percent, tone: percent >= 90 ? 'bad' : percent >= 70 ? 'warn' : 'good'};
+}
+
+function limitPieces(resource: string, {limit, use, path, tighter}: EffectiveLimit, own: string): Line {
+  const pieces: Piece[] = [];
+  const by = path === own ? dim('set here') : plain(`set by ${printable(path)}`);
+  if (use === null) pieces.push(strong(amountText(resource, limit)), dim(' at most'), GAP, by);
+  else {
+    const {bar, percent, tone} = gauge(use, limit);
+    pieces.push(strong(amountText(resource, use)), dim(' of '), strong(amountText(resource, limit)), GAP);
+    pieces.push(toned(tone, `${bar} ${percent}%`), GAP, by);
+  }
+  if (tighter !== undefined) {
+    const left = tighter.limit - tighter.use;
+    const room = `only ${amountText(resource, left < 0n ? 0n : left)} left in ${printable(tighter.path)}, which others use too`;
+    pieces.push(GAP, toned('warn', room));
+  }
+  return pieces;
+}
+
+/** What counts as trouble among events: a limit was met, something was killed or held back. */
+const TELLING = /^(max|oom|oom_kill|oom_group_kill|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt)$/;
+
+function eventPieces({events}: CgroupResource): Piece[] {
+  return Object.entries(events ?? {})
+    .filter(([name]) => TELLING.test(name))
+    .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}`)]);
+}
+
+const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): string =>
+  `${some}% some${full === undefined ? '' : `, ${full}% all`}`;
+
+/** Whether there is anything to tell but who may write it. */
+export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
+  levels.some(
+    ({resources, frozen}) =>
+      frozen === true || resources.some(one => one.limit !== null || one.use !== undefined || one.pressure !== undefined),
+  );
+
+/** `levels` of one hierarchy, its own cgroup first. */
+export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
+  const [own] = levels;
+  if (own === undefined) return [];
+  const lines: Line[] = [];
+  const say = (label: string, value: Line) => {
+    for (const [index, row] of wrapLine(value, Math.max(8, look.width - LABEL - 2)).entries())
+      lines.push(cutLine([plain('  '), column('dim', index === 0 ? label : '', LABEL), ...row], look.width));
+  };
+  const unlimited: string[] = [];
+  for (const resource of resourcesOf(levels)) {
+    const here = own.resources.find(one => one.resource === resource);
+    const found = effectiveLimit(levels, resource);
+    const events = here === undefined ? [] : eventPieces(here);
+    const extra: Piece[] = [];
+    if (here?.peak !== undefined && here.peak !== '0') extra.push(GAP, dim(`peak ${amountText(resource, BigInt(here.peak))}`));
+    if (here?.soft !== undefined) extra.push(GAP, plain(`slowed down above ${amountText(resource, BigInt(here.soft))}`));
+    if (here?.text !== undefined) extra.push(GAP, plain(printable(here.text)));
+    if (here?.pressure !== undefined && here.pressure.some > 0)
+      extra.push(GAP, toned('warn', `waited for it ${pressureText(here.pressure)}`));
+    if (found !== null) say(resource, [...limitPieces(resource, found, own.path), ...events, ...extra]);
+    else if (here?.use !== undefined && here.use !== '0')
+      say(resource, [plain(amountText(resource, BigInt(here.use))), dim(' used, no limit'), ...events, ...extra]);
+    else if (events.length > 0 || extra.length > 0) say(resource, [...events, ...extra].slice(1));
+    else unlimited.push(resource);
+  }
+  if (unlimited.length > 0) say('no limit', [dim(unlimited.join(', '))]);
+  const frozen = levels.find(level => level.frozen === true);
+  if (frozen !== undefined) say('frozen', [toned('bad', frozen === own ? 'yes, here' : `yes, by ${printable(frozen.path)}`)]);
+  say('writable', isRefusal(own.writer) ? refusalPieces(own.writer) : writerPieces(own.writer));
+  return lines;
+}
+
+/** Who may move processes into it: the permission to write cgroup.procs (cgroups(7)). */
+function writerPieces({uid, gid, mode}: {readonly uid: number; readonly gid: number; readonly mode: string}): Piece[] {
+  const bits = Number.parseInt(mode, 8);
+  const group = (bits & 0o020) !== 0 ? [GAP, strong(`and group ${gid}`)] : [];
+  const others = (bits & 0o002) !== 0 ? [GAP, toned('bad', 'and everybody')] : [];
+  const owner = uid === 0 ? dim('by root') : strong(`by uid ${uid}`);
+  return [owner, ...group, ...others, dim(` (${mode})`)];
+}

@@ -1,0 +1,243 @@
+// Knows what the tab of the identity says of ids, capabilities and whatever else bounds what a process may do.
+
+import {bitsOf, capabilityName, capabilityText, maskOf} from './capability.ts';
+import {type Look, nameOf, refusalPieces} from './details-parts.ts';
+import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable} from './identity.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
+import {printable} from './printable.ts';
+import type {Process} from './process.ts';
+import {isRefusal, type Seen} from './seen.ts';
+import {studyOf, type World} from './world.ts';
+
+const LABEL = 11;
+/** `no_new_privs` and a space. */
+const LONG_LABEL = 13;
+
+/** The process that it is compared with: who made it, or whom the kernel has as its parent once that has ended. */
+export function comparedWith(world: World, process: Process): Process | null {
+  const {maker} = process;
+  if (maker !== null && maker.end === null) return maker;
+  const parent = world.byPid.get(process.ppid);
+  return parent === undefined || parent.end !== null || parent === process ? null : parent;
+}
+
+export function identityOf(world: World, process: Process): Identity | null {
+  const fact = studyOf(world, 'identity', process);
+  return fact === null || isRefusal(fact.seen) ? null : fact.seen;
+}
+
+type Rows = {readonly lines: Line[]; readonly say: (label: string, value: Line) => void};
+
+/** A label, and behind it as many rows as the value needs. */
+function rows(look: Look, labelled = LABEL): Rows {
+  const lines: Line[] = [];
+  const say = (label: string, value: Line) => {
+    for (const [index, row] of wrapLine(value, Math.max(8, look.width - labelled)).entries())
+      lines.push(cutLine([column('dim', index === 0 ? label : '', labelled), ...row], look.width));
+  };
+  return {lines, say};
+}
+
+const GAP = plain('  ');
+/** Words that may each begin a row. */
+const words = (text: string, tone: (word: string) => Piece): Piece[] =>
+  text.split(' ').flatMap((word, index) => (index === 0 ? [tone(word)] : [GAP, tone(word)]));
+
+function idPieces(id: number, map: IdMap, names: {readonly [id: string]: string}, identity: Identity): Piece[] {
+  if (id === map.overflow) return [strong(String(id)), dim(' (not mapped where nsview is)')];
+  const name = names[String(id)];
+  const outside = [plain(String(id)), ...(name === undefined ? [] : [dim(` ${printable(name)}`)])];
+  if (identity.sameUser === true) return outside;
+  const inside = idInside(id, map, identity.sameUser);
+  return [...outside, dim(' › '), inside === null ? toned('warn', 'not mapped') : strong(String(inside)), dim(' inside')];
+}
+
+const NAMES = ['real', 'effective', 'saved', 'fs'] as const;
+
+function idsLine(seen: Identity['uids'], map: IdMap, names: {readonly [id: string]: string}, identity: Identity): Line {
+  if (isRefusal(seen)) return refusalPieces(seen);
+  if (seen.every(id => id === seen[0])) return idPieces(seen[0], map, names, identity);
+  return NAMES.flatMap((name, index) => {
+    const id = seen[index] ?? 0;
+    const pieces = idPieces(id, map, names, identity);
+    const differs = id !== seen[0];
+    return [...(index === 0 ? [] : [GAP]), differs ? strong(`${name} `) : dim(`${name} `), ...pieces];
+  });
+}
+
+/** Who it is: the rows that stand first in the tab. */
+export function idLines(identity: Identity, look: Look): Line[] {
+  const {lines, say} = rows(look);
+  const {uidMap, gidMap, credentials, users, groups, sameUser} = identity;
+  say('user', idsLine(identity.uids, uidMap, users, identity));
+  say('group', idsLine(identity.gids, gidMap, groups, identity));
+  if (!isRefusal(credentials)) {
+    const listed = credentials.groups.flatMap((gid, index) => [...(index === 0 ? [] : [GAP]), ...idPieces(gid, gidMap, groups, identity)]);
+    say('groups', listed.length === 0 ? [dim('no others')] : listed);
+  }
+  if (sameUser === false) {
+    for (const [label, map] of [
+      ['uid map', uidMap],
+      ['gid map', gidMap],
+    ] as const) {
+      if (isRefusal(map.ranges)) say(label, refusalPieces(map.ranges));
+      else if (map.ranges.length === 0) say(label, [toned('warn', 'none written yet: every id is unmapped inside')]);
+      else
+        say(
+          label,
+          map.ranges.flatMap((range, index) => [...(index === 0 ? [] : [GAP]), ...rangePieces(range)]),
+        );
+    }
+    if (isRefusal(identity.setgroups)) say('setgroups', refusalPieces(identity.setgroups));
+    else
+      say('setgroups', [
+        identity.setgroups === 'deny' ? strong('deny') : plain(printable(identity.setgroups)),
+        dim(identity.setgroups === 'deny' ? ': it cannot drop groups' : ''),
+      ]);
+  }
+  return lines;
+}
+
+/** No id of the reader's user namespace (uid_t of -1). */
+const NO_ID = 4294967295;
+const span = (first: number, count: number): string => (count === 1 ? String(first) : `${first}-${first + count - 1}`);
+
+function rangePieces({inside, outside, count}: {readonly inside: number; readonly outside: number; readonly count: number}): Piece[] {
+  const from = outside === NO_ID ? toned('warn', 'an id that nsview does not have') : plain(span(outside, count));
+  return [from, dim(' › '), strong(span(inside, count)), dim(' inside')];
+}
+
+const SETS: readonly {readonly set: keyof CapabilitySets; readonly means: string}[] = [
+  {set: 'effective', means: 'used by the kernel now'},
+  {set: 'permitted', means: 'it may make effective'},
+  {set: 'inheritable', means: 'kept over an execve if the file has them too'},
+  {set: 'bounding', means: 'all it may ever gain by an execve'},
+  {set: 'ambient', means: 'kept over an execve of any program'},
+];
+
+/** `+` what it has and the other has not, `-` what it has not. */
+function changes(mine: string, theirs: string): Piece[] {
+  const [own, other] = [maskOf(mine), maskOf(theirs)];
+  const part = (sign: string, tone: 'warn' | 'good', mask: bigint): Piece[] => {
+    const bits = bitsOf(mask);
+    if (bits.length > 6) return [toned(tone, `${sign}${bits.length}`), GAP];
+    return bits.flatMap(bit => [toned(tone, `${sign}${capabilityName(bit)}`), GAP]);
+  };
+  return [...part('+', 'warn', own & ~other), ...part('-', 'good', other & ~own)];
+}
+
+const SECCOMP: readonly string[] = ['none', 'strict: read, write, _exit and sigreturn alone', 'filtered'];
+
+function capabilityLines(identity: Identity, above: Identity | null, say: Rows['say']): void {
+  const {credentials, lastCapability} = identity;
+  if (isRefusal(credentials)) {
+    say('capabilities', refusalPieces(credentials));
+    return;
+  }
+  const theirs = above === null || isRefusal(above.credentials) ? null : above.credentials.capabilities;
+  const sets = credentials.capabilities;
+  for (const {set, means} of SETS) {
+    const text = capabilityText(sets[set], lastCapability);
+    const same = set === 'permitted' && sets.permitted === sets.effective;
+    const shown = same
+      ? [dim('as effective')]
+      : words(text, word => (text === 'none' ? dim(word) : set === 'effective' ? strong(word) : plain(word)));
+    const differs = theirs === null ? [] : changes(sets[set], theirs[set]);
+    say(set, [...shown, ...(differs.length > 0 ? [GAP, dim('('), ...differs.slice(0, -1), dim(')')] : []), GAP, dim(`· ${means}`)]);
+  }
+}
+
+const unknown = dim('this kernel does not say');
+
+/** A refused value as such, any other by `show`. */
+const shown = <T>(seen: Seen<T>, show: (value: Exclude<T, undefined>) => Line): Line =>
+  isRefusal(seen) ? refusalPieces(seen) : show(seen as Exclude<T, undefined>);
+
+function boundLines(identity: Identity, above: Identity | null, say: Rows['say']): void {
+  const {credentials} = identity;
+  const theirs = above === null || isRefusal(above.credentials) ? null : above.credentials;
+  const fresh = (differs: boolean): Piece[] => (differs ? [GAP, strong('new here')] : []);
+  if (!isRefusal(credentials)) {
+    const {noNewPrivs, seccomp, filters} = credentials;
+    const privs =
+      noNewPrivs === null
+        ? [unknown]
+        : noNewPrivs
+          ? [strong('set'), dim(': no program raises it')]
+          : [dim('not set: set-user-ID programs may raise it')];
+    say('no_new_privs', [...privs, ...fresh(theirs !== null && noNewPrivs === true && theirs.noNewPrivs === false)]);
+    const mode = seccomp === null ? unknown : seccomp === 0 ? dim('none') : strong(SECCOMP[seccomp] ?? `mode ${seccomp}`);
+    const by = seccomp === 2 && filters !== null ? [plain(` by ${filters} program${filters === 1 ? '' : 's'}`)] : [];
+    const more =
+      theirs?.filters == null || filters === null || filters <= theirs.filters ? [] : [GAP, strong(`${filters - theirs.filters} new here`)];
+    say('seccomp', [mode, ...by, ...more]);
+  }
+  const before = above === null || isRefusal(above.labels) ? null : above.labels;
+  say(
+    'LSM label',
+    shown(identity.labels, labels =>
+      labels.length === 0
+        ? [dim('none: no security module labels it')]
+        : labels.flatMap(({module, label}, index) => [
+            ...(index === 0 ? [] : [GAP]),
+            dim(module === '' ? '' : `${printable(module)} `),
+            plain(printable(label)),
+            ...fresh(before !== null && !before.some(other => other.label === label)),
+          ]),
+    ),
+  );
+  const root = isRefusal(identity.uidMap.ranges) ? null : (identity.uidMap.ranges.find(({inside}) => inside === 0)?.outside ?? null);
+  const dumpable = isDumpable(identity, root);
+  say('dumpable', [
+    dumpable === null
+      ? dim('not known: its files are root’s in any case')
+      : dumpable
+        ? dim('yes')
+        : strong('no: its files are root’s, and it may not be traced by its own user'),
+  ]);
+  say('oom', [
+    ...shown(identity.oomScore, score => [plain(`score ${score}`)]),
+    GAP,
+    ...shown(identity.oomScoreAdj, adjust => [
+      adjust === 0 ? dim('not adjusted') : strong(`adjusted by ${adjust}`),
+      dim(adjust === -1000 ? ': never killed for memory' : ''),
+    ]),
+  ]);
+}
+
+function limitLines(identity: Identity, above: Identity | null, say: Rows['say']): void {
+  if (isRefusal(identity.limits)) {
+    say('limits', refusalPieces(identity.limits));
+    return;
+  }
+  if (above === null || isRefusal(above.limits)) return;
+  const theirs = new Map(above.limits.map(limit => [limit.name, limit]));
+  let first = true;
+  for (const {name, soft, hard, units} of identity.limits) {
+    const other = theirs.get(name);
+    if (other === undefined || (other.soft === soft && other.hard === hard)) continue;
+    const now = soft === hard ? soft : `${soft}, at most ${hard}`;
+    const was = other.soft === other.hard ? other.soft : `${other.soft}, at most ${other.hard}`;
+    say(first ? 'limits' : '', [plain(`${name} `), strong(now), dim(units === '' ? '' : ` ${units}`), GAP, dim(`(parent ${was})`)]);
+    first = false;
+  }
+  if (first) say('limits', [dim('as its parent’s')]);
+}
+
+/** What bounds it: the rows that follow those of the process. */
+export function boundsLines(world: World, process: Process, identity: Identity, look: Look): Line[] {
+  const {lines, say} = rows(look, LONG_LABEL);
+  const other = comparedWith(world, process);
+  const above = other === null ? null : identityOf(world, other);
+  lines.push([]);
+  const than = above === null || other === null ? '' : `  + and - beside ${nameOf(other)}`;
+  lines.push(cutLine([plain('What it may do'), dim(than)], look.width));
+  capabilityLines(identity, above, say);
+  boundLines(identity, above, say);
+  limitLines(identity, above, say);
+  lines.push([]);
+  const silent =
+    'The kernel tells nobody else its securebits, its keyrings and whether it is a subreaper: a traced prctl(2) is in the timeline.';
+  for (const row of wrapWords(silent, Math.max(8, look.width))) lines.push([dim(row)]);
+  return lines;
+}

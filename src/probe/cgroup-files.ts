@@ -1,0 +1,225 @@
+// Knows the files of cgroups that say what limits them, by version, and how each is decoded.
+
+import {readdirSync, statSync} from 'node:fs';
+import type {CgroupLevel, CgroupResource} from '../model/cgroup-limit.ts';
+import {isRefusal} from '../model/fact.ts';
+import {readText, refusalOf} from './proc-file.ts';
+
+/** One resource in one version of cgroups: file names, and a decoder where the file is not one number. */
+type Files = {
+  readonly resource: string;
+  readonly limit?: string;
+  readonly soft?: string;
+  readonly use?: string;
+  readonly peak?: string;
+  readonly weight?: string;
+  readonly events?: readonly string[];
+  readonly pressure?: string;
+  /** cpu.max, or the quota and the period of v1. */
+  readonly bandwidth?: readonly string[];
+  /** Lists, and limits by device: what is not one number, each with what it is called. */
+  readonly texts?: readonly (readonly [name: string, file: string])[];
+};
+
+/** Documentation/admin-guide/cgroup-v2.rst. */
+const V2: readonly Files[] = [
+  {
+    resource: 'memory',
+    limit: 'memory.max',
+    soft: 'memory.high',
+    use: 'memory.current',
+    peak: 'memory.peak',
+    events: ['memory.events'],
+    pressure: 'memory.pressure',
+  },
+  {resource: 'swap', limit: 'memory.swap.max', use: 'memory.swap.current', peak: 'memory.swap.peak', events: ['memory.swap.events']},
+  {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
+  {resource: 'cpu', bandwidth: ['cpu.max'], weight: 'cpu.weight', events: ['cpu.stat'], pressure: 'cpu.pressure'},
+  {resource: 'io', texts: [['', 'io.max']], weight: 'io.weight', pressure: 'io.pressure'},
+  {
+    resource: 'cpuset',
+    texts: [
+      ['cpus', 'cpuset.cpus.effective'],
+      ['mems', 'cpuset.mems.effective'],
+    ],
+  },
+  ...['2MB', '1GB'].map(
+    (size): Files => ({
+      resource: `hugetlb ${size}`,
+      limit: `hugetlb.${size}.max`,
+      use: `hugetlb.${size}.current`,
+      events: [`hugetlb.${size}.events`],
+    }),
+  ),
+];
+
+/** Documentation/admin-guide/cgroup-v1/. */
+const V1: readonly Files[] = [
+  {
+    resource: 'memory',
+    limit: 'memory.limit_in_bytes',
+    soft: 'memory.soft_limit_in_bytes',
+    use: 'memory.usage_in_bytes',
+    peak: 'memory.max_usage_in_bytes',
+    events: ['memory.oom_control', 'memory.failcnt'],
+  },
+  {
+    resource: 'memory+swap',
+    limit: 'memory.memsw.limit_in_bytes',
+    use: 'memory.memsw.usage_in_bytes',
+    peak: 'memory.memsw.max_usage_in_bytes',
+    events: ['memory.memsw.failcnt'],
+  },
+  {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
+  {resource: 'cpu', bandwidth: ['cpu.cfs_quota_us', 'cpu.cfs_period_us'], weight: 'cpu.shares', events: ['cpu.stat']},
+  {
+    resource: 'io',
+    texts: [
+      ['read bytes/s', 'blkio.throttle.read_bps_device'],
+      ['write bytes/s', 'blkio.throttle.write_bps_device'],
+      ['reads/s', 'blkio.throttle.read_iops_device'],
+      ['writes/s', 'blkio.throttle.write_iops_device'],
+    ],
+  },
+  {
+    resource: 'cpuset',
+    texts: [
+      ['cpus', 'cpuset.effective_cpus'],
+      ['mems', 'cpuset.effective_mems'],
+    ],
+  },
+  ...['2MB', '1GB'].map(
+    (size): Files => ({
+      resource: `hugetlb ${size}`,
+      limit: `hugetlb.${size}.limit_in_bytes`,
+      use: `hugetlb.${size}.usage_in_bytes`,
+      peak: `hugetlb.${size}.max_usage_in_bytes`,
+      events: [`hugetlb.${size}.failcnt`],
+    }),
+  ),
+];
+
+/** v1 has no word for no limit, but the most that its counter holds: 2^63 rounded down to pages of at most 64 KiB (mm/page_counter.c). */
+const UNLIMITED = 2n ** 63n - 65536n;
+
+/** A number, or null for `max`, for what v1 says instead, and for what is none. */
+export function decodeLimit(text: string): string | null {
+  const word = text.trim();
+  return /^[0-9]+$/.test(word) && BigInt(word) < UNLIMITED ? word : null;
+}
+
+/** Thousandths of a CPU from `quota period`, quota `max` or -1 where there is none. */
+export function decodeBandwidth(text: string): string | null {
+  const [quota = '', period = ''] = text.trim().split(/\s+/);
+  return /^[0-9]+$/.test(quota) && Number(period) > 0 ? String(Math.round((Number(quota) * 1000) / Number(period))) : null;
+}
+
+/** `some avg10=0.00 avg60=…` and `full …` (Documentation/accounting/psi.rst). */
+export function decodePressure(text: string): NonNullable<CgroupResource['pressure']> | null {
+  const average = (line: string): number | undefined => {
+    const found = new RegExp(`^${line} avg10=([0-9.]+)`, 'm').exec(text)?.[1];
+    return found === undefined ? undefined : Number(found);
+  };
+  const [some, full] = [average('some'), average('full')];
+  return some === undefined ? null : {some, ...(full === undefined ? {} : {full})};
+}
+
+/** Lines `name value`, or a lone number: a failcnt. What is 0 says nothing. */
+export function decodeEvents(text: string, file: string): {[name: string]: number} {
+  const events: {[name: string]: number} = {};
+  if (/^[0-9]+\n?$/.test(text)) return Number(text) > 0 ? {[file]: Number(text)} : {};
+  for (const line of text.split('\n')) {
+    const [, name, value] = /^(\S+) ([0-9]+)$/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined && Number(value) > 0) events[name] = Number(value);
+  }
+  return events;
+}
+
+/** `full` also reads what moves all the time; else the limits and their use alone. null: this cgroup has none of its files. */
+function readResource(directory: string, names: ReadonlySet<string>, files: Files, full: boolean): CgroupResource | null {
+  const text = (file: string | undefined): string | null => {
+    if (file === undefined || !names.has(file)) return null;
+    const read = readText(`${directory}/${file}`);
+    return isRefusal(read) ? null : read;
+  };
+  const optional = (name: string, value: string | null): {[name: string]: string} => (value === null ? {} : {[name]: value});
+  const number = (file: string | undefined): string | null => {
+    const read = text(file);
+    return read === null ? null : decodeLimit(read);
+  };
+  const bandwidth = files.bandwidth?.map(text) ?? [];
+  const limit = bandwidth.length > 0 ? (bandwidth.includes(null) ? null : decodeBandwidth(bandwidth.join(' '))) : number(files.limit);
+  const shared = {resource: files.resource, limit, ...optional('use', number(files.use))};
+  const texts = (files.texts ?? []).flatMap(([name, file]) => {
+    const read = text(file)?.trim().replaceAll('\n', '; ') ?? '';
+    return read === '' ? [] : [name === '' ? read : `${name} ${read}`];
+  });
+  const all = [
+    files.limit,
+    files.use,
+    files.weight,
+    files.pressure,
+    ...(files.bandwidth ?? []),
+    ...(files.texts ?? []).map(([, file]) => file),
+  ];
+  if (!all.some(file => file !== undefined && names.has(file))) return null;
+  if (!full) return shared;
+  const events: {[name: string]: number} = {};
+  for (const file of files.events ?? []) Object.assign(events, decodeEvents(text(file) ?? '', file));
+  const pressure = decodePressure(text(files.pressure) ?? '');
+  return {
+    ...shared,
+    ...optional('soft', number(files.soft)),
+    ...optional('peak', number(files.peak)),
+    ...optional('weight', number(files.weight)),
+    ...(texts.length === 0 ? {} : {text: texts.join(', ')}),
+    ...(Object.keys(events).length === 0 ? {} : {events}),
+    ...(pressure === null ? {} : {pressure}),
+  };
+}
+
+function readFrozen(directory: string, names: ReadonlySet<string>): boolean | null {
+  const file = ['cgroup.freeze', 'freezer.self_freezing'].find(name => names.has(name));
+  if (file === undefined) return null;
+  const text = readText(`${directory}/${file}`);
+  return isRefusal(text) ? null : text.trim() === '1';
+}
+
+function readWriter(directory: string): CgroupLevel['writer'] {
+  try {
+    const {uid, gid, mode} = statSync(`${directory}/cgroup.procs`);
+    return {uid, gid, mode: (mode & 0o7777).toString(8).padStart(4, '0')};
+  } catch (error) {
+    return refusalOf(error, 'stat');
+  }
+}
+
+/** What one cgroup says; without `full` its numeric limits and their use alone. */
+export function readLevel(directory: string, path: string, version: 1 | 2, full: boolean): CgroupLevel {
+  let names: ReadonlySet<string>;
+  try {
+    names = new Set(readdirSync(directory));
+  } catch (error) {
+    return {path, resources: [], writer: refusalOf(error, 'getdents64')};
+  }
+  const table = version === 2 ? V2 : V1;
+  const frozen = full ? readFrozen(directory, names) : null;
+  return {
+    path,
+    resources: table.flatMap(files => readResource(directory, names, files, full) ?? []),
+    ...(frozen === null ? {} : {frozen}),
+    writer: full ? readWriter(directory) : {errno: 'ENODATA', during: 'not asked for'},
+  };
+}
+
+/** The directories of a cgroup and of those above it, as far as its mount shows them: `directory` is of `path`, and its last is the mount's. */
+export function levelsAbove(directory: string, path: string, mountPoint: string): {readonly directory: string; readonly path: string}[] {
+  const levels: {directory: string; path: string}[] = [];
+  let [folder, name] = [directory, path];
+  for (;;) {
+    levels.push({directory: folder, path: name === '' ? '/' : name});
+    if (folder === mountPoint || name === '' || name === '/') return levels;
+    folder = folder.slice(0, folder.lastIndexOf('/'));
+    name = name.slice(0, name.lastIndexOf('/'));
+  }
+}

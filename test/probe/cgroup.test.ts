@@ -1,0 +1,206 @@
+import {execFileSync} from 'node:child_process';
+import {mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {afterEach, describe, expect, it} from 'vitest';
+import {effectiveLimit} from '../../src/model/cgroup-limit.ts';
+import {detailsOf} from '../../src/model/details.ts';
+import {type CgroupFact, type CgroupPath, isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
+import {cgroupDirectory, readCgroups} from '../../src/probe/cgroup.ts';
+import {decodeBandwidth, decodeEvents, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
+import {readMounts} from '../../src/probe/mountinfo.ts';
+import {decodeCgroup, readProcess} from '../../src/probe/process.ts';
+import {parseFact} from '../../src/probe/schemas.ts';
+import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running} from '../support/nsview.ts';
+
+const made: string[] = [];
+leaveNothingBehind();
+// Before the look at what is left behind: hooks of a file run in the order last in, first out.
+afterEach(async () => {
+  for (const path of made.splice(0).reverse())
+    for (const limit = Date.now() + 3000; ; await new Promise(resolve => setTimeout(resolve, 20)))
+      try {
+        rmdirSync(path);
+        break;
+      } catch (error) {
+        // Its last process is not reaped yet.
+        if (Date.now() > limit) throw error;
+      }
+});
+
+const own = decodeCgroup(readFileSync('/proc/self/cgroup', 'utf8'));
+
+/** The directory of nsview's own cgroup that has the controller, v1 or v2; null where none has or it may not be written. */
+function home(controller: string): {cgroup: CgroupPath; directory: string; version: 1 | 2} | null {
+  const mounts = readMounts('self');
+  if (isRefusal(mounts)) return null;
+  const v1 = own.find(({controllers}) => controllers.includes(controller));
+  const cgroup = v1 ?? own.find(({hierarchy}) => hierarchy === 0);
+  if (cgroup === undefined) return null;
+  const directory = cgroupDirectory({...cgroup, path: '/'}, mounts);
+  if (isRefusal(directory)) return null;
+  if (v1 === undefined && !readFileSync(`${directory}/cgroup.subtree_control`, 'utf8').split(/\s/).includes(controller)) return null;
+  return {cgroup, directory, version: v1 === undefined ? 2 : 1};
+}
+
+/** Two cgroups, one in the other. */
+function nest(directory: string, version: 1 | 2, controller: string): {outer: string; inner: string} {
+  const outer = `${directory}/nsview-test-${process.pid}`;
+  const inner = `${outer}/inner`;
+  mkdirSync(outer);
+  made.push(outer);
+  if (version === 2) writeFileSync(`${outer}/cgroup.subtree_control`, `+${controller}`);
+  mkdirSync(inner);
+  made.push(inner);
+  return {outer, inner};
+}
+
+const factOf = (pid: number, hierarchy: number): CgroupFact => {
+  const seen = readProcess(pid);
+  if (isRefusal(seen) || isRefusal(seen.cgroup)) throw new Error('no cgroup');
+  const fact = readCgroups(seen.cgroup).find(one => one.hierarchy === hierarchy);
+  if (fact === undefined) throw new Error('not there');
+  expect(parseFact(JSON.parse(JSON.stringify(fact)))).toMatchObject({ok: true});
+  return fact;
+};
+
+function tab(pid: number, width: number): string {
+  const at = '1';
+  const {host, processes} = readSnapshot({version: 'test', root: pid});
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
+  for (const seen of processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
+  const process = world.byPid.get(pid);
+  if (process === undefined || process.cgroup === null || isRefusal(process.cgroup)) throw new Error('not there');
+  for (const fact of readCgroups(process.cgroup)) observe(world, fact);
+  const details = detailsOf(world, process, 'cgroup', {width, inodes: false, live: true});
+  return Array.from({length: details.count}, (_, index) => lineText(details.line(index)))
+    .join(' ')
+    .replaceAll(/ +/g, ' ');
+}
+
+describe('what limits a cgroup', () => {
+  const pids = home('pids');
+  it.skipIf(pids === null)('pids: the limit of the cgroup above binds, and the kernel counts the same', async () => {
+    if (pids === null) return;
+    const {outer, inner} = nest(pids.directory, pids.version, 'pids');
+    writeFileSync(`${outer}/pids.max`, '4');
+    writeFileSync(`${inner}/pids.max`, '9');
+    await using one = new Running('cat', []);
+    await using other = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    writeFileSync(`${inner}/cgroup.procs`, String(other.pid));
+    const path = `/nsview-test-${process.pid}`;
+    const fact = factOf(one.pid, pids.cgroup.hierarchy);
+    expect(fact.path).toBe(`${path}/inner`);
+    expect(fact.members).toEqual([one.pid, other.pid].sort((a, b) => a - b));
+    expect(fact.levels?.map(level => level.path)).toEqual([`${path}/inner`, path, '/']);
+    expect(fact.levels?.[0]?.writer).toEqual({uid: 0, gid: 0, mode: '0644'});
+    expect(effectiveLimit(fact.levels ?? [], 'pids')).toEqual({limit: 4n, use: 2n, path});
+    const snapshot = readSnapshot({version: 'test', root: one.pid});
+    const inSnapshot = snapshot.cgroups.find(({hierarchy}) => hierarchy === pids.cgroup.hierarchy);
+    expect(inSnapshot?.limits).toMatchObject({pids: {limit: '4', use: '2', by: path}});
+    for (const width of [36, 60, 100]) expect(tab(one.pid, width)).toContain(`pids 2 of 4 █████░░░░░ 50% set by ${path}`);
+  });
+
+  const memory = home('memory');
+  it.skipIf(memory === null)('memory: use, limit and peak are what the files say', async () => {
+    if (memory === null) return;
+    const {outer, inner} = nest(memory.directory, memory.version, 'memory');
+    const limit = memory.version === 1 ? 'memory.limit_in_bytes' : 'memory.max';
+    writeFileSync(`${outer}/${limit}`, String(64 * 1024 * 1024));
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const fact = factOf(one.pid, memory.cgroup.hierarchy);
+    expect(fact.levels?.[0]?.resources.find(({resource}) => resource === 'memory')).toMatchObject({limit: null, use: expect.any(String)});
+    expect(effectiveLimit(fact.levels ?? [], 'memory')).toMatchObject({
+      limit: BigInt(64 * 1024 * 1024),
+      path: `/nsview-test-${process.pid}`,
+    });
+    expect(tab(one.pid, 100)).toMatch(/memory \S+ \S+ of 64 MiB ░+ \d%/);
+  });
+
+  const cpu = home('cpu');
+  it.skipIf(cpu === null)('cpu: quota over period', async () => {
+    if (cpu === null) return;
+    const {outer, inner} = nest(cpu.directory, cpu.version, 'cpu');
+    if (cpu.version === 1) writeFileSync(`${outer}/cpu.cfs_quota_us`, '50000');
+    else writeFileSync(`${outer}/cpu.max`, '50000 100000');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(effectiveLimit(factOf(one.pid, cpu.cgroup.hierarchy).levels ?? [], 'cpu')).toMatchObject({limit: 500n, use: null});
+    expect(tab(one.pid, 100)).toContain('cpu 0.5 CPUs at most set by /nsview-test');
+  });
+
+  const freezer = home('freezer');
+  it.skipIf(freezer === null)('frozen, and by whom', async () => {
+    if (freezer === null) return;
+    const {outer, inner} = nest(freezer.directory, freezer.version, 'freezer');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const frozen = () => factOf(one.pid, freezer.cgroup.hierarchy).levels?.map(level => level.frozen);
+    expect(frozen()?.slice(0, 2)).toEqual([false, false]);
+    writeFileSync(`${outer}/freezer.state`, 'FROZEN');
+    try {
+      expect(frozen()?.slice(0, 2)).toEqual([false, true]);
+      expect(tab(one.pid, 100)).toContain('frozen yes, by /nsview-test');
+    } finally {
+      writeFileSync(`${outer}/freezer.state`, 'THAWED');
+    }
+  });
+});
+
+describe('the unified hierarchy', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it.skipIf(root === null || isRefusal(root))('frozen by the cgroup above, beside what systemd-cgls lists', async () => {
+    if (root === null || isRefusal(root)) return;
+    const path = `/nsview-test-${process.pid}`;
+    const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
+    mkdirSync(outer);
+    made.push(outer);
+    mkdirSync(inner);
+    made.push(inner);
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    // Given a directory it needs neither systemd nor its hierarchy.
+    const listed = execFileSync('systemd-cgls', ['--no-pager', outer]).toString();
+    expect(listed).toMatch(new RegExp(`inner[^]*${one.pid} `));
+    expect(factOf(one.pid, 0)).toMatchObject({members: [one.pid], events: {populated: 1, frozen: 0}});
+    writeFileSync(`${outer}/cgroup.freeze`, '1');
+    try {
+      // The kernel freezes in its own time, and tells by cgroup.events.
+      for (const limit = Date.now() + 3000; factOf(one.pid, 0).events?.frozen !== 1 && Date.now() < limit; )
+        await new Promise(resolve => setTimeout(resolve, 10));
+      const fact = factOf(one.pid, 0);
+      expect(fact.events).toMatchObject({frozen: 1});
+      expect(fact.levels?.slice(0, 2).map(level => level.frozen)).toEqual([false, true]);
+      expect(tab(one.pid, 60)).toContain(`frozen yes, by ${path}`);
+    } finally {
+      writeFileSync(`${outer}/cgroup.freeze`, '0');
+    }
+  });
+});
+
+describe('the files', () => {
+  it('decode', () => {
+    expect(['max\n', '9223372036854771712\n', '4096\n', '-1\n'].map(decodeLimit)).toEqual([null, null, '4096', null]);
+    expect(['max 100000', '50000 100000', '-1 100000', '250000 100000'].map(decodeBandwidth)).toEqual([null, '500', null, '2500']);
+    const psi = 'some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=3\n';
+    expect(decodePressure(psi)).toEqual({some: 1.5, full: 0.25});
+    expect(decodePressure('')).toBe(null);
+    expect(decodeEvents('low 0\nmax 3\noom_kill 1\n', 'memory.events')).toEqual({max: 3, oom_kill: 1});
+    expect(decodeEvents('7\n', 'memory.failcnt')).toEqual({'memory.failcnt': 7});
+  });
+
+  it('goes up to the root of the mount and no further', () => {
+    expect(levelsAbove('/m/b', '/a/b', '/m').map(({path}) => path)).toEqual(['/a/b', '/a']);
+    expect(levelsAbove('/m', '/', '/m')).toEqual([{directory: '/m', path: '/'}]);
+    expect(levelsAbove('/m/a', '/a', '/m')).toEqual([
+      {directory: '/m/a', path: '/a'},
+      {directory: '/m', path: '/'},
+    ]);
+  });
+});

@@ -1,0 +1,150 @@
+import {execFileSync} from 'node:child_process';
+import {readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {bitsOf, capabilityName, maskOf} from '../../src/model/capability.ts';
+import {detailsOf} from '../../src/model/details.ts';
+import {isRefusal, type Seen} from '../../src/model/fact.ts';
+import {type CapabilitySets, type Identity, idInside, isDumpable} from '../../src/model/identity.ts';
+import {lineCells, lineText} from '../../src/model/line.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
+import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
+import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+function the<T>(seen: Seen<T>): T {
+  if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
+  return seen as T;
+}
+
+const read = (pid: number): Identity => identitySchema.parse(the(readIdentity(pid)));
+
+/** A process that waits in the same pid that was started, when it says so. */
+async function started(program: string, ...args: string[]): Promise<Running> {
+  const running = new Running(program, [...args, 'sh', '-c', 'echo ready as $(id -u); exec cat']);
+  await running.says(/ready as \d+\n/);
+  return running;
+}
+
+/** The tab of a process as it is drawn, all on one line without its wrapping. */
+function tab(pid: number, beside: number, width: number): string {
+  const at = '1';
+  const {host, processes} = readSnapshot({version: 'test'});
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
+  for (const seen of processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
+  for (const one of [pid, beside])
+    observe(world, {kind: 'identity', at, pid: one, start: world.byPid.get(one)?.start ?? '', seen: readIdentity(one)});
+  const details = detailsOf(world, world.byPid.get(pid) ?? null, 'identity', {width, inodes: false, live: true});
+  const lines = Array.from({length: details.count}, (_, index) => details.line(index));
+  for (const line of lines) expect(lineCells(line)).toBeLessThanOrEqual(width);
+  return lines.map(lineText).join(' ').replaceAll(/ +/g, ' ');
+}
+
+/** The names of a mask as libcap knows them. */
+const decoded = (mask: string): string =>
+  execFileSync('capsh', [`--decode=${mask}`])
+    .toString()
+    .trim()
+    .split('=')[1] ?? '';
+const named = (mask: string): string => bitsOf(maskOf(mask)).map(capabilityName).join(',');
+
+describe('identity', () => {
+  it('has ids outside and inside, the maps and setgroups of a user namespace', async () => {
+    await using running = await started('setpriv', '--reuid=12345', '--regid=54321', '--clear-groups', 'unshare', '-Ur');
+    const seen = read(running.pid);
+    expect(seen.uids).toEqual([12345, 12345, 12345, 12345]);
+    expect(seen.gids).toEqual([54321, 54321, 54321, 54321]);
+    expect(seen.sameUser).toBe(false);
+    expect(seen.uidMap.ranges).toEqual([{inside: 0, outside: 12345, count: 1}]);
+    expect(seen.setgroups).toBe('deny');
+    expect(idInside(12345, seen.uidMap, false)).toBe(Number(/ready as (\d+)/.exec(running.stdout)?.[1]));
+    expect(idInside(12346, seen.uidMap, false)).toBe(null);
+    for (const width of [36, 60, 100]) {
+      const text = tab(running.pid, process.pid, width);
+      expect(text).toContain('user 12345 › 0 inside');
+      expect(text).toContain('uid map 12345 › 0 inside');
+      expect(text).toContain('setgroups deny');
+    }
+  });
+
+  it('has all four ids apart, and the groups, as id(1) names them', async () => {
+    const ids = ['--ruid=11', '--euid=22', '--rgid=33', '--egid=44', '--groups=4,27'];
+    await using running = new Running('setpriv', [...ids, 'perl', '-e', '$| = 1; print "ready\\n"; <STDIN>']);
+    await running.says(/ready/);
+    const seen = read(running.pid);
+    expect(the(seen.uids).slice(0, 2)).toEqual([11, 22]);
+    expect(the(seen.gids).slice(0, 2)).toEqual([33, 44]);
+    expect(the(seen.credentials).groups).toEqual([4, 27]);
+    expect(seen.groups['4']).toBe(/^([^:]+):[^:]*:4:/m.exec(readFileSync('/etc/group', 'utf8'))?.[1]);
+    expect(tab(running.pid, process.pid, 100)).toContain('user real 11 effective 22 saved 22 fs 22 group real 33 ');
+  });
+
+  it('has the sets that getpcaps and capsh tell, and what changed', async () => {
+    const change = ['--inh-caps=+net_raw', '--ambient-caps=+net_raw', '--bounding-set=-sys_admin'];
+    await using running = await started('setpriv', ...change);
+    const {capabilities} = the(read(running.pid).credentials);
+    for (const set of Object.keys(capabilities) as (keyof CapabilitySets)[])
+      expect(named(capabilities[set])).toBe(decoded(capabilities[set]));
+    const inSnapshot = readSnapshot({version: 'test', root: running.pid}).processes[0]?.credentials;
+    expect(inSnapshot).toMatchObject({capabilities, noNewPrivs: false, seccomp: 0});
+    const sets = execFileSync('getpcaps', [String(running.pid)], {stdio: ['ignore', 'pipe', 'pipe']}).toString();
+    expect(sets).toContain('cap_net_raw+i');
+    expect(named(capabilities.inheritable)).toBe('cap_net_raw');
+    expect(named(capabilities.ambient)).toBe('cap_net_raw');
+    for (const width of [36, 60, 100]) {
+      const text = tab(running.pid, process.pid, width);
+      expect(text).toMatch(/ambient cap_net_raw \(\+cap_net_raw\)/);
+      expect(text).toMatch(/bounding .*\(-cap_sys_admin\)/);
+    }
+  });
+
+  it('has no_new_privs, filters, the oom score and the limits that differ', async () => {
+    await using running = await started('choom', '-n', '500', '--', 'prlimit', '--nofile=100:200', 'setpriv', '--no-new-privs');
+    await using filtered = await started(fixture('forbids-call'), 'sethostname', '/usr/bin/env');
+    expect(the(read(filtered.pid).credentials)).toMatchObject({noNewPrivs: true, seccomp: 2, filters: 1});
+    expect(tab(filtered.pid, process.pid, 60)).toContain('seccomp filtered by 1 program 1 new here');
+    const seen = read(running.pid);
+    expect(the(seen.credentials)).toMatchObject({noNewPrivs: true, seccomp: 0, filters: 0});
+    expect(seen.oomScoreAdj).toBe(500);
+    expect(the(seen.limits).find(({name}) => name === 'open files')).toEqual({
+      name: 'open files',
+      soft: '100',
+      hard: '200',
+      units: 'files',
+    });
+    const text = tab(running.pid, process.pid, 100);
+    expect(text).toContain('no_new_privs set');
+    expect(text).toContain('adjusted by 500');
+    expect(text).toContain('limits open files 100, at most 200 files (parent ');
+  });
+
+  it('tells who is not dumpable by the owner of its files', async () => {
+    const user = ['--reuid=12345', '--regid=12345', '--clear-groups'];
+    const prctl = process.arch === 'arm64' ? 167 : 157;
+    const run = (dumpable: number) =>
+      new Running('setpriv', [...user, 'perl', '-e', `$| = 1; syscall(${prctl}, 4, ${dumpable}, 0, 0, 0); print "ready\\n"; <STDIN>`]);
+    await using hidden = run(0);
+    await using plain = run(1);
+    await Promise.all([hidden.says(/ready/), plain.says(/ready/)]);
+    expect(isDumpable(read(hidden.pid), 0)).toBe(false);
+    expect(isDumpable(read(plain.pid), 0)).toBe(true);
+    expect(isDumpable(read(process.pid), 0)).toBe(null);
+  });
+
+  it('is a refusal where the process is not there', () => {
+    expect(readIdentity(4194304)).toEqual({errno: 'ENOENT', during: 'open'});
+  });
+});
+
+describe('what the files hold', () => {
+  it('decodes maps and limits', () => {
+    expect(decodeIdMap('         0       1000          1\n         1     100000      65536\n')).toEqual([
+      {inside: 0, outside: 1000, count: 1},
+      {inside: 1, outside: 100000, count: 65536},
+    ]);
+    expect(decodeLimits(readFileSync('/proc/self/limits', 'utf8'))).toHaveLength(16);
+  });
+});
