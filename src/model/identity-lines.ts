@@ -7,7 +7,8 @@ import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapL
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {isRefusal, type Seen} from './seen.ts';
-import {studyOf, type World} from './world.ts';
+import {namespacePiece} from './timeline.ts';
+import {namespaceOf, studyOf, type World} from './world.ts';
 
 const LABEL = 11;
 /** `no_new_privs` and a space. */
@@ -224,6 +225,12 @@ function limitLines(identity: Identity, above: Identity | null, say: Rows['say']
   if (first) say('limits', [dim('as its parent’s')]);
 }
 
+/** Capabilities are held in a user namespace and hold there and below it alone (user_namespaces(7)). */
+function reach(world: World, process: Process, identity: Identity): Piece[] {
+  const user = namespaceOf(world, process.links.user);
+  return identity.sameUser === false && user !== null ? [plain(' in '), namespacePiece(user), dim(' and below, not outside')] : [];
+}
+
 /** What bounds it: the rows that follow those of the process. */
 export function boundsLines(world: World, process: Process, identity: Identity, look: Look): Line[] {
   const {lines, say} = rows(look, LONG_LABEL);
@@ -231,7 +238,8 @@ export function boundsLines(world: World, process: Process, identity: Identity, 
   const above = other === null ? null : identityOf(world, other);
   lines.push([]);
   const than = above === null || other === null ? '' : `  + and - beside ${nameOf(other)}`;
-  lines.push(cutLine([plain('What it may do'), dim(than)], look.width));
+  const title = [plain('What it may do'), ...reach(world, process, identity), dim(than)];
+  lines.push(...wrapLine(title, Math.max(8, look.width)));
   capabilityLines(identity, above, say);
   boundLines(identity, above, say);
   limitLines(identity, above, say);

@@ -5,7 +5,7 @@ import {render} from 'ink';
 import {press, typeSearch} from '../model/commands.ts';
 import {wantedDetails} from '../model/details.ts';
 import type {Intent} from '../model/intent.ts';
-import {inside, layoutOf, type Rect} from '../model/layout.ts';
+import {inside, type Rect, terminalSize} from '../model/layout.ts';
 import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
 import {type Message, type State, selectedProcess} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
@@ -94,12 +94,7 @@ export function runScreen(options: ScreenOptions): Screen {
 
   // --- the program's terminal ---
 
-  const terminalRect = (state: State): Rect | null => {
-    const {view} = state;
-    const layout = layoutOf(view.size, view.hasTerminal, view.zoom, view.focus);
-    const rect = layout.kind === 'panes' ? layout.panes.terminal : undefined;
-    return rect === undefined ? null : inside(rect);
-  };
+  const terminalRect = ({view}: State): Rect | null => (view.hasTerminal ? terminalSize(view.size, view.zoom) : null);
   const firstRect = terminalRect(store.get());
   const emulator =
     terminal === undefined
