@@ -314,6 +314,11 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */
 NSV_API int nsv_network_ids(const char *path, const char *paths, int count, int32_t *ret_ids, int32_t *ret_stage);
+/* Where a reading from another cgroup namespace was refused. */
+enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
+/* The first `size` bytes of `file` as a process sees them that is in the cgroup namespace whose nsfs file is at `namespace`. Returns their
+ * number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
+NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* What `pid` shares with each of `count` others; `type` is one of KCMP_VM … KCMP_SYSVSEM (linux/kcmp.h). ret[i]: 0 where they share it, 1 to 3
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */

@@ -48,7 +48,7 @@ export function detailsOf(world: World, process: Process | null, tab: Tab, look:
 const STUDIES: {readonly [tab in Tab]: readonly StudyKind[]} = {
   namespaces: ['ownership'],
   mounts: [],
-  cgroup: [],
+  cgroup: ['cgroupView'],
   identity: ['identity'],
   network: ['network'],
   sharing: ['sharing'],

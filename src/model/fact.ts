@@ -226,6 +226,13 @@ export type MountsFact = At & {
   readonly mounts: Seen<readonly Mount[]>;
 };
 
+/** The cgroups of a process as its own /proc/self/cgroup has them: relative to its cgroup namespace (cgroup_namespaces(7)). */
+export type CgroupView = {
+  /** Whether that is the namespace of nsview; null: not known. */
+  readonly sameNamespace: boolean | null;
+  readonly inside: Seen<readonly CgroupPath[]>;
+};
+
 /** The members of one cgroup. `mountPoint` is where nsview reads the hierarchy. */
 export type CgroupFact = At & {
   readonly kind: 'cgroup';
@@ -254,7 +261,8 @@ export type OwnershipFact = StudyOf<'ownership', Ownership>;
 export type IdentityFact = StudyOf<'identity', Identity>;
 export type NetworkFact = StudyOf<'network', Network>;
 export type SharingFact = StudyOf<'sharing', Sharing>;
-export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact;
+export type CgroupViewFact = StudyOf<'cgroupView', CgroupView>;
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact;
 export type StudyKind = StudyFact['kind'];
 
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */

@@ -1,5 +1,6 @@
 // Knows the world: every fact so far, folded into processes, the namespaces that they are in, and a timeline.
 
+import {withRates} from './cgroup-limit.ts';
 import type {
   CallFact,
   CgroupFact,
@@ -166,12 +167,13 @@ function observeKind(world: World, fact: Fact, at: number): void {
       world.mounts.set(fact.inode, fact);
       return;
     case 'cgroup':
-      world.cgroups.set(cgroupKey(fact), fact);
+      world.cgroups.set(cgroupKey(fact), withRates(fact, world.cgroups.get(cgroupKey(fact))));
       return;
     case 'ownership':
     case 'identity':
     case 'network':
-    case 'sharing': {
+    case 'sharing':
+    case 'cgroupView': {
       const key = `${fact.kind}:${fact.pid}:${fact.start}`;
       world.studies.delete(key);
       world.studies.set(key, fact);

@@ -48,6 +48,7 @@ export type Native = {
   /** Rows of four: how, number, type, inode. what: 1 links, 2 fds. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
+  readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
@@ -115,6 +116,9 @@ export function loadNative(): Native {
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',
+    ),
+    readInCgroupNamespace: library.func(
+      'int nsv_read_in_cgroup_namespace(const char *path, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
     ),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };

@@ -1,6 +1,7 @@
 // Knows how to read one process in depth, for whoever looks at it.
 
 import {isRefusal, type StudyFact, type StudyKind} from '../model/fact.ts';
+import {readCgroupView} from './cgroup-view.ts';
 import {readIdentity} from './identity.ts';
 import {readNetwork} from './network.ts';
 import {readOwnership} from './ownership.ts';
@@ -10,13 +11,20 @@ import {readSharing} from './sharing.ts';
 export type Study = {readonly kind: StudyKind; readonly pid: number; readonly start: string};
 
 /** Milliseconds between two readings of what is on the screen. */
-export const STUDY_EVERY: {readonly [kind in StudyKind]: number} = {ownership: 2000, identity: 500, network: 1000, sharing: 1000};
+export const STUDY_EVERY: {readonly [kind in StudyKind]: number} = {
+  ownership: 2000,
+  identity: 500,
+  network: 1000,
+  sharing: 1000,
+  cgroupView: 1000,
+};
 
 const READERS: {readonly [kind in StudyKind]: (pid: number) => StudyFact['seen']} = {
   ownership: readOwnership,
   identity: readIdentity,
   network: readNetwork,
   sharing: readSharing,
+  cgroupView: readCgroupView,
 };
 
 /** null where the process is no longer there: a pid is nobody without its start time. */
