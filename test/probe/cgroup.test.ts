@@ -7,7 +7,7 @@ import {type CgroupFact, type CgroupPath, isRefusal} from '../../src/model/fact.
 import {lineText} from '../../src/model/line.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {cgroupDirectory, readCgroups} from '../../src/probe/cgroup.ts';
-import {decodeBandwidth, decodeEvents, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
+import {decodeBandwidth, decodeEvents, decodeIoStat, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
 import {readCgroupView} from '../../src/probe/cgroup-view.ts';
 import {readMounts} from '../../src/probe/mountinfo.ts';
 import {decodeCgroup, readProcess} from '../../src/probe/process.ts';
@@ -164,8 +164,10 @@ describe('what is counted', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   const hierarchy = v1?.cgroup.hierarchy ?? 0;
+  const top = v1?.directory ?? root;
   it('CPU time, as the kernel has it, and a rate from two readings', async () => {
-    const directory = `${v1?.directory ?? String(root)}/nsview-test-${process.pid}`;
+    if (top === null || isRefusal(top)) throw new Error('no hierarchy counts CPU time');
+    const directory = `${top}/nsview-test-${process.pid}`;
     mkdirSync(directory);
     made.push(directory);
     await using one = new Running('sh', ['-c', 'read go; while :; do :; done']);
@@ -271,6 +273,8 @@ describe('the files', () => {
     const psi = 'some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=3\n';
     expect(decodePressure(psi)).toEqual({some: 1.5, full: 0.25});
     expect(decodePressure('')).toBe(null);
+    expect(decodeIoStat('8:0 rbytes=10 wbytes=3 rios=1 wios=1 dbytes=90 dios=9\n8:16 rbytes=4 wbytes=0 rios=1 wios=0\n')).toBe('17');
+    expect(decodeIoStat('')).toBe('0');
     expect(decodeEvents('low 0\nmax 3\noom_kill 1\n', 'memory.events')).toEqual({max: 3, oom_kill: 1});
     expect(decodeEvents('7\n', 'memory.failcnt')).toEqual({'memory.failcnt': 7});
   });
