@@ -45,13 +45,14 @@ export function identityDetails(world: World, process: Process, look: Look): Det
     ...innerPids(process).flatMap((pid): Piece[] => [dim(' › '), plain(String(pid))]),
     dim(innerPids(process).length > 0 ? '  outside › inside' : ''),
   );
+  const now = identity?.state ?? process.state;
   const state =
     process.end !== null
       ? endText(process.end)
       : process.stopped !== null
         ? `stopped by ${printable(process.stopped)}`
-        : (STATES[process.state] ?? printable(process.state));
-  if (process.state !== '' || process.end !== null) say('state', plain(state));
+        : (STATES[now] ?? printable(now));
+  if (now !== '' || process.end !== null) say('state', plain(state));
   if (process.refused !== null) {
     say('tracing', ...refusalPieces(process.refused));
     const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;
