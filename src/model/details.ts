@@ -6,6 +6,7 @@ import {type CgroupPath, isRefusal, type StudyKind} from './fact.ts';
 import {identityDetails} from './identity-details.ts';
 import {comparedWith} from './identity-lines.ts';
 import {mountDetails} from './mount-details.ts';
+import {otherSpaces} from './mounts.ts';
 import {namespaceDetails} from './namespace-details.ts';
 import {networkDetails} from './network-details.ts';
 import type {Process} from './process.ts';
@@ -69,6 +70,8 @@ export function wantedDetails(world: World, process: Process | null, tab: Tab): 
   if ((tab === 'mounts' || tab === 'namespaces') && space !== null) {
     mounts.push({inode: space.inode, pid: process.pid});
     const above = spaceAbove(world, process, 'mnt');
+    // Where a mount made here appears, and what differs, stands in the tables of the others.
+    if (tab === 'mounts') for (const {space: other, pid} of otherSpaces(world, process).read) mounts.push({inode: other.inode, pid});
     // Its maker's table, to tell how many mounts differ.
     if (tab === 'namespaces' && above !== null && above !== space && process.maker !== null && process.maker.end === null)
       mounts.push({inode: above.inode, pid: process.maker.pid});

@@ -3,6 +3,7 @@
 import {
   isRefusal,
   type Mount,
+  type MountsFact,
   type NamespaceLinks,
   type ProcessSeen,
   type Seen,
@@ -131,6 +132,20 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
     if (isRefusal(mounts)) refused = {pid, mounts};
   }
   return {inode, ...refused};
+}
+
+/** The mounts of a namespace through `pid`, and who owns it, now. */
+export function readMountsFact(inode: string, pid: number): MountsFact {
+  const at = String(process.hrtime.bigint());
+  const lineage = readLineage(`/proc/${pid}/ns/mnt`);
+  const [owner] = isRefusal(lineage) ? [] : lineage.owners;
+  const refused = isRefusal(lineage) ? lineage : lineage.ownersEnd;
+  return {
+    kind: 'mounts',
+    at,
+    owner: owner?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'},
+    ...readMountNamespace(inode, [pid]),
+  };
 }
 
 function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
