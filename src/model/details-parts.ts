@@ -17,8 +17,8 @@ export type Look = {
   readonly width: number;
   readonly inodes: boolean;
   readonly live: boolean;
-  /** The mount namespace to compare with, by its inode, or that of the parent. */
-  readonly against?: string | 'parent' | null;
+  /** The mount namespace to compare with, by its inode; `parent`: the one above the process. */
+  readonly against?: string | null;
 };
 
 export const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({
