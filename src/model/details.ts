@@ -56,8 +56,8 @@ const STUDIES: {readonly [tab in Tab]: readonly StudyKind[]} = {
 };
 
 export type Wanted = {
-  /** Mount namespaces, each with a process that is in it. */
-  readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
+  /** Mount namespaces, each with a process that is in it; null: nsview itself. */
+  readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];
   readonly studies: readonly {readonly kind: StudyKind; readonly pid: number; readonly start: string}[];
 };
@@ -65,7 +65,7 @@ export type Wanted = {
 /** What has to be read so that this tab can tell all. */
 export function wantedDetails(world: World, process: Process | null, tab: Tab): Wanted {
   if (process === null || process.end !== null) return {mounts: [], cgroups: [], studies: []};
-  const mounts: {inode: string; pid: number}[] = [];
+  const mounts: {inode: string; pid: number | null}[] = [];
   const space = process.spaces.mnt ?? null;
   if ((tab === 'mounts' || tab === 'namespaces') && space !== null) {
     mounts.push({inode: space.inode, pid: process.pid});

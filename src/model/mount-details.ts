@@ -241,23 +241,25 @@ function differenceLines(world: World, process: Process, view: MountView, agains
   const none: Rows = {count: 0, line: () => []};
   const [above] = spacesAbove(world, process);
   const space = against === 'parent' ? (above?.space ?? null) : namespaceOf(world, against);
-  const back: Line = cutLine([toned('key', 'c'), dim('  compares with the next mount namespace, and then with none')], width);
+  const back = wrapLine([toned('key', 'c'), dim('  compares with the next mount namespace, and then with none')], width);
   if (space === null)
     return {
-      lines: [...said('No process above it is in another mount namespace: there is no parent’s to compare with.', width), back],
+      lines: [...said('No process above it is in another mount namespace: there is no parent’s to compare with.', width), ...back],
       rows: none,
     };
-  if (space === view.own) return {lines: [...said(`It is in ${space.name} itself.`, width), back], rows: none};
+  if (space === view.own) return {lines: [...said(`It is in ${space.name} itself.`, width), ...back], rows: none};
   const table = view.tables.find(one => one.space === space);
-  if (table === undefined) return {lines: [...said(`The mounts of ${space.name} have not been read.`, width), back], rows: none};
+  if (table === undefined) return {lines: [...said(`The mounts of ${space.name} have not been read.`, width), ...back], rows: none};
   const {rows, propagation} = mountDifferences(view.mounts, table.mounts);
   const whose = against === 'parent' && above?.process ? [dim(` of ${nameOf(above.process)}, above it`)] : [];
   const lines: Line[] = wrapLine([plain('Against '), namespacePiece(space), ...whose, dim(`, ${table.mounts.length} mounts`)], width);
   const count = (kind: Difference['kind']) => rows.filter(row => row.kind === kind).length;
-  const counts = [`+ ${count('added')} only here`, `− ${count('removed')} only there`, `~ ${count('changed')} with other options`];
-  lines.push(...wrapLine([plain(counts.join('  '))], width));
+  const counts = [`+ ${count('added')} only here`, `− ${count('removed')} only there`, `~ ${count('changed')} with other options`].filter(
+    text => !text.includes(' 0 '),
+  );
+  if (counts.length > 0) lines.push(...wrapLine([plain(counts.join(', '))], width));
   if (propagation > 0) lines.push(...said(`${propagation} more are the same but for what leaks to or from them.`, width));
-  lines.push(back, []);
+  lines.push(...back, []);
   if (rows.length === 0) lines.push(...said('Both see the same mounts.', width));
   return {
     lines,

@@ -28,14 +28,11 @@ export const NARROW = 60;
 
 const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
-/** Other namespaces first: a peer in the same one is rarely what matters. */
-function spacesOf(places: Places, own: Namespace): Namespace[] {
-  return [...places.keys()].sort((a, b) => Number(a === own) - Number(b === own) || a.index - b.index);
-}
-
-/** In which namespaces others than the mount itself are. */
-function elsewhere(places: Places, own: Namespace): Namespace[] {
-  return spacesOf(places, own).filter(space => space !== own || (places.get(space)?.length ?? 0) > 1);
+/** In which other namespaces they are; where in none, this one if others than the mount itself are here. */
+function elsewhere(places: Places, own: Namespace, itself: number): Namespace[] {
+  const others = [...places.keys()].filter(space => space !== own).sort((a, b) => a.index - b.index);
+  if (others.length > 0) return others;
+  return (places.get(own)?.length ?? 0) > itself ? [own] : [];
 }
 
 export type Leak = {
@@ -48,11 +45,11 @@ export type Leak = {
 
 function leakOf(found: Propagation, own: Namespace, mount: Mount): Leak {
   const {shared, master, unbindable} = mount.propagation;
-  const both = elsewhere(found.peers, own);
+  const both = elsewhere(found.peers, own, 1);
   return {
     both,
-    out: spacesOf(found.slaves, own).filter(space => !both.includes(space)),
-    into: found.masters === null ? null : spacesOf(found.masters, own),
+    out: elsewhere(found.slaves, own, 0).filter(space => !both.includes(space)),
+    into: found.masters === null ? null : elsewhere(found.masters, own, 0),
     kind: unbindable ? 'unbindable' : shared !== undefined ? 'shared' : master !== undefined ? 'slave' : 'private',
   };
 }
@@ -125,41 +122,48 @@ export function viewOf(world: World, process: Process, own: Namespace, fact: Mou
 
 // --- sentences ---
 
-const peopleIn = (space: Namespace): string => plural(space.processes + space.others, 'process', 'processes');
+/** Of nsview's own namespace nobody may be in what it follows. */
+const peopleIn = (space: Namespace): string =>
+  space.index === 0 && space.processes + space.others === 0
+    ? 'nsview’s own'
+    : plural(space.processes + space.others, 'process', 'processes');
 
 /** Namespaces by name, each with how many processes are in it; after a few only their number. */
-function inSpaces(spaces: readonly Namespace[], own: Namespace): Line {
+function inSpaces(spaces: readonly Namespace[], own: Namespace, joined: 'and' | 'or' = 'and'): Line {
   const shown = spaces.slice(0, spaces.length > 4 ? 3 : 4);
   const pieces: Piece[] = [];
   shown.forEach((space, index) => {
-    if (index > 0) pieces.push(plain(index === shown.length - 1 && shown.length === spaces.length ? ' and ' : ', '));
-    if (space === own) pieces.push(plain('another place of this namespace'));
+    if (index > 0) pieces.push(plain(index === shown.length - 1 && shown.length === spaces.length ? ` ${joined} ` : ', '));
+    if (space === own) pieces.push(plain('another mount here'));
     else pieces.push(namespacePiece(space), dim(` (${peopleIn(space)})`));
   });
-  if (shown.length < spaces.length) pieces.push(plain(` and ${spaces.length - shown.length} more namespaces`));
+  if (shown.length < spaces.length) pieces.push(plain(` ${joined} ${spaces.length - shown.length} more namespaces`));
   return pieces;
 }
 
-/** `/`, `/tmp and 3 more`. */
-function points(mounts: readonly Mount[]): string {
-  const [first, second, ...rest] = mounts.map(mount => printable(mount.point));
-  if (second === undefined) return first ?? '';
-  return rest.length === 0 ? `${first} or ${second}` : `${first}, ${second} or ${rest.length} more`;
+/** `/`, `/tmp or 3 more`: of those first that can be seen. */
+function points(mounts: readonly Mount[], joined: 'and' | 'or', hidden: ReadonlyMap<number, unknown> = new Map()): string {
+  const seen = mounts.filter(mount => !hidden.has(mount.id));
+  const [first = '', second = '', third, ...rest] = [...new Set((seen.length > 0 ? seen : mounts).map(mount => printable(mount.point)))];
+  if (second === '') return first;
+  if (third === undefined) return `${first} ${joined} ${second}`;
+  return `${first}, ${second} ${joined} ${rest.length === 0 ? third : `${rest.length + 1} more`}`;
 }
 
-function leakSentence(leak: Leak, mounts: readonly Mount[], own: Namespace): Line {
-  const below = points(mounts);
+function leakSentence(leak: Leak, alike: readonly Mount[], {own, mounts}: MountView): Line {
+  const below = points(alike, leak.both[0] === own ? 'and' : 'or', hiddenMounts(mounts));
   const pieces: Piece[] = [...leakPieces(leak, own), plain('  ')];
-  if (leak.both.length > 0)
+  if (leak.both[0] === own) pieces.push(plain(`A mount made below one of ${below} appears below the others here too.`));
+  else if (leak.both.length > 0)
     pieces.push(plain(`A mount made below ${below} here appears in `), ...inSpaces(leak.both, own), plain(', and the other way round.'));
   if (leak.out.length > 0) {
     const again = leak.both.length > 0;
     pieces.push(plain(again ? ' It appears in ' : `A mount made below ${below} here appears in `), ...inSpaces(leak.out, own));
-    pieces.push(plain(' as well, never the other way round.'));
+    pieces.push(plain(again ? ' as well, never the other way round.' : ', never the other way round.'));
   }
   if (leak.into !== null && leak.into.length > 0) {
     const again = leak.both.length + leak.out.length > 0;
-    pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, own));
+    pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, own, 'or'));
     pieces.push(plain(again ? ' appears here.' : ` appears here below ${below}; one made here does not appear there.`));
   }
   if (leak.into?.length === 0) {
@@ -169,6 +173,11 @@ function leakSentence(leak: Leak, mounts: readonly Mount[], own: Namespace): Lin
     pieces.push(plain(' appears here, but that master is out of reach: in no mount namespace that nsview has read.'));
   }
   return pieces;
+}
+
+function leakNote(leak: Leak): string {
+  if (leak.both.length > 0) return 'appear in both';
+  return leak.out.length > 0 ? 'appear there too' : 'theirs appear here';
 }
 
 /** The mounts with the same leak, the most first; those that leak nowhere are left out. */
@@ -215,7 +224,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
   if (news.fresh > 0 || news.gone.length > 0) {
     const parts = [
       ...(news.fresh > 0 ? [`${news.fresh} new or changed`] : []),
-      ...(news.gone.length > 0 ? [`${news.gone.length} gone: ${points(news.gone)}`] : []),
+      ...(news.gone.length > 0 ? [`${news.gone.length} gone: ${points(news.gone, 'and')}`] : []),
     ];
     say([toned('good', 'Just now'), plain(`  ${parts.join(', ')}`)]);
   }
@@ -224,26 +233,39 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
     say(
       [
         toned('warn', `${hidden.size} hidden`),
-        plain(`  No path leads to ${hidden.size === 1 ? 'it' : 'them'}: others are mounted over ${hidden.size === 1 ? 'it' : 'them'}.`),
+        plain(
+          `  Covered by others, so that no path leads to them: ${points(
+            mounts.filter(mount => hidden.has(mount.id)),
+            'and',
+          )}.`,
+        ),
       ],
-      [toned('warn', `${hidden.size} hidden`), plain(' by others above')],
+      [toned('warn', `${hidden.size} hidden`), plain(', marked ×')],
     );
 
   const groups = leakGroups(view);
   for (const {leak, mounts: alike} of groups.slice(0, LEAKS_TOLD))
-    say(leakSentence(leak, alike, own), [...leakPieces(leak, own), dim(`  ${plural(alike.length, 'mount')}`)]);
+    say(leakSentence(leak, alike, view), [...leakPieces(leak, own), dim(`  ${alike.length}: ${leakNote(leak)}`)]);
   if (groups.length > LEAKS_TOLD) say([dim(`… and ${groups.length - LEAKS_TOLD} more ways, marked below.`)]);
   const {unread} = otherSpaces(world, process);
-  const quiet = mounts.length - groups.reduce((sum, group) => sum + group.mounts.length, 0);
-  if (quiet === mounts.length)
+  const alone = mounts.filter(mount => leaksNowhere(view.leakOf(mount)));
+  const shared = alone.filter(mount => view.leakOf(mount).kind === 'shared');
+  if (shared.length > 0)
     say(
-      [strong('no leaks'), plain('  A mount made here appears in no other namespace, nor one made elsewhere here.')],
-      [strong('no leaks'), dim(' to or from others')],
+      [dim(`shared, alone  What is mounted below ${points(shared, 'or', hidden)} would appear in copies of it; nsview has read of none.`)],
+      [dim(`shared, alone  ${plural(shared.length, 'mount')}`)],
     );
-  else if (quiet > 0) {
-    const alone = mounts.filter(mount => leaksNowhere(view.leakOf(mount)));
-    say([dim(`private  What is mounted below ${points(alone)} stays here.`)], [dim(`private  ${plural(quiet, 'mount')}`)]);
-  }
+  const quiet = alone.filter(mount => view.leakOf(mount).kind !== 'shared');
+  if (quiet.length === mounts.length)
+    say(
+      [strong('no leaks'), plain('  A mount made here appears nowhere else, nor one made elsewhere here: all are private.')],
+      [strong('no leaks'), dim('  all are private')],
+    );
+  else if (quiet.length > 0)
+    say(
+      [dim(`private  What is mounted below ${points(quiet, 'or', hidden)} stays here.`)],
+      [dim(`private  ${plural(quiet.length, 'mount')}`)],
+    );
   if (unread > 0) say([toned('warn', `${unread} unread`), plain('  So many more mount namespaces were not asked.')]);
 
   const {locks} = view;
@@ -269,14 +291,14 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
     const whose = above.process === null ? '' : ` of ${nameOf(above.process)}`;
     say(
       [toned('key', 'c'), plain('  compares with '), namespacePiece(above.space), plain(`${whose}: ${text || 'the same mounts'}.`)],
-      [toned('key', 'c'), dim(' compare '), namespacePiece(above.space), plain(` ${text || 'the same'}`)],
+      [toned('key', 'c'), dim('  against '), namespacePiece(above.space), plain(`: ${text || 'the same'}`)],
     );
   } else if (view.tables.length > 1) say([toned('key', 'c'), dim('  compares with another mount namespace')]);
   return lines;
 }
 
 /** What of a table is news now. */
-export function newsOf(world: World, view: MountView): {readonly fresh: number; readonly gone: readonly Mount[]} {
+function newsOf(world: World, view: MountView): {readonly fresh: number; readonly gone: readonly Mount[]} {
   const news = world.mountNews.get(view.fact.inode);
   if (news === undefined) return {fresh: 0, gone: []};
   let fresh = 0;

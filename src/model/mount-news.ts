@@ -18,6 +18,9 @@ const GONE_KEPT = 100;
 const text = ({parent, point, device, root, options, superOptions, propagation}: Mount) =>
   JSON.stringify([parent, point, device, root, options, superOptions, propagation]);
 
+/** What is mounted: as long as a mount lives it stays the same, wherever it is moved to. */
+const what = ({device, root, fsType, source}: Mount) => JSON.stringify([device, root, fsType, source]);
+
 /** The news after another reading by the same process; null where there is nothing to compare it with. */
 export function mountNews(news: MountNews | undefined, before: MountsFact | undefined, fact: MountsFact): MountNews | null {
   // Another process may have another root, and see other parts of it.
@@ -29,7 +32,7 @@ export function mountNews(news: MountNews | undefined, before: MountsFact | unde
     const former = was.get(mount.id);
     was.delete(mount.id);
     // The kernel gives the number of a mount that is gone to the next one.
-    const isOther = former === undefined || former.device !== mount.device || former.root !== mount.root;
+    const isOther = former === undefined || what(former) !== what(mount);
     const last = news?.fresh.get(mount.id);
     if (isOther || text(former) !== text(mount)) fresh.set(mount.id, {at, how: isOther ? 'new' : 'changed'});
     else if (last !== undefined && at - last.at < NEWS) fresh.set(mount.id, last);

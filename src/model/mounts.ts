@@ -102,7 +102,8 @@ export function knownTables(world: World, own: Namespace): readonly Table[] {
   for (const [inode, fact] of world.mounts) {
     const space = own.inode === inode ? own : namespaceOf(world, inode);
     if (space === null || isRefusal(fact.mounts)) continue;
-    if (space === own || space.processes + space.others > 0) tables.push({space, mounts: fact.mounts});
+    // nsview itself is in the first one, whoever else it follows.
+    if (space === own || space.index === 0 || space.processes + space.others > 0) tables.push({space, mounts: fact.mounts});
   }
   return tables;
 }
@@ -226,7 +227,7 @@ const lockCache = new WeakMap<readonly Mount[], WeakMap<readonly Mount[], Readon
  * They came as a unit and stay together: umount(2) and move_mount(2) fail with EINVAL (mount_namespaces(7), Restrictions on mount
  * namespaces). The kernel tells of no lock (MNT_LOCKED): this is where its rule puts them.
  */
-export function lockedMounts(mounts: readonly Mount[], source: readonly Mount[]): ReadonlySet<number> {
+function lockedMounts(mounts: readonly Mount[], source: readonly Mount[]): ReadonlySet<number> {
   const kept = lockCache.get(mounts)?.get(source);
   if (kept !== undefined) return kept;
   const edges = (list: readonly Mount[]) => {
@@ -336,15 +337,16 @@ export function locksOf(world: World, process: Process): {readonly from: Namespa
 /** At most so many other mount namespaces are read while a table is on the screen. */
 const OTHERS_READ = 64;
 
-/** Other mount namespaces, those above the process first and then in the order of their names, each with a process to read it through. */
+/** Other mount namespaces, those above the process first and then in the order of their names, each with a process to read it through; null: nsview's own. */
 export function otherSpaces(
   world: World,
   process: Process,
-): {readonly read: readonly {readonly space: Namespace; readonly pid: number}[]; readonly unread: number} {
+): {readonly read: readonly {readonly space: Namespace; readonly pid: number | null}[]; readonly unread: number} {
   const own = process.spaces.mnt ?? null;
-  const readers = new Map<Namespace, number>();
+  const readers = new Map<Namespace, number | null>();
   for (const {space, process: member} of spacesAbove(world, process))
-    if (member !== null && member.end === null) readers.set(space, member.pid);
+    if (space.index === 0) readers.set(space, null);
+    else if (member !== null && member.end === null) readers.set(space, member.pid);
   const rest = new Map<Namespace, number>();
   for (const other of world.byId.values()) {
     const space = other.spaces.mnt ?? null;

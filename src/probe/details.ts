@@ -3,7 +3,7 @@
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
 import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type Seen} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
-import {watchMounts} from './mount-watch.ts';
+import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readLink} from './proc-file.ts';
 import {sameSeen} from './process.ts';
@@ -11,7 +11,8 @@ import {readMountsFact} from './snapshot.ts';
 import {readStudy, STUDY_EVERY, type Study} from './study.ts';
 
 type Shown = {
-  readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
+  /** Null: through nsview itself. */
+  readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];
   readonly studies: readonly Study[];
 };
@@ -33,6 +34,7 @@ const TABLES_WATCHED = 66;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
   let shown: Shown = {mounts: [], cgroups: [], studies: []};
+  let readers: readonly Reader[] = [];
   let files: FSWatcher | undefined;
   let directoriesWatched = '';
   let timer: NodeJS.Timeout | undefined;
@@ -82,7 +84,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   /** What poll does not tell: with another root its reader sees another part of the table; and a reader may leave. */
   const lookAtMounts = () => {
     watched.release();
-    for (const {inode, pid} of shown.mounts) {
+    for (const {inode, pid} of readers) {
       const root = readLink(`/proc/${pid}/root`);
       const isNew = !(tables.has(inode) || refused.has(inode));
       if (isNew || !watched.watches(inode) || !sameSeen(roots.get(inode), root)) toRead.set(inode, pid);
@@ -155,7 +157,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       for (const inode of toRead.keys()) if (!inodes.has(inode)) toRead.delete(inode);
       refused.clear();
       roots.clear();
-      watched.keep(next.mounts);
+      readers = next.mounts.map(({inode, pid}) => ({inode, pid: pid ?? process.pid}));
+      watched.keep(readers);
       shown = next;
       studied.clear();
       cgroups.clear();

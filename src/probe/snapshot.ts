@@ -121,7 +121,7 @@ const READERS_ASKED = 64;
  * The mounts of a namespace through one of its members. A chrooted process sees only what lies below its root (mountinfo,
  * fs/proc_namespace.c), so one whose root is `/` goes first.
  */
-export function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
+function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
   const asked = pids.slice(0, READERS_ASKED);
   const whole = asked.filter(pid => readLink(`/proc/${pid}/root`) === '/');
   let refused: {pid: number; mounts: Seen<readonly Mount[]>} = {pid: pids[0] ?? 0, mounts: {errno: 'ESRCH', during: 'open'}};
