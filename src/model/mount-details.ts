@@ -3,7 +3,7 @@
 import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
 import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
-import {leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
+import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
 import {NEWS} from './mount-news.ts';
 import {bindSource, type Difference, type Hidden, hiddenMounts, mountDifferences, optionsBeyond, spacesAbove, wholeAt} from './mounts.ts';
 import {cells, printable} from './printable.ts';
@@ -148,10 +148,15 @@ function mountWidths(rows: readonly MountRow[], view: MountView, look: Look): Mo
   let point = 11;
   let type = 4;
   let leak = look.inodes ? 11 : 7;
+  const leakWidths = new Map<Leak, number>();
   for (const {mount, stem, name} of rows) {
-    point = Math.max(point, cells(stem) + cells(printable(name)));
+    // A stem is made of characters of one cell each.
+    point = Math.max(point, stem.length + cells(printable(name)));
     type = Math.max(type, mount.fsType.length);
-    leak = Math.max(leak, leakWidth(view, look, mount));
+    const shown = view.leakOf(mount);
+    const width = look.inodes ? propagationText(mount).length : (leakWidths.get(shown) ?? lineCells(leakPieces(shown, view.own)));
+    leakWidths.set(shown, width);
+    leak = Math.max(leak, width);
   }
   const narrow = width < NARROW;
   type = Math.min(type, narrow ? 8 : 12);
@@ -168,8 +173,6 @@ const leakCell = (view: MountView, look: Look, mount: Mount): Line => {
   const text = propagationText(mount);
   return [text === 'private' ? dim(text) : toned('accent', text)];
 };
-
-const leakWidth = (view: MountView, look: Look, mount: Mount): number => lineCells(leakCell(view, look, mount));
 
 /** Why no path leads to it. */
 function hiddenText({how, by}: Hidden): string {
