@@ -13,7 +13,13 @@ import type {World} from './world.ts';
 export type Details = {readonly heading: readonly Line[]; readonly count: number; readonly line: (index: number) => Line};
 
 /** What the details need besides the process. `live` is false for a tape: nothing more will be read. */
-export type Look = {readonly width: number; readonly inodes: boolean; readonly live: boolean};
+export type Look = {
+  readonly width: number;
+  readonly inodes: boolean;
+  readonly live: boolean;
+  /** The mount namespace to compare with, by its inode; `parent`: the one above the process. */
+  readonly against?: string | null;
+};
 
 export const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({
   heading,

@@ -223,6 +223,8 @@ export type MountsFact = At & {
   readonly kind: 'mounts';
   readonly inode: string;
   readonly pid: number;
+  /** Inode of the user namespace that owns it (ioctl_nsfs(2), NS_GET_USERNS); EPERM where that is not nsview's own or below it. */
+  readonly owner?: Seen<string>;
   readonly mounts: Seen<readonly Mount[]>;
 };
 

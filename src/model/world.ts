@@ -20,6 +20,7 @@ import type {
 import {isRefusal} from './fact.ts';
 import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
 import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads} from './membership.ts';
+import {type MountNews, mountNews} from './mount-news.ts';
 import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {createProcess, type End, type Process} from './process.ts';
@@ -31,6 +32,8 @@ export type World = Remembered & {
   readonly namespaces: Namespaces;
   readonly timeline: Timeline;
   readonly mounts: Map<string, MountsFact>;
+  /** What changed in those lately. */
+  readonly mountNews: Map<string, MountNews>;
   readonly cgroups: Map<string, CgroupFact>;
   /** The newest by kind, pid and start time, the latest read last. */
   readonly studies: Map<string, StudyFact>;
@@ -54,6 +57,7 @@ export function createWorld(header: TapeHeader): World {
     namespaces: createNamespaces(header.host.namespaces),
     timeline: createTimeline(),
     mounts: new Map(),
+    mountNews: new Map(),
     cgroups: new Map(),
     studies: new Map(),
     tracer: null,
@@ -165,9 +169,13 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'change':
       observeChange(world, fact);
       return;
-    case 'mounts':
+    case 'mounts': {
+      const news = mountNews(world.mountNews.get(fact.inode), world.mounts.get(fact.inode), fact);
+      if (news === null) world.mountNews.delete(fact.inode);
+      else world.mountNews.set(fact.inode, news);
       world.mounts.set(fact.inode, fact);
       return;
+    }
     case 'cgroup':
       world.cgroups.set(cgroupKey(fact), withRates(fact, world.cgroups.get(cgroupKey(fact))));
       return;

@@ -230,7 +230,14 @@ const FACTS = {
   }) satisfies Holds<ChangeFact>,
   lost: z.object({kind: z.literal('lost'), at, count: z.int()}) satisfies Holds<LostFact>,
   gone: z.object({kind: z.literal('gone'), at, pid}) satisfies Holds<GoneFact>,
-  mounts: z.object({kind: z.literal('mounts'), at, inode, pid, mounts: seen(z.array(mount))}) satisfies Holds<MountsFact>,
+  mounts: z.object({
+    kind: z.literal('mounts'),
+    at,
+    inode,
+    pid,
+    owner: seen(inode).exactOptional().describe('Inode of the user namespace that owns it.'),
+    mounts: seen(z.array(mount)),
+  }) satisfies Holds<MountsFact>,
   cgroup: z.object({
     kind: z.literal('cgroup'),
     at,

@@ -3,6 +3,7 @@
 import {
   isRefusal,
   type Mount,
+  type MountsFact,
   type NamespaceLinks,
   type ProcessSeen,
   type Seen,
@@ -16,7 +17,7 @@ import {createLimits} from './cgroup.ts';
 import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
-import {readMounts} from './mountinfo.ts';
+import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {readProcess} from './process.ts';
@@ -120,7 +121,7 @@ const READERS_ASKED = 64;
  * The mounts of a namespace through one of its members. A chrooted process sees only what lies below its root (mountinfo,
  * fs/proc_namespace.c), so one whose root is `/` goes first.
  */
-export function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
+function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
   const asked = pids.slice(0, READERS_ASKED);
   const whole = asked.filter(pid => readLink(`/proc/${pid}/root`) === '/');
   let refused: {pid: number; mounts: Seen<readonly Mount[]>} = {pid: pids[0] ?? 0, mounts: {errno: 'ESRCH', during: 'open'}};
@@ -131,6 +132,19 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
     if (isRefusal(mounts)) refused = {pid, mounts};
   }
   return {inode, ...refused};
+}
+
+/** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
+export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
+  const at = String(process.hrtime.bigint());
+  const lineage = readLineage(`/proc/${pid}/ns/mnt`);
+  const [above] = isRefusal(lineage) ? [] : lineage.owners;
+  const refused = isRefusal(lineage) ? lineage : lineage.ownersEnd;
+  const owner = above?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'};
+  // It is another's pid by now, or it has moved on, where the namespace is not the same.
+  const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
+  const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  return {kind: 'mounts', at, owner, ...read};
 }
 
 function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {

@@ -97,10 +97,17 @@ describe('frames', () => {
     test(`its mounts, ${size.join('×')}`, () => frame('mounts', session, 'attach', size, 'jjj2'));
     test(`a machine of 300 processes, at its end, ${size.join('×')}`, () => frame('machine', machine(300), 'machine', size, 'G'));
   }
+  const leaks = readTape('mounts');
+  for (const size of SIZES) {
+    test(`mounts that lead to other namespaces, ${size.join('×')}`, () => frame('mounts-leak', leaks, 'attach', size, '2'));
+    test(`mounts in a sandbox, hidden, locked and new, ${size.join('×')}`, () => frame('mounts-hidden', leaks, 'attach', size, 'jj2\tz'));
+    test(`what differs from the parent’s mounts, ${size.join('×')}`, () => frame('mounts-differ', leaks, 'attach', size, 'jc'));
+  }
   const SMALL = [80, 24] as const;
   const MIDDLE = [120, 40] as const;
   test('its cgroup', () => frame('cgroup', session, 'attach', MIDDLE, 'jjj3'));
   test('its identity', () => frame('identity', session, 'attach', MIDDLE, 'jjj4'));
+  test('mounts whose master is out of reach, with peer groups', () => frame('mounts-unreachable', leaks, 'attach', MIDDLE, 'jjjj2i'));
   test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
   test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));
   test('the timeline in full size, an event selected', () => frame('timeline', session, 'attach', SMALL, 'f\t\tzkkk'));
