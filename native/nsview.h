@@ -306,6 +306,14 @@ enum nsv_hold {
 };
 /* Returns the number of rows, at most max. */
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
+/* The mount namespace after (or before) that of the fd `from`, in the order in which they were made, whether anybody is in it or not:
+ * an fd of it, the caller's (NS_MNT_GET_NEXT, Linux 6.12). from: -1: nsview's own. ret[0]: inode, ret[1]: number of mounts. -ENOENT past the
+ * last; -ENOTTY where the kernel has no such ioctl; -EPERM to all but CAP_SYS_ADMIN in the initial user namespace, and pid namespace. */
+NSV_API int nsv_next_mount_namespace(int from, int backwards, int64_t *ret);
+enum nsv_table_stage { NSV_TABLE_OPEN, NSV_TABLE_SETNS, NSV_TABLE_READ };
+/* The mountinfo of the mount namespace whose nsfs file is at `path`, read from inside by a thread that lives for it: bytes, at most `size`.
+ * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed. */
+NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes. Bytes

@@ -370,7 +370,10 @@ export type Snapshot = {
   readonly host: Host;
   readonly processes: readonly ProcessSeen[];
   readonly namespaces: readonly SnapshotNamespace[];
+  /** `pid` is the process through which it was read; 0 where no process is in it. */
   readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
+  /** Of the whole machine: why mount namespaces without processes may be missing. Absent where all are there. */
+  readonly unlisted?: Refusal;
   readonly cgroups: readonly SnapshotCgroup[];
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];

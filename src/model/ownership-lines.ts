@@ -56,8 +56,11 @@ export function holderText(holder: Holder): {readonly who: string; readonly rele
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
     case 'mount':
       return {
-        who: `mounted on ${printable(holder.point)}`,
-        release: `nsenter --mount=/proc/${holder.pid}/ns/mnt umount ${printable(quoteArgument(holder.point))}`,
+        who: `mounted on ${printable(holder.point)}${holder.pid === 0 ? ` in mnt #${holder.inode}, where nobody is` : ''}`,
+        release:
+          holder.pid === 0 && holder.through === undefined
+            ? ''
+            : `nsenter --mount=${printable(quoteArgument(holder.through ?? `/proc/${holder.pid}/ns/mnt`))} umount ${printable(quoteArgument(holder.point))}`,
       };
     case 'namespace':
       return {who: `${holder.as === 'owned' ? 'owns' : 'is above'} ${holder.type} #${holder.inode}`, release: ''};
@@ -123,7 +126,41 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
       }
       if (more > 0) put(dim(`  and ${more} more`));
     }
+  }
+  lines.push(...emptyLines(seen, look));
+  if (pinned.length > 0 || seen.empty.length > 0) {
     if (seen.asked.processes < seen.asked.of) put(dim(`  ${seen.asked.processes} of ${seen.asked.of} processes asked so far`));
+  }
+  return lines;
+}
+
+/** Enough to see, and to draw. */
+const SHOWN = 200;
+
+/** What lives on though nobody is in it: each with what holds it and what lets go. */
+function emptyLines({empty, unlisted}: Ownership, look: Look): Line[] {
+  if (empty.length === 0 && unlisted === null) return [];
+  const lines: Line[] = [];
+  const put = (...pieces: Line) => lines.push(cutLine(pieces, look.width));
+  put();
+  put(dim('Elsewhere on this machine: nobody is in these'));
+  for (const {type, inode, holders, more} of empty.slice(0, SHOWN)) {
+    put(column('plain', type, 7), strong(`#${inode}`));
+    for (const holder of holders) {
+      const {who, release} = holderText(holder);
+      put(plain('  '), plain(who), ...(look.width >= 60 && release !== '' ? [plain('  '), toned('accent', release)] : []));
+      if (look.width < 60 && release !== '') put(plain('    '), toned('accent', release));
+    }
+    if (holders.length === 0) put(dim('  held by what nsview cannot ask: an fd on its way through a socket, say'));
+    if (more > 0) put(dim(`  and ${more} more`));
+  }
+  if (empty.length > SHOWN) put(dim(`and ${empty.length - SHOWN} more`));
+  if (unlisted !== null) {
+    const why =
+      unlisted.errno === 'ENOTTY'
+        ? 'there may be more mnt: this kernel cannot list them (Linux 6.12 can)'
+        : 'there may be more mnt: only root outside of all containers may list them';
+    for (const row of wrapWords(why, look.width)) put(dim(row));
   }
   return lines;
 }

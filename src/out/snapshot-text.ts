@@ -99,7 +99,11 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
       namespace.forChildrenOf === undefined ? '' : `for the children of ${namespace.forChildrenOf.join(', ')}`,
       ...(namespace.heldBy ?? []).slice(0, 4).map(holder => holderText(holder).who),
     ].filter(text => text !== '');
-    return {name, inode: namespace.inode, holders: holders.join(', ')};
+    return {
+      name,
+      inode: namespace.inode,
+      holders: holders.length === 0 ? 'nobody, and nothing that nsview can ask, holds it' : holders.join(', '),
+    };
   });
   const width = Math.max(0, ...legend.map(({name}) => name.length));
   lines.push('');

@@ -1,9 +1,10 @@
 // Knows who keeps namespaces alive: a look over the whole machine, in slices, so that nobody waits for it.
 
-import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
+import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import {NAMESPACE_LINKS, NAMESPACES, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {readLineage} from './lineage.ts';
+import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readNumbers} from './proc-file.ts';
@@ -56,8 +57,9 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
   return below ? null : `/proc/${pid}/root${point}`;
 }
 
-type Building = {type: string; processes: number; pids: number[]; others: Holder[]; more: number};
-type Holders = {readonly byInode: Map<string, Building>; asked: number; of: number};
+/** `inhabited`: a thread is in it. */
+type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
+type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
 
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;
@@ -71,16 +73,18 @@ export type HoldersLook = {
 
 export function createHolders(): HoldersLook {
   let whole: Holders | null = null;
-  let building: Holders = {byInode: new Map(), asked: 0, of: 0};
+  let building: Holders = {byInode: new Map(), unlisted: null, asked: 0, of: 0};
   let pids: readonly number[] = [];
   let next = 0;
   let owners = new Set<string>();
   let tables = new Set<string>();
+  /** Mount namespaces by inode, and a file that leads to each: of those that no process is in, the mounts are read at the end. */
+  let files = new Map<string, string>();
 
   const at = (type: string, inode: string): Building => {
     let found = building.byInode.get(inode);
     if (found === undefined) {
-      found = {type, processes: 0, pids: [], others: [], more: 0};
+      found = {type, processes: 0, inhabited: false, pids: [], others: [], more: 0};
       building.byInode.set(inode, found);
     }
     return found;
@@ -125,8 +129,28 @@ export function createHolders(): HoldersLook {
       if (pinned === null) continue;
       add(pinned.type, pinned.inode, {by: 'mount', inode, pid, point: mount.point});
       const path = pathOfPin(pid, mount.point, mounts);
-      if (path !== null) lookUp(pinned.inode, path);
+      if (path === null) continue;
+      lookUp(pinned.inode, path);
+      if (pinned.type === 'mnt') files.set(pinned.inode, path);
     }
+  };
+  /** What is mounted where no process is. `lasting`: the path is good for others than nsview, and later. */
+  const lookInside = (inode: string, path: string, lasting: boolean) => {
+    if (tables.has(inode)) return;
+    tables.add(inode);
+    const mounts = readMountsThrough(path);
+    for (const {point, ...mount} of isRefusal(mounts) ? [] : mounts) {
+      const pinned = pinnedBy({point, ...mount});
+      if (pinned !== null) add(pinned.type, pinned.inode, {by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+    }
+  };
+  const end = () => {
+    for (const [inode, path] of files) lookInside(inode, path, true);
+    building.unlisted = walkMountNamespaces(({inode, path}) => {
+      at('mnt', inode);
+      lookUp(inode, path);
+      lookInside(inode, path, false);
+    });
   };
   const ask = (pid: number) => {
     const folder = `/proc/${pid}`;
@@ -136,9 +160,12 @@ export function createHolders(): HoldersLook {
       if (by === 'fd') {
         add(type, inode, {by: 'fd', pid, fd: number});
         lookUp(inode, `${folder}/fd/${number}`);
+        if (type === 'mnt') files.set(inode, `${folder}/fd/${number}`);
       } else if (by === 'thread') {
         if (name !== typeOfLink(name)) continue;
         add(type, inode, {by: 'thread', pid, tid: number});
+        at(type, inode).inhabited = true;
+        if (type === 'mnt') files.set(inode, `${folder}/task/${number}/ns/mnt`);
         lookUp(inode, `${folder}/task/${number}/ns/${name}`);
       } else {
         if (name !== typeOfLink(name)) {
@@ -157,18 +184,21 @@ export function createHolders(): HoldersLook {
 
   return {
     advance: milliseconds => {
-      const end = performance.now() + milliseconds;
+      const limit = performance.now() + milliseconds;
       if (next >= pids.length) {
         const all: Seen<number[]> = readNumbers('/proc');
         pids = isRefusal(all) ? [] : all;
         next = 0;
-        building = {byInode: new Map(), asked: 0, of: pids.length};
+        building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
         owners = new Set();
         tables = new Set();
+        files = new Map();
       }
-      while (next < pids.length && performance.now() < end) ask(pids[next++] ?? 0);
+      while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
       building.asked = next;
-      if (next >= pids.length) whole = building;
+      if (next < pids.length) return;
+      end();
+      whole = building;
     },
     get found() {
       return whole ?? building;

@@ -47,6 +47,10 @@ export type Native = {
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
   /** Rows of four: how, number, type, inode. what: 1 links, 2 fds. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
+  /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
+  nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
+  /** Bytes of mountinfo; ret: the stage of a refusal. */
+  mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
@@ -112,6 +116,8 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
+    nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
+    mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',

@@ -16,7 +16,7 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int()}),
   z.object({by: z.literal('children'), pid: z.int()}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
-  z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string()}),
+  z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string(), through: z.string().exactOptional()}),
   z.object({by: z.literal('namespace'), type: z.string(), inode: z.string(), as: z.enum(['owned', 'child'])}),
 ]);
 export const holderSchema = holder;
@@ -40,6 +40,8 @@ export const ownershipSchema: z.ZodType<Ownership> = z.object({
   pids: z.array(z.object({pid: z.int(), inode: z.string().nullable()})),
   enter: z.array(z.string()),
   holders: z.array(z.object({inode: z.string(), holders: z.array(holder), more: z.int()})),
+  empty: z.array(z.object({type: z.string(), inode: z.string(), holders: z.array(holder), more: z.int()})).default([]),
+  unlisted: refusal.nullable().default(null),
   asked: z.object({processes: z.int(), of: z.int()}),
 });
 
@@ -132,6 +134,11 @@ export function readOwnership(pid: number): Seen<Ownership> {
       const first: Holder[] = processes > 0 ? [{by: 'processes', count: processes, pids}] : [];
       return [{inode, holders: [...first, ...others], more}];
     }),
+    // Until all were asked, somebody else may be in it.
+    empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
+      processes > 0 || inhabited ? [] : [{type, inode, holders: others, more}],
+    ),
+    unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},
   };
 }

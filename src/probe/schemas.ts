@@ -314,7 +314,14 @@ const snapshotSchema = z.object({
         .describe('Bind mounts, fds and, where no task is in it, namespaces that keep it alive.'),
     }),
   ),
-  mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
+  mountNamespaces: z.array(
+    z.object({
+      inode,
+      pid: z.int().min(0).describe('The process through which it was read; 0: none is in it.'),
+      mounts: seen(z.array(mount)),
+    }),
+  ),
+  unlisted: refusal.exactOptional().describe('Why mount namespaces without processes may be missing.'),
   cgroups: z.array(
     z.object({
       hierarchy: z.int(),

@@ -5,6 +5,7 @@ import {
   type Mount,
   type NamespaceLinks,
   type ProcessSeen,
+  type Refusal,
   type Seen,
   type Snapshot,
   type SnapshotCgroup,
@@ -16,6 +17,7 @@ import {createLimits} from './cgroup.ts';
 import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
+import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
@@ -155,13 +157,15 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
 
 type MountNamespace = ReturnType<typeof readMountNamespace>;
 
+type WithHolders = {readonly namespaces: SnapshotNamespace[]; readonly tables: MountNamespace[]; readonly unlisted: Refusal | null};
+
 /** Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. */
 function withHolders(
   peopled: readonly SnapshotNamespace[],
   processes: readonly ProcessSeen[],
   tables: readonly MountNamespace[],
   whole: boolean,
-): SnapshotNamespace[] {
+): WithHolders {
   type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
   const byInode = new Map<string, Found>();
   const paths = new Map<string, string>();
@@ -195,6 +199,22 @@ function withHolders(
       if (path !== null) paths.set(pinned.inode, path);
     }
   }
+  const read = new Set(tables.map(({inode}) => inode));
+  const unpeopled: MountNamespace[] = [];
+  /** The mounts of a namespace that no process is in. `lasting`: the path is good for others, and later. */
+  const readInside = (inode: string, path: string, lasting: boolean) => {
+    if (read.has(inode)) return;
+    read.add(inode);
+    const mounts = readMountsThrough(path);
+    unpeopled.push({inode, pid: 0, mounts});
+    for (const mount of isRefusal(mounts) ? [] : mounts) {
+      const pinned = pinnedBy(mount);
+      if (pinned === null) continue;
+      const {point} = mount;
+      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+    }
+  };
+  if (whole) for (const [inode, path] of paths) if (byInode.get(inode)?.namespace.type === 'mnt') readInside(inode, path, true);
   const seen = new Set<string>();
   /** Below to above, as far as that is not known yet. */
   const climb = (type: string, inode: string, chain: readonly {readonly inode: string}[], as: 'owned' | 'child') => {
@@ -210,21 +230,31 @@ function withHolders(
       below = {type: as === 'child' ? type : 'user', inode: up, as: 'child'};
     }
   };
-  for (const [inode, path] of paths) {
+  const lookUp = (inode: string, path: string) => {
     const lineage = readLineage(path);
     // Another one by that path since, or a mount over the mount.
-    if (isRefusal(lineage) || lineage.inode !== inode) continue;
+    if (isRefusal(lineage) || lineage.inode !== inode) return;
     climb(lineage.type, inode, lineage.chain.slice(1), 'child');
     if (lineage.type !== 'user') climb(lineage.type, inode, lineage.owners, 'owned');
-  }
+  };
+  for (const [inode, path] of paths) lookUp(inode, path);
+  const unlisted = whole
+    ? walkMountNamespaces(({inode, path}) => {
+        if (paths.has(inode)) return;
+        found('mnt', inode);
+        lookUp(inode, path);
+        readInside(inode, path, false);
+      })
+    : null;
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
-  return [...byInode.values()]
+  const namespaces = [...byInode.values()]
     .map(({namespace, owner, heldBy}) => ({
       ...namespace,
       ...(owner === undefined ? {} : {owner}),
       ...(heldBy.length > 0 ? {heldBy} : {}),
     }))
     .sort((a, b) => order(a.type) - order(b.type) || Number(a.inode) - Number(b.inode));
+  return {namespaces, tables: [...tables, ...unpeopled], unlisted};
 }
 
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
@@ -239,6 +269,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     const member = pids[0] ?? threads?.[0]?.tid;
     if (type === 'net' && member !== undefined) networks.set(inode, member);
   }
+  const held = withHolders(namespaces, processes, mountNamespaces, options.root === undefined);
   return {
     format: 'nsview/snapshot',
     version: 1,
@@ -247,8 +278,9 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     realtime,
     host: readHost(),
     processes,
-    namespaces: withHolders(namespaces, processes, mountNamespaces, options.root === undefined),
-    mountNamespaces,
+    namespaces: held.namespaces,
+    mountNamespaces: held.tables,
+    ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
   };

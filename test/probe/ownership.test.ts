@@ -5,6 +5,7 @@ import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
+import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {idInside, powerOver, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
@@ -40,6 +41,19 @@ function read(pid: number): Ownership {
 /** A shell in namespaces of its own that tells when it is there. */
 async function inside(...options: string[]): Promise<Running> {
   const running = new Running('unshare', [...options, 'sh', '-c', 'echo ready $$; exec cat']);
+  await running.says(/ready/);
+  return running;
+}
+
+/**
+ * A mount namespace can be mounted only in an older one (mnt_ns_loop(), fs/namespace.c), and since 6.18 ages are compared by numbers that each CPU
+ * draws from a store of its own: what makes one inside another must stay on one CPU.
+ */
+const onOneCpu = (): string[] => ['-c', /^Cpus_allowed_list:\t(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'];
+
+/** A program that is ready. */
+async function said(program: string, args: readonly string[]): Promise<Running> {
+  const running = new Running(program, args);
   await running.says(/ready/);
   return running;
 }
@@ -102,8 +116,7 @@ describe('ownership', () => {
   it('finds all that lsns finds, and what is pinned inside another mount namespace', async () => {
     using folder = temporaryFolder();
     const script = `mount -t tmpfs none ${folder.path} && mount --make-private ${folder.path} && touch ${folder.path}/uts ${folder.path}/mnt && unshare --uts=${folder.path}/uts true && unshare --mount=${folder.path}/mnt true && echo ready && exec cat`;
-    await using running = new Running('unshare', ['--mount', 'sh', '-c', script]);
-    await running.says(/ready/);
+    await using running = await said('taskset', [...onOneCpu(), 'unshare', '--mount', 'sh', '-c', script]);
     const {namespaces} = readSnapshot({version: 'test'});
     const pinned = (['uts', 'mnt'] as const).map(type =>
       namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${folder.path}/${type}`)),
@@ -119,6 +132,33 @@ describe('ownership', () => {
     expect(theirs.filter(inode => !ours.has(inode))).toEqual([]);
     running.release();
     await running.ended;
+  });
+
+  it('finds a mount namespace that nobody is in and nothing leads to, with its mounts', async context => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    // The one that is pinned pins another in turn, which no path of this machine leads to once the pin is in a namespace without processes.
+    const inner = `mount -t tmpfs -o nr_inodes=9 below ${path}; touch ${path}/pin; mount --make-private ${path}; unshare --mount=${path}/pin true`;
+    const script = `mount -t tmpfs none ${path} && mount --make-private ${path} && touch ${path}/mnt && unshare --mount=${path}/mnt sh -c '${inner}' && echo ready && exec cat`;
+    await using running = await said('taskset', [...onOneCpu(), 'unshare', '--mount', 'sh', '-c', script]);
+    const {namespaces, mountNamespaces, unlisted} = readSnapshot({version: 'test'});
+    const outer = namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${path}/mnt`));
+    // Its mounts are read through the pin, on any kernel.
+    const table = mountNamespaces.find(({inode}) => inode === outer?.inode);
+    if (table === undefined || isRefusal(table.mounts)) throw new Error(JSON.stringify(table));
+    expect(table.mounts).toContainEqual(expect.objectContaining({point: path, source: 'below'}));
+    const nested = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'mount' && one.inode === outer?.inode && one.pid === 0));
+    expect(nested).toMatchObject({type: 'mnt', processes: []});
+    const release = nested?.heldBy?.map(holder => holderText(holder).release)[0] ?? '';
+    if (unlisted === undefined) {
+      expect(nested?.owner).toBe(inodeOf('/proc/self/ns/user'));
+      expect(mountNamespaces.find(({inode}) => inode === nested?.inode)?.mounts).toContainEqual(expect.objectContaining({point: path}));
+    }
+    execFileSync('sh', ['-c', release]);
+    expect(readSnapshot({version: 'test'}).namespaces.map(({inode}) => inode)).not.toContain(nested?.inode);
+    running.release();
+    await running.ended;
+    if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
   });
 
   it('finds a namespace that only an fd holds', async () => {
