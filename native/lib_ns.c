@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -154,7 +155,7 @@ static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes
         closedir(tasks);
 }
 
-static int put_fds(struct rows *rows, int folder)
+static int put_fds(struct rows *rows, int folder, int what)
 {
         int fd = openat(folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
@@ -175,6 +176,12 @@ static int put_fds(struct rows *rows, int folder)
                         continue;
                 link[size] = '\0';
                 /* A path begins with a slash. */
+                if (link[0] == '/')
+                        continue;
+                if (what & NSV_HOLDS_SOCKETS && strncmp(link, "socket:[", 8) == 0) {
+                        put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, strtoull(link + 8, NULL, 10));
+                        continue;
+                }
                 uint64_t inode = inode_of(link, &type);
                 if (inode != 0)
                         put(rows, NSV_HOLD_FD, atoi(entry->d_name), type, inode);
@@ -196,12 +203,33 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
                 put_links(&rows, folder, 0, inodes);
                 put_threads(&rows, folder, pid, inodes);
         }
-        if (what & NSV_HOLDS_FDS) {
-                int error = put_fds(&rows, folder);
+        if (what & (NSV_HOLDS_FDS | NSV_HOLDS_SOCKETS)) {
+                int error = put_fds(&rows, folder, what);
                 if (error < 0 && rows.count == 0)
                         return error;
         }
         return rows.count;
+}
+
+NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)
+{
+        _cleanup_close_ int pidfd = sys_pidfd_open(pid);
+        if (pidfd < 0)
+                return pidfd;
+        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        if (copy < 0)
+                return copy;
+        struct stat stat;
+        if (fstat(copy, &stat) < 0)
+                return -errno;
+        /* Another file by that number since. */
+        if (!S_ISSOCK(stat.st_mode) || (int64_t)stat.st_ino != socket)
+                return -ESTALE;
+        _cleanup_close_ int namespace = ioctl(copy, SIOCGSKNS);
+        if (namespace < 0 || fstat(namespace, &stat) < 0)
+                return -errno;
+        *ret_inode = (int64_t)stat.st_ino;
+        return TAKE_FD(namespace);
 }
 
 /* struct mnt_ns_info and its ioctls (linux/nsfs.h of 6.12), which the headers of the machine may not have yet. */

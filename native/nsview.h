@@ -296,6 +296,7 @@ NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, in
 enum nsv_holds {
         NSV_HOLDS_LINKS = 1 << 0,
         NSV_HOLDS_FDS = 1 << 1,
+        NSV_HOLDS_SOCKETS = 1 << 2, /* and NSV_HOLDS_FDS with it */
 };
 /* A row of what a process holds: how, number, type (0 user, 1 mnt, 2 pid, 3 net, 4 uts, 5 ipc, 6 cgroup, 7 time), inode. */
 #define NSV_HOLD_ROW 4
@@ -303,9 +304,15 @@ enum nsv_hold {
         NSV_HOLD_LINK = 0,   /* number: index of the link */
         NSV_HOLD_THREAD = 1, /* number: tid; only what differs from the leader's; type + 16 × index of the link */
         NSV_HOLD_FD = 2,     /* number: fd */
+        NSV_HOLD_SOCKET = 3, /* number: fd; inode: of the socket, as sockfs numbers it */
 };
 /* Returns the number of rows, at most max. */
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
+/* An fd, the caller's, of the network namespace in which the socket `fd` of `pid` was made (SIOCGSKNS): a socket keeps it alive, wherever its
+ * process is. `socket`: its inode; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
+ * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that
+ * would give it the caller's class (receive_fd(), fs/file.c): not to be called then. */
+NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode);
 /* The mount namespace after (or before) that of the fd `from`, in the order in which they were made, whether anybody is in it or not:
  * an fd of it, the caller's (NS_MNT_GET_NEXT, Linux 6.12). from: -1: nsview's own. ret[0]: inode, ret[1]: number of mounts. -ENOENT past the
  * last; -ENOTTY where the kernel has no such ioctl; -EPERM to all but CAP_SYS_ADMIN in the initial user namespace, and pid namespace. */

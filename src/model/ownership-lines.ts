@@ -54,6 +54,8 @@ export function holderText(holder: Holder): {readonly who: string; readonly rele
       return {who: `for the children of ${holder.pid}`, release: `kill ${holder.pid}`};
     case 'fd':
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
+    case 'socket':
+      return {who: `socket fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
     case 'mount':
       return {
         who: `mounted on ${printable(holder.point)}${holder.pid === 0 ? ` in mnt #${holder.inode}, where nobody is` : ''}`,

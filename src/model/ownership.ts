@@ -25,6 +25,8 @@ export type Holder =
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number}
   | {readonly by: 'children'; readonly pid: number}
   | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
+  /** A socket that was made in it, of a process that is in another: network namespaces only. */
+  | {readonly by: 'socket'; readonly pid: number; readonly fd: number}
   /**
    * A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. Where nobody is (0), `through` is a file that leads to
    * that mount namespace, if there is one.

@@ -7,17 +7,19 @@ import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
-import {readNumbers} from './proc-file.ts';
+import {readNumbers, readText} from './proc-file.ts';
 
 const ROWS = 8192;
 const rows = new BigInt64Array(ROWS * 4);
 const LINKS = 1;
 const FDS = 2;
+const SOCKETS = 4;
+const HOW = ['link', 'thread', 'fd', 'socket'] as const;
 /** Types as nsv_holds numbers them. */
 const TYPES = NAMESPACES.map(kind => kind.type);
 
 export type Held = {
-  readonly by: 'link' | 'thread' | 'fd';
+  readonly by: (typeof HOW)[number];
   readonly number: number;
   readonly link: number;
   readonly type: string;
@@ -30,7 +32,7 @@ function readHolds(pid: number, what: number): Held[] {
   for (let row = 0; row < count; row++) {
     const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];
     held.push({
-      by: how === 0 ? 'link' : how === 1 ? 'thread' : 'fd',
+      by: HOW[how] ?? 'fd',
       number,
       link: how === 0 ? number : how === 1 ? type >> 4 : -1,
       type: TYPES[type & 15] ?? '?',
@@ -40,8 +42,51 @@ function readHolds(pid: number, what: number): Held[] {
   return held;
 }
 
-/** The namespaces that a process has open. Empty where nsview may not look. */
-export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS);
+/** The namespaces that a process has open, and its sockets (whose `inode` is the socket's). Empty where nsview may not look. */
+export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS | SOCKETS);
+
+/** A socket stays in the network namespace in which it was made, and keeps it, wherever its process goes (socket(7), network_namespaces(7)). */
+export type SocketNetworks = {
+  /** The inode of a socket's network namespace. null: not to be known. `first` gets a path that is good while it runs, once for each. */
+  networkOf(pid: number, fd: number, socket: string, first: (inode: string, path: string) => void): string | null;
+};
+
+/** To look at a socket is to have it for a moment, which would move it to nsview's class where these are in use (see nsview.h). */
+function mayTakeSockets(): boolean {
+  const cgroups = readText('/proc/self/cgroup');
+  return !isRefusal(cgroups) && !/^[^:]*:[^:]*\bnet_(cls|prio)\b/m.test(cgroups);
+}
+
+/** `before`: an earlier look's, so that each socket is asked once in its life. */
+export function createSocketNetworks(
+  before?: ReadonlyMap<string, string | null>,
+): SocketNetworks & {readonly known: ReadonlyMap<string, string | null>} {
+  const known = new Map<string, string | null>();
+  const met = new Set<string>();
+  const ret = new BigInt64Array(1);
+  const may = mayTakeSockets();
+  return {
+    known,
+    networkOf: (pid, fd, socket, first) => {
+      const earlier = known.get(socket) ?? before?.get(socket);
+      if (earlier !== undefined && (earlier === null || met.has(earlier))) {
+        known.set(socket, earlier);
+        return earlier;
+      }
+      if (!may) return null;
+      const native = loadNative();
+      const namespace = native.socketNetwork(pid, fd, BigInt(socket), ret);
+      const inode = namespace < 0 ? null : String(ret[0]);
+      known.set(socket, inode);
+      if (inode !== null && !met.has(inode)) {
+        met.add(inode);
+        first(inode, `/proc/self/fd/${namespace}`);
+      }
+      if (namespace >= 0) native.close(namespace);
+      return inode;
+    },
+  };
+}
 
 /** `net:[4026531840]`, the root of a bind mount of a namespace. */
 export function pinnedBy(mount: Mount): {readonly type: string; readonly inode: string} | null {
@@ -61,12 +106,22 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
 type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
 
+/** Milliseconds of one slice, between two, between the end of one look at all and the next, and after which nobody wants it any more. */
+const SLICE = 4;
+const SLICE_PAUSE = 30;
+const LOOK_PAUSE = 1500;
+const WANTED = 5000;
+/** The first may take so long in one go: on most machines that is all of it. */
+const FIRST = 25;
+
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;
 
 export type HoldersLook = {
-  /** Goes on for so many milliseconds. */
+  /** Goes on for so many milliseconds, at most to the end of a look at all. */
   advance(milliseconds: number): void;
+  /** Goes on by itself, in slices that nobody feels, as long as somebody wants it every so often. */
+  want(): void;
   /** The last whole look, or what there is of the first. */
   readonly found: Holders;
 };
@@ -76,6 +131,7 @@ export function createHolders(): HoldersLook {
   let building: Holders = {byInode: new Map(), unlisted: null, asked: 0, of: 0};
   let pids: readonly number[] = [];
   let next = 0;
+  let sockets = createSocketNetworks();
   let owners = new Set<string>();
   let tables = new Set<string>();
   /** Mount namespaces by inode, and a file that leads to each: of those that no process is in, the mounts are read at the end. */
@@ -155,9 +211,12 @@ export function createHolders(): HoldersLook {
   const ask = (pid: number) => {
     const folder = `/proc/${pid}`;
     const own = new Map<string, string>();
-    for (const {by, number, link, type, inode} of readHolds(pid, LINKS | FDS)) {
+    for (const {by, number, link, type, inode} of readHolds(pid, LINKS | FDS | SOCKETS)) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
-      if (by === 'fd') {
+      if (by === 'socket') {
+        const network = sockets.networkOf(pid, number, inode, lookUp);
+        if (network !== null && network !== own.get('net')) add('net', network, {by: 'socket', pid, fd: number});
+      } else if (by === 'fd') {
         add(type, inode, {by: 'fd', pid, fd: number});
         lookUp(inode, `${folder}/fd/${number}`);
         if (type === 'mnt') files.set(inode, `${folder}/fd/${number}`);
@@ -182,23 +241,42 @@ export function createHolders(): HoldersLook {
     }
   };
 
+  const advance = (milliseconds: number) => {
+    const limit = performance.now() + milliseconds;
+    if (next >= pids.length) {
+      const all: Seen<number[]> = readNumbers('/proc');
+      pids = isRefusal(all) ? [] : all;
+      next = 0;
+      sockets = createSocketNetworks(sockets.known);
+      building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
+      owners = new Set();
+      tables = new Set();
+      files = new Map();
+    }
+    while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
+    building.asked = next;
+    if (next < pids.length) return;
+    end();
+    whole = building;
+  };
+  let wanted = 0;
+  let going = false;
+  const goOn = () => {
+    going = performance.now() - wanted < WANTED;
+    if (!going) return;
+    advance(SLICE);
+    pause();
+  };
+  // It must not keep nsview from ending.
+  const pause = () => setTimeout(goOn, next < pids.length ? SLICE_PAUSE : LOOK_PAUSE).unref();
   return {
-    advance: milliseconds => {
-      const limit = performance.now() + milliseconds;
-      if (next >= pids.length) {
-        const all: Seen<number[]> = readNumbers('/proc');
-        pids = isRefusal(all) ? [] : all;
-        next = 0;
-        building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
-        owners = new Set();
-        tables = new Set();
-        files = new Map();
-      }
-      while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
-      building.asked = next;
-      if (next < pids.length) return;
-      end();
-      whole = building;
+    advance,
+    want: () => {
+      wanted = performance.now();
+      if (whole === null && next === 0) advance(FIRST);
+      if (going) return;
+      going = true;
+      pause();
     },
     get found() {
       return whole ?? building;

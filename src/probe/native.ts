@@ -45,8 +45,10 @@ export type Native = {
   endBy(signal: number): number;
   /** Rows of three: inode, CLONE_NEW…, owner uid or -errno. ret: rows before the owner, and three errnos. */
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
-  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds. */
+  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
+  /** An fd of the network namespace of a socket; ret: its inode. */
+  socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
   /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
   nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
   /** Bytes of mountinfo; ret: the stage of a refusal. */
@@ -116,6 +118,7 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
+    socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),

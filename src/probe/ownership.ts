@@ -16,6 +16,7 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int()}),
   z.object({by: z.literal('children'), pid: z.int()}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
+  z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
   z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string(), through: z.string().exactOptional()}),
   z.object({by: z.literal('namespace'), type: z.string(), inode: z.string(), as: z.enum(['owned', 'child'])}),
 ]);
@@ -97,9 +98,14 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
   return command;
 }
 
-/** Milliseconds of one reading that the look over the machine may take. */
-const SLICE = 25;
 const look = createHolders();
+
+/** At once, from the first process to the last, for who can wait. */
+export function lookAtAll(): void {
+  const limit = performance.now() + 60_000;
+  do look.advance(1000);
+  while (look.found.asked < look.found.of && performance.now() < limit);
+}
 
 export function readOwnership(pid: number): Seen<Ownership> {
   const links = readNamespaceLinks(`/proc/${pid}`);
@@ -116,7 +122,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
   const nspid = isRefusal(status) || isRefusal(status.nspid) ? [] : status.nspid;
   const ofPid = namespaces.find(({link}) => link === 'pid')?.lineage;
   const levels = ofPid === undefined || isRefusal(ofPid) ? [] : ofPid.chain;
-  look.advance(SLICE);
+  look.want();
   const {found} = look;
   const wanted = new Set<string>();
   for (const {lineage: seen} of namespaces) {

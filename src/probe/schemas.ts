@@ -335,7 +335,13 @@ const snapshotSchema = z.object({
     }),
   ),
   networks: z
-    .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
+    .array(
+      z.object({
+        inode,
+        pid: z.int().min(0).describe('The process or thread through which it was read; 0: none is in it.'),
+        interfaces: seen(interfacesSchema),
+      }),
+    )
     .exactOptional(),
 }) satisfies Holds<Snapshot>;
 

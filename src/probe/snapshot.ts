@@ -1,5 +1,6 @@
 // Knows how to read the whole machine, or a tree of it, once.
 
+import {closeSync, openSync} from 'node:fs';
 import {
   isRefusal,
   type Mount,
@@ -14,7 +15,7 @@ import {
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
-import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
+import {createSocketNetworks, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
@@ -157,15 +158,26 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
 
 type MountNamespace = ReturnType<typeof readMountNamespace>;
 
-type WithHolders = {readonly namespaces: SnapshotNamespace[]; readonly tables: MountNamespace[]; readonly unlisted: Refusal | null};
+type WithHolders = {
+  readonly namespaces: SnapshotNamespace[];
+  readonly tables: MountNamespace[];
+  readonly unlisted: Refusal | null;
+  /** Files that lead to namespaces, by inode. */
+  readonly paths: ReadonlyMap<string, string>;
+};
 
-/** Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. */
+/**
+ * Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. `kept` gets fds that `paths` are
+ * good as long as.
+ */
 function withHolders(
   peopled: readonly SnapshotNamespace[],
   processes: readonly ProcessSeen[],
   tables: readonly MountNamespace[],
   whole: boolean,
+  kept: number[],
 ): WithHolders {
+  const sockets = createSocketNetworks();
   type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
   const byInode = new Map<string, Found>();
   const paths = new Map<string, string>();
@@ -184,7 +196,17 @@ function withHolders(
   for (const {pid, namespaces, threads} of processes) {
     addPath(namespaces, `/proc/${pid}`);
     for (const thread of threads) addPath(thread.namespaces ?? {}, `/proc/${pid}/task/${thread.tid}`);
-    for (const {number, type, inode} of readNamespaceFds(pid)) {
+    for (const {by, number, type, inode} of readNamespaceFds(pid)) {
+      if (by === 'socket') {
+        const network = sockets.networkOf(pid, number, inode, (first, path) => {
+          if (byInode.has(first) || paths.has(first)) return;
+          const fd = openSync(path, 'r');
+          kept.push(fd);
+          paths.set(first, `/proc/self/fd/${fd}`);
+        });
+        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push({by: 'socket', pid, fd: number});
+        continue;
+      }
       found(type, inode)?.heldBy.push({by: 'fd', pid, fd: number});
       if (!paths.has(inode)) paths.set(inode, `/proc/${pid}/fd/${number}`);
     }
@@ -254,7 +276,7 @@ function withHolders(
       ...(heldBy.length > 0 ? {heldBy} : {}),
     }))
     .sort((a, b) => order(a.type) - order(b.type) || Number(a.inode) - Number(b.inode));
-  return {namespaces, tables: [...tables, ...unpeopled], unlisted};
+  return {namespaces, tables: [...tables, ...unpeopled], unlisted, paths};
 }
 
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
@@ -264,13 +286,16 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
   const processes = options.root === undefined ? all : treeOf(all, options.root);
   const mountNamespaces = [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids));
   const namespaces = namespacesOf(processes);
-  const networks = new Map<string, number>();
-  for (const {type, inode, processes: pids, threads} of namespaces) {
+  const kept: number[] = [];
+  const held = withHolders(namespaces, processes, mountNamespaces, options.root === undefined, kept);
+  const networks = new Map<string, {pid: number; path: string}>();
+  for (const {type, inode, processes: pids, threads} of held.namespaces) {
+    if (type !== 'net') continue;
     const member = pids[0] ?? threads?.[0]?.tid;
-    if (type === 'net' && member !== undefined) networks.set(inode, member);
+    const path = member === undefined ? held.paths.get(inode) : `/proc/${member}/ns/net`;
+    if (path !== undefined) networks.set(inode, {pid: member ?? 0, path});
   }
-  const held = withHolders(namespaces, processes, mountNamespaces, options.root === undefined);
-  return {
+  const snapshot: Snapshot = {
     format: 'nsview/snapshot',
     version: 1,
     nsview: options.version,
@@ -284,4 +309,6 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
   };
+  for (const fd of kept) closeSync(fd);
+  return snapshot;
 }

@@ -7,10 +7,11 @@ import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
 import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
-import {idInside, powerOver, readOwnership} from '../../src/probe/ownership.ts';
+import {idInside, lookAtAll, powerOver, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
 
 leaveNothingBehind();
 
@@ -27,6 +28,7 @@ function tab(pid: number, width: number): string {
   for (const seen of snapshot.processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
   const process = world.byPid.get(pid);
   if (process === undefined) throw new Error('not there');
+  lookAtAll();
   observe(world, {kind: 'ownership', at, pid, start: process.start, seen: readOwnership(pid)});
   const details = detailsOf(world, process, 'namespaces', {width, inodes: false, live: true});
   return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
@@ -170,6 +172,30 @@ describe('ownership', () => {
       heldBy?.some(one => one.by === 'fd' && one.pid === running.pid),
     );
     expect(fds).toMatchObject([{type: 'net', processes: [], heldBy: [{by: 'fd', fd: 8}]}]);
+    running.release();
+    await running.ended;
+  });
+
+  it('finds a network namespace that only a socket holds, its owner and its interfaces, and what lets go', async () => {
+    await using running = await said(fixture('socket-elsewhere'), []);
+    const {namespaces, networks} = readSnapshot({version: 'test'});
+    const lone = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'socket' && one.pid === running.pid));
+    const fd = Number(/socket (\d+)/.exec(running.stdout)?.[1]);
+    expect(lone).toEqual({
+      type: 'net',
+      inode: /net (\d+)/.exec(running.stdout)?.[1],
+      processes: [],
+      owner: inodeOf('/proc/self/ns/user'),
+      heldBy: [{by: 'socket', pid: running.pid, fd}],
+    });
+    expect(networks?.find(({inode}) => inode === lone?.inode)).toMatchObject({pid: 0, interfaces: [{name: 'lo', up: false}]});
+    expect(
+      JSON.parse(execFileSync('lsns', ['-J', '-o', 'NS']).toString()).namespaces.map(({ns}: {ns: number}) => String(ns)),
+    ).not.toContain(lone?.inode);
+    // The tab says so of the whole machine, whoever is selected.
+    expect(tab(process.pid, 60).replaceAll(/\s+/g, ' ')).toContain(
+      `net #${lone?.inode} socket fd ${fd} of ${running.pid} gdb -p ${running.pid}`,
+    );
     running.release();
     await running.ended;
   });
