@@ -321,6 +321,19 @@ enum nsv_table_stage { NSV_TABLE_OPEN, NSV_TABLE_SETNS, NSV_TABLE_READ };
 /* The mountinfo of the mount namespace whose nsfs file is at `path`, read from inside by a thread that lives for it: bytes, at most `size`.
  * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed. */
 NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage);
+/* Of lib_mount.c. A row: what, number, id of the mount. */
+#define NSV_USE_ROW 3
+enum nsv_use {
+        NSV_USE_CWD = 0,
+        NSV_USE_ROOT = 1,
+        NSV_USE_EXE = 2,
+        NSV_USE_FD = 3,  /* number: fd */
+        NSV_USE_MAP = 4, /* number: first address; instead of the mount -errno where only its device is known (map_files wants
+                          * CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN) */
+};
+/* What of a process is on one of those mounts; `ids` ascending, as mountinfo has them; mapped files are asked of those `devices` only (major <<
+ * 32 | minor), or all where there are none. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
+NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes. Bytes

@@ -55,3 +55,13 @@ export type Ownership = {
   /** How many processes have been asked so far, of how many. */
   readonly asked: {readonly processes: number; readonly of: number};
 };
+
+/** Of `nsview who-pins`: who holds one namespace. */
+export type NamespaceHolders = {
+  readonly type: string;
+  readonly inode: string;
+  readonly holders: readonly Holder[];
+  readonly more: number;
+  /** How many processes were asked. */
+  readonly processes: number;
+};

@@ -53,6 +53,16 @@ export type Native = {
   nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
   /** Bytes of mountinfo; ret: the stage of a refusal. */
   mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  /** Rows of three: what, number, mount. */
+  mountUses(
+    pid: number,
+    ids: BigInt64Array,
+    idsCount: number,
+    devices: BigInt64Array,
+    devicesCount: number,
+    rows: BigInt64Array,
+    max: number,
+  ): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
@@ -121,6 +131,9 @@ export function loadNative(): Native {
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
+    mountUses: library.func(
+      'int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)',
+    ),
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',

@@ -3,7 +3,7 @@
 import {z} from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
-import type {Holder, Lineage, Owned, Ownership, Power} from '../model/ownership.ts';
+import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
 import {createHolders} from './holders.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
@@ -100,6 +100,11 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
 
 const look = createHolders();
 
+const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly number[]; others: readonly Holder[]}): Holder[] => [
+  ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids}] : []),
+  ...others,
+];
+
 /** At once, from the first process to the last, for who can wait. */
 export function lookAtAll(): void {
   const limit = performance.now() + 60_000;
@@ -136,9 +141,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
     holders: [...wanted].flatMap(inode => {
       const held = found.byInode.get(inode);
       if (held === undefined) return [];
-      const {processes, pids, others, more} = held;
-      const first: Holder[] = processes > 0 ? [{by: 'processes', count: processes, pids}] : [];
-      return [{inode, holders: [...first, ...others], more}];
+      return [{inode, holders: holdersOf(held), more: held.more}];
     }),
     // Until all were asked, somebody else may be in it.
     empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
@@ -147,4 +150,13 @@ export function readOwnership(pid: number): Seen<Ownership> {
     unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},
   };
+}
+
+/** Who holds the namespace of that inode, when all were asked. `null`: nobody and nothing that nsview may see. */
+export function readNamespaceHolders(inode: string): NamespaceHolders | null {
+  lookAtAll();
+  const {byInode, asked} = look.found;
+  const held = byInode.get(inode);
+  if (held === undefined) return null;
+  return {type: held.type, inode, holders: holdersOf(held), more: held.more, processes: asked};
 }

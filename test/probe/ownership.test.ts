@@ -35,6 +35,7 @@ function tab(pid: number, width: number): string {
 }
 
 function read(pid: number): Ownership {
+  lookAtAll();
   const seen = readOwnership(pid);
   if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
   return seen;
