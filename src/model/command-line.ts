@@ -19,7 +19,7 @@ export type Following = {
   readonly syscalls?: true;
 };
 
-export type PinnedWords =
+type PinnedWords =
   | {readonly path: string}
   | {readonly pid: number; readonly type: NamespaceType}
   | {readonly inode: string; readonly type: NamespaceType};

@@ -2,6 +2,7 @@
 
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Credentials, Identity} from './identity.ts';
+import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
@@ -242,7 +243,7 @@ export type CgroupFact = At & {
 
 /**
  * One reading of a process in depth, made while somebody looks at it: `identity` of who it is, `network` of the network namespace that it is
- * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces.
+ * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces, `mountHolders` of what keeps one of its mounts.
  */
 type StudyOf<Kind extends string, What> = At & {
   readonly kind: Kind;
@@ -254,7 +255,9 @@ export type OwnershipFact = StudyOf<'ownership', Ownership>;
 export type IdentityFact = StudyOf<'identity', Identity>;
 export type NetworkFact = StudyOf<'network', Network>;
 export type SharingFact = StudyOf<'sharing', Sharing>;
-export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact;
+/** `mount`: the id of a mount that the process sees. */
+export type MountHoldersFact = StudyOf<'mountHolders', MountHolders> & {readonly mount: number};
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | MountHoldersFact;
 export type StudyKind = StudyFact['kind'];
 
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */

@@ -171,7 +171,8 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'ownership':
     case 'identity':
     case 'network':
-    case 'sharing': {
+    case 'sharing':
+    case 'mountHolders': {
       const key = `${fact.kind}:${fact.pid}:${fact.start}`;
       world.studies.delete(key);
       world.studies.set(key, fact);

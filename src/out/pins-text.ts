@@ -1,7 +1,8 @@
 // Knows what keeps a mount or a namespace as text: each holder with the command that makes it let go.
 
 import {lineText, plain} from '../model/line.ts';
-import {type MountHolders, mountHolderLines} from '../model/mount-holders.ts';
+import {mountHolderLines} from '../model/mount-holder-lines.ts';
+import type {MountHolders} from '../model/mount-holders.ts';
 import type {NamespaceHolders} from '../model/ownership.ts';
 import {holderText} from '../model/ownership-lines.ts';
 

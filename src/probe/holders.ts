@@ -7,6 +7,7 @@ import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
+import {paced} from './pace.ts';
 import {readNumbers, readText} from './proc-file.ts';
 
 const ROWS = 8192;
@@ -105,14 +106,6 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 /** `inhabited`: a thread is in it. */
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
 type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
-
-/** Milliseconds of one slice, between two, between the end of one look at all and the next, and after which nobody wants it any more. */
-const SLICE = 4;
-const SLICE_PAUSE = 30;
-const LOOK_PAUSE = 1500;
-const WANTED = 5000;
-/** The first may take so long in one go: on most machines that is all of it. */
-const FIRST = 25;
 
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;
@@ -259,25 +252,9 @@ export function createHolders(): HoldersLook {
     end();
     whole = building;
   };
-  let wanted = 0;
-  let going = false;
-  const goOn = () => {
-    going = performance.now() - wanted < WANTED;
-    if (!going) return;
-    advance(SLICE);
-    pause();
-  };
-  // It must not keep nsview from ending.
-  const pause = () => setTimeout(goOn, next < pids.length ? SLICE_PAUSE : LOOK_PAUSE).unref();
   return {
     advance,
-    want: () => {
-      wanted = performance.now();
-      if (whole === null && next === 0) advance(FIRST);
-      if (going) return;
-      going = true;
-      pause();
-    },
+    want: paced({advance, isWhole: () => next >= pids.length}),
     get found() {
       return whole ?? building;
     },

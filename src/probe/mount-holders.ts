@@ -1,11 +1,14 @@
 // Knows how to find what keeps a mount busy: what of every process is on it, what is mounted on it, and where else it is mounted.
 
 import {closeSync, openSync} from 'node:fs';
+import {z} from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountUse} from '../model/mount-holders.ts';
+import {errnoName} from './errno.ts';
 import {readNamespaceFds} from './holders.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
+import {type Look, paced} from './pace.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 
 /** Of open(2), the same on every architecture that nsview runs on. */
@@ -17,9 +20,11 @@ const KEPT = 2000;
 
 const inodeOf = (link: string): string => /\[(\d+)\]$/.exec(link)?.[1] ?? '';
 
+type Table = {readonly pid: number; readonly mounts: readonly Mount[]};
+
 /** A table of each mount namespace that a process is in, with a process whose root is the namespace's where there is one. */
-function readTables(pids: readonly number[]): {tables: Map<string, {pid: number; mounts: Mount[]}>; refused: Refusal | null} {
-  const tables = new Map<string, {pid: number; mounts: Mount[]}>();
+function readTables(pids: readonly number[]): {tables: Map<string, Table>; refused: Refusal | null} {
+  const tables = new Map<string, Table>();
   const whole = new Set<string>();
   let refused: Refusal | null = null;
   for (const pid of pids) {
@@ -58,99 +63,162 @@ export function mountIdOf(path: string): Seen<number> {
   return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
 }
 
-/** What keeps the mount `id` of the mount namespace that `pid` is in. Asks every process of the machine, which takes some 50 µs each. */
-export function readMountHolders(pid: number, id: number, asked?: string): Seen<MountHolders> {
-  const link = readLink(`/proc/${pid}/ns/mnt`);
-  if (isRefusal(link)) return link;
-  const pids = readNumbers('/proc');
-  if (isRefusal(pids)) return pids;
-  const {tables, refused} = readTables([pid, ...pids]);
-  const inode = inodeOf(link);
-  const own = tables.get(inode)?.mounts ?? [];
-  const mount = own.find(one => one.id === id);
-  if (mount === undefined) return {errno: 'ENOENT', during: 'read mountinfo'};
-  const above = own.find(one => one.id === mount.parent);
-
-  const copies: (Omit<MountCopy, 'uses'> & {uses: MountUse[]})[] = [];
-  for (const [there, table] of tables)
-    for (const one of table.mounts) {
-      if (one.device !== mount.device || one.id === id) continue;
-      // Unmounts go to the peers and slaves of the mount above (mount_namespaces(7)), and take what sits at the same place.
-      const parent = table.mounts.find(other => other.id === one.parent);
-      const group = above?.propagation.shared;
-      const hears =
-        group !== undefined && parent !== above && (parent?.propagation.shared === group || parent?.propagation.master === group);
-      copies.push({
-        inode: there,
-        pid: table.pid,
-        id: one.id,
-        point: one.point,
-        together:
-          hears && one.root === mount.root && one.point.endsWith(mount.point.slice(above?.point === '/' ? 0 : (above?.point.length ?? 0))),
-        uses: [],
+/** Other mounts of the same file system, in every mount namespace that nsview may look into. */
+function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table): (Omit<MountCopy, 'uses'> & {uses: MountUse[]})[] {
+  const above = own.mounts.find(one => one.id === mount.parent);
+  const below = above === undefined || above.point === '/' ? mount.point : mount.point.slice(above.point.length);
+  const group = above?.propagation.shared;
+  return [...tables].flatMap(([inode, {pid, mounts}]) => {
+    const byId = new Map(mounts.map(one => [one.id, one]));
+    return mounts
+      .filter(one => one.device === mount.device && one.id !== mount.id)
+      .map(({id, root, point, parent}) => {
+        // Unmounts go to the peers and slaves of the mount above (mount_namespaces(7)), and take what sits at the same place.
+        const there = byId.get(parent);
+        const hears =
+          group !== undefined && there !== above && (there?.propagation.shared === group || there?.propagation.master === group);
+        return {inode, pid, id, point, together: hears && root === mount.root && point.endsWith(below), uses: []};
       });
-    }
-  const ids = BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort();
-  // Of an overlay mapped files are of the layers below it, on some kernels.
-  const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
-  const rows = new BigInt64Array(ROWS * 3);
-  const uses: MountUse[] = [];
-  const byId = new Map(copies.map(copy => [copy.id, copy]));
-  let unread = 0;
-  let more = 0;
+  });
+}
+
+/** A look at every process of the machine, some 50 µs each. */
+type MountLook = Look & {read(): MountHolders};
+
+/** What keeps the mount `id` of the mount namespace that `pid` is in. */
+function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLook> {
   const native = loadNative();
-  for (const one of pids) {
-    if (one === process.pid) continue;
+  const rows = new BigInt64Array(ROWS * 3);
+  let link: string;
+  let pids: readonly number[] = [];
+  let next = 0;
+  let building: {holders: MountHolders; mount: Mount; ids: BigInt64Array; uses: MountUse[]; byId: Map<number, {uses: MountUse[]}>};
+  let counts = {unread: 0, more: 0};
+  let whole: MountHolders | null = null;
+
+  const begin = (): Refusal | null => {
+    const seen = readLink(`/proc/${pid}/ns/mnt`);
+    if (isRefusal(seen)) return seen;
+    link = seen;
+    const all = readNumbers('/proc');
+    if (isRefusal(all)) return all;
+    pids = all.filter(one => one !== process.pid);
+    next = 0;
+    const {tables, refused} = readTables([pid, ...pids]);
+    const inode = inodeOf(link);
+    const own = tables.get(inode);
+    const mount = own?.mounts.find(one => one.id === id);
+    if (own === undefined || mount === undefined) return {errno: 'ENOENT', during: 'read mountinfo'};
+    const copies = copiesOf(mount, tables, own);
+    const {point, fsType, source} = mount;
+    const uses: MountUse[] = [];
+    counts = {unread: 0, more: 0};
+    building = {
+      mount,
+      ids: BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort(),
+      uses,
+      byId: new Map(copies.map(copy => [copy.id, copy])),
+      holders: {
+        inode,
+        id,
+        point,
+        fsType,
+        source,
+        ...(asked === undefined || asked === point ? {} : {asked}),
+        uses,
+        below: own.mounts.filter(one => one.parent === id && one.id !== id).map(one => one.point),
+        copies,
+        processes: 0,
+        of: pids.length,
+        unread: 0,
+        more: 0,
+        refused,
+      },
+    };
+    return null;
+  };
+
+  const ask = (one: number) => {
+    const {mount, ids, uses, byId} = building;
+    // Of an overlay mapped files are of the layers below it, on some kernels.
+    const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
     const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
-    // EACCES: not for this user. Else it is gone.
-    if (count === -13 || count === -1) unread++;
-    if (count <= 0) continue;
+    const refused = count < 0 ? errnoName(-count) : '';
+    if (refused === 'EACCES' || refused === 'EPERM') counts.unread++;
+    if (count <= 0) return;
     const text = readText(`/proc/${one}/comm`);
     const comm = isRefusal(text) ? '?' : text.trimEnd();
+    const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
+    let mapped: Map<number, string> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
       const by = USES[Number(rows[row * 3])] ?? 'fd';
       const number = Number(rows[row * 3 + 1]);
       const on = Number(rows[row * 3 + 2]);
-      const path = by === 'fd' ? readLink(`/proc/${one}/fd/${number}`) : by === 'map' ? mappedAt(one, number) : null;
-      if (on < 0 && (path === null || isRefusal(path) || !isBelow(path, mount.point) || readLink(`/proc/${one}/ns/mnt`) !== link)) continue;
-      if (by === 'map' && path !== null && !isRefusal(path)) {
-        if (said.has(path)) continue;
-        said.add(path);
-        // The program itself is told as such.
-        if (path === readLink(`/proc/${one}/exe`) && said.has('exe')) continue;
-      }
-      if (by === 'exe') said.add('exe');
-      const use: MountUse = {
-        by,
-        pid: one,
-        comm,
-        ...(by === 'fd' ? {fd: number} : {}),
-        ...(path === null || isRefusal(path) ? {} : {path}),
-        ...(on < 0 ? {perhaps: true as const} : {}),
-      };
+      let path: string | undefined;
+      if (by === 'fd') {
+        const target = readLink(`/proc/${one}/fd/${number}`);
+        if (!isRefusal(target)) path = target;
+      } else if (by === 'map') {
+        mapped ??= readMapped(one);
+        path = mapped.get(number);
+        if (on < 0 && (path === undefined || !isBelow(path, mount.point) || isElsewhere())) continue;
+        // The program is told as such, and a file that is mapped in pieces once.
+        if (path !== undefined && (said.has(path) || (said.has('exe') && path === readLink(`/proc/${one}/exe`)))) continue;
+        if (path !== undefined) said.add(path);
+      } else if (by === 'exe') said.add('exe');
       const list = on === id || on < 0 ? uses : byId.get(on)?.uses;
       if (list === undefined) continue;
-      if (list.length < KEPT) list.push(use);
-      else if (list === uses) more++;
+      if (list.length >= KEPT) counts.more += list === uses ? 1 : 0;
+      else
+        list.push({
+          by,
+          pid: one,
+          comm,
+          ...(by === 'fd' ? {fd: number} : {}),
+          ...(path === undefined ? {} : {path}),
+          ...(on < 0 ? {perhaps: true as const} : {}),
+        });
     }
-  }
-  uses.push(...boundSockets(id, mount, link, pids));
-  return {
-    inode,
-    id,
-    point: mount.point,
-    fsType: mount.fsType,
-    source: mount.source,
-    ...(asked === undefined || asked === mount.point ? {} : {asked}),
-    uses,
-    below: own.filter(one => one.parent === id && one.id !== id).map(one => one.point),
-    copies,
-    processes: pids.length,
-    unread,
-    more,
-    refused,
   };
+
+  const refused = begin();
+  if (refused !== null) return refused;
+  const read = (): MountHolders => ({...building.holders, ...counts, processes: next});
+  return {
+    advance: milliseconds => {
+      const limit = performance.now() + milliseconds;
+      // It may be gone by now: what was found last stays.
+      if (next >= pids.length && whole !== null && begin() !== null) return;
+      while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
+      if (next < pids.length) return;
+      building.uses.push(...boundSockets(id, building.mount, link, pids));
+      whole = read();
+    },
+    isWhole: () => next >= pids.length,
+    read: () => whole ?? read(),
+  };
+}
+
+/** At once, for who can wait. */
+export function readMountHolders(pid: number, id: number, asked?: string): Seen<MountHolders> {
+  const look = openMountHolders(pid, id, asked);
+  if (isRefusal(look)) return look;
+  look.advance(Number.POSITIVE_INFINITY);
+  return look.read();
+}
+
+let shown: {readonly pid: number; readonly id: number; readonly look: MountLook; readonly want: () => void} | undefined;
+
+/** So much as is known by now, for who looks at it: it goes on in slices. */
+export function studyMountHolders(pid: number, id: number): Seen<MountHolders> {
+  if (shown?.pid !== pid || shown.id !== id) {
+    const look = openMountHolders(pid, id);
+    if (isRefusal(look)) return look;
+    shown = {pid, id, look, want: paced(look)};
+  }
+  shown.want();
+  return shown.look.read();
 }
 
 /** File systems whose server may never answer: nothing is looked up on them. */
@@ -185,16 +253,39 @@ function boundSockets(id: number, mount: Mount, namespace: string, pids: readonl
 
 const isBelow = (path: string, point: string): boolean => path === point || point === '/' || path.startsWith(`${point}/`);
 
-/** The file that is mapped at an address, from maps: map_files wants a privilege. */
-function mappedAt(pid: number, address: number): Seen<string> {
+/** Files by the first address at which they are mapped, from maps: to read map_files wants a privilege. */
+function readMapped(pid: number): Map<number, string> {
   const maps = readText(`/proc/${pid}/maps`);
-  if (isRefusal(maps)) return maps;
-  const start = address.toString(16);
-  for (const line of maps.split('\n')) {
-    const dash = line.indexOf('-');
-    if (Number.parseInt(line.slice(0, dash), 16) !== address) continue;
+  const found = new Map<number, string>();
+  for (const line of isRefusal(maps) ? [] : maps.split('\n')) {
     const slash = line.indexOf('/');
-    return slash < 0 ? {errno: 'ENOENT', during: 'read maps'} : line.slice(slash);
+    if (slash >= 0) found.set(Number.parseInt(line, 16), line.slice(slash));
   }
-  return {errno: 'ENOENT', during: `read maps ${start}`};
+  return found;
 }
+
+const use: z.ZodType<MountUse> = z.object({
+  by: z.enum(['cwd', 'root', 'exe', 'fd', 'map', 'socket']),
+  pid: z.int(),
+  comm: z.string(),
+  fd: z.int().exactOptional(),
+  path: z.string().exactOptional(),
+  perhaps: z.literal(true).exactOptional(),
+});
+
+export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
+  inode: z.string(),
+  id: z.int(),
+  point: z.string(),
+  fsType: z.string(),
+  source: z.string(),
+  asked: z.string().exactOptional(),
+  uses: z.array(use),
+  below: z.array(z.string()),
+  copies: z.array(z.object({inode: z.string(), pid: z.int(), id: z.int(), point: z.string(), together: z.boolean(), uses: z.array(use)})),
+  processes: z.int(),
+  of: z.int(),
+  unread: z.int(),
+  more: z.int(),
+  refused: z.object({errno: z.string(), during: z.string()}).nullable(),
+});

@@ -19,6 +19,7 @@ import type {
   Ids,
   LostFact,
   Mount,
+  MountHoldersFact,
   MountsFact,
   NamespaceChanges,
   NamespaceLinks,
@@ -39,6 +40,7 @@ import type {
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
+import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
@@ -244,6 +246,14 @@ const FACTS = {
   identity: z.object({kind: z.literal('identity'), at, pid, start, seen: seen(identitySchema)}) satisfies Holds<IdentityFact>,
   network: z.object({kind: z.literal('network'), at, pid, start, seen: seen(networkSchema)}) satisfies Holds<NetworkFact>,
   sharing: z.object({kind: z.literal('sharing'), at, pid, start, seen: seen(sharingSchema)}) satisfies Holds<SharingFact>,
+  mountHolders: z.object({
+    kind: z.literal('mountHolders'),
+    at,
+    pid,
+    start,
+    mount: z.int(),
+    seen: seen(mountHoldersSchema),
+  }) satisfies Holds<MountHoldersFact>,
   tracer: z.object({
     kind: z.literal('tracer'),
     at,

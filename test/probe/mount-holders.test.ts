@@ -2,8 +2,11 @@ import {execFileSync, spawnSync} from 'node:child_process';
 import {copyFileSync, mkdirSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
-import {type MountHolders, mountUsesText} from '../../src/model/mount-holders.ts';
+import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
+import type {MountHolders} from '../../src/model/mount-holders.ts';
 import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
+import {parseFact} from '../../src/probe/schemas.ts';
+import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, run, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
@@ -84,6 +87,25 @@ describe('who pins a mount', () => {
     expect(copy).toMatchObject({point: path, pid: other.pid, uses: [{by: 'cwd', pid: other.pid}]});
     other.release();
     await other.ended;
+  });
+
+  it('is a study of a process, in slices, by the schema of tapes', async () => {
+    using folder = mountedFolder();
+    await using works = new Running('sleep', ['60'], {cwd: folder.path});
+    const mount = mountIdOf(folder.path);
+    if (isRefusal(mount)) throw new Error(JSON.stringify(mount));
+    for (;;) {
+      const fact = readStudy({kind: 'mountHolders', pid: process.pid, start: '', mount});
+      expect(parseFact(fact)).toMatchObject({ok: true, value: {kind: 'mountHolders', mount}});
+      if (fact?.kind !== 'mountHolders' || isRefusal(fact.seen)) throw new Error(JSON.stringify(fact));
+      if (fact.seen.processes < fact.seen.of) await new Promise(resolve => setTimeout(resolve, 20));
+      else {
+        expect(fact.seen.uses).toEqual([{by: 'cwd', pid: works.pid, comm: 'sleep'}]);
+        break;
+      }
+    }
+    works.child.kill('SIGKILL');
+    await works.ended;
   });
 
   it('says it in a command, for a mount, a namespace and what is neither', async () => {
