@@ -42,6 +42,8 @@ export type Owned = {readonly link: NamespaceLink; readonly lineage: Seen<Lineag
 
 export type Ownership = {
   readonly namespaces: readonly Owned[];
+  /** The number of the highest capability that the kernel knows. */
+  readonly lastCapability: number;
   /** Pids from the innermost pid namespace outwards, each with its namespace where nsview may look. */
   readonly pids: readonly {readonly pid: number; readonly inode: string | null}[];
   /** The command line that enters it from where nsview is; empty where nothing differs. */

@@ -5,6 +5,7 @@ import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
 import {createHolders} from './holders.ts';
+import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
 import {readNamespaceLinks, readStatus, type Status} from './process.ts';
@@ -38,6 +39,7 @@ export const ownershipSchema: z.ZodType<Ownership> = z.object({
       power: z.object({capabilities: z.string(), rule: z.enum(['member', 'owner', 'ancestor', 'none', 'unknown'])}),
     }),
   ),
+  lastCapability: z.int().min(0).max(63).default(40),
   pids: z.array(z.object({pid: z.int(), inode: z.string().nullable()})),
   enter: z.array(z.string()),
   holders: z.array(z.object({inode: z.string(), holders: z.array(holder), more: z.int()})),
@@ -136,6 +138,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
   }
   return {
     namespaces,
+    lastCapability: readLastCapability(),
     pids: [...nspid].reverse().map((one, index) => ({pid: one, inode: levels[index]?.inode ?? null})),
     enter: enterCommand(pid, links, own, status),
     holders: [...wanted].flatMap(inode => {

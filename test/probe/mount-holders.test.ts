@@ -5,6 +5,7 @@ import {isRefusal} from '../../src/model/fact.ts';
 import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
 import type {MountHolders} from '../../src/model/mount-holders.ts';
 import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
+import {readStat} from '../../src/probe/process.ts';
 import {parseFact} from '../../src/probe/schemas.ts';
 import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -94,8 +95,10 @@ describe('who pins a mount', () => {
     await using works = new Running('sleep', ['60'], {cwd: folder.path});
     const mount = mountIdOf(folder.path);
     if (isRefusal(mount)) throw new Error(JSON.stringify(mount));
+    const stat = readStat(process.pid);
+    const start = isRefusal(stat) ? '' : stat.start;
     for (;;) {
-      const fact = readStudy({kind: 'mountHolders', pid: process.pid, start: '', mount});
+      const fact = readStudy({kind: 'mountHolders', pid: process.pid, start, mount});
       expect(parseFact(fact)).toMatchObject({ok: true, value: {kind: 'mountHolders', mount}});
       if (fact?.kind !== 'mountHolders' || isRefusal(fact.seen)) throw new Error(JSON.stringify(fact));
       if (fact.seen.processes < fact.seen.of) await new Promise(resolve => setTimeout(resolve, 20));
