@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +109,24 @@ static void put(struct rows *rows, int64_t what, int64_t number, int64_t type, u
         row[3] = (int64_t)inode;
 }
 
+/* What one thread of several can leave alone: of the others, unshare(2), setns(2) and clone(2) want a process of one thread, or of one
+ * pid and time namespace. */
+static const bool apart[] = {
+#define APART(name) NSV_APART_##name,
+#define NSV_APART_user false
+#define NSV_APART_mnt true
+#define NSV_APART_pid false
+#define NSV_APART_pid_for_children false
+#define NSV_APART_net true
+#define NSV_APART_uts true
+#define NSV_APART_ipc true
+#define NSV_APART_cgroup true
+#define NSV_APART_time false
+#define NSV_APART_time_for_children false
+        NSV_LINKS(APART)
+#undef APART
+};
+
 static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inodes)
 {
         static const char *const names[] = {
@@ -118,6 +137,8 @@ static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inod
         for (int i = 0; i < NSV_LINK_COUNT; i++) {
                 char link[64];
                 int32_t type = 0;
+                if (tid != 0 && !apart[i])
+                        continue;
                 ssize_t size = readlinkat(folder, names[i], link, sizeof(link) - 1);
                 if (size < 0)
                         continue;
@@ -209,6 +230,17 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
                         return error;
         }
         return rows.count;
+}
+
+NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts)
+{
+        int used = 0, i = 0;
+        for (; i < count && max - used >= NSV_HOLDS_MOST; i++) {
+                int rows = nsv_holds(pids[i], what, ret_rows + (ptrdiff_t)used * NSV_HOLD_ROW, NSV_HOLDS_MOST);
+                ret_counts[i] = rows;
+                used += rows > 0 ? rows : 0;
+        }
+        return i;
 }
 
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)

@@ -308,6 +308,10 @@ enum nsv_hold {
 };
 /* Returns the number of rows, at most max. */
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
+/* The same of so many processes one after another: ret_counts[i] is what nsv_holds gives of each, whose rows follow each other. Returns how many
+ * were asked: `max` rows may hold fewer, each at most NSV_HOLDS_MOST. */
+#define NSV_HOLDS_MOST 8192
+NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts);
 /* An fd, the caller's, of the network namespace in which the socket `fd` of `pid` was made (SIOCGSKNS): a socket keeps it alive, wherever its
  * process is. `socket`: its inode; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
  * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that

@@ -27,10 +27,12 @@ export type Held = {
   readonly inode: string;
 };
 
-function readHolds(pid: number, what: number): Held[] {
-  const count = loadNative().holds(pid, what, rows, ROWS);
+const readHolds = (pid: number, what: number): Held[] => decodeHolds(rows, 0, loadNative().holds(pid, what, rows, ROWS));
+
+/** `count` of those rows from row number `first` on; none where it is negative, a refusal. */
+function decodeHolds(rows: BigInt64Array, first: number, count: number): Held[] {
   const held: Held[] = [];
-  for (let row = 0; row < count; row++) {
+  for (let row = first; row < first + count; row++) {
     const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];
     held.push({
       by: HOW[how] ?? 'fd',
@@ -106,6 +108,10 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 /** `inhabited`: a thread is in it. */
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
 type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
+
+/** Processes that another thread asks in one go, and their rows: a reply is decoded within a few milliseconds. */
+const BATCH = 64;
+const BATCH_ROWS = 2 * ROWS;
 
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;
@@ -201,10 +207,10 @@ export function createHolders(): HoldersLook {
       lookInside(inode, path, false);
     });
   };
-  const ask = (pid: number) => {
+  const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
     const own = new Map<string, string>();
-    for (const {by, number, link, type, inode} of readHolds(pid, LINKS | FDS | SOCKETS)) {
+    for (const {by, number, link, type, inode} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
         const network = sockets.networkOf(pid, number, inode, lookUp);
@@ -234,27 +240,53 @@ export function createHolders(): HoldersLook {
     }
   };
 
-  const advance = (milliseconds: number) => {
-    const limit = performance.now() + milliseconds;
-    if (next >= pids.length) {
-      const all: Seen<number[]> = readNumbers('/proc');
-      pids = isRefusal(all) ? [] : all;
-      next = 0;
-      sockets = createSocketNetworks(sockets.known);
-      building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
-      owners = new Set();
-      tables = new Set();
-      files = new Map();
-    }
-    while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
+  const begin = () => {
+    if (next < pids.length) return;
+    const all: Seen<number[]> = readNumbers('/proc');
+    pids = isRefusal(all) ? [] : all;
+    next = 0;
+    sockets = createSocketNetworks(sockets.known);
+    building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
+    owners = new Set();
+    tables = new Set();
+    files = new Map();
+  };
+  const settle = () => {
     building.asked = next;
     if (next < pids.length) return;
     end();
     whole = building;
   };
+  const advance = (milliseconds: number) => {
+    const limit = performance.now() + milliseconds;
+    begin();
+    while (next < pids.length && performance.now() < limit) {
+      const pid = pids[next++] ?? 0;
+      ask(pid, readHolds(pid, LINKS | FDS | SOCKETS));
+    }
+    settle();
+  };
+  const many = {rows: new BigInt64Array(0), counts: new Int32Array(BATCH)};
+  const aside = async () => {
+    begin();
+    const [of, first] = [building, next];
+    if (many.rows.length === 0) many.rows = new BigInt64Array(BATCH_ROWS * 4);
+    const batch = Int32Array.from(pids.slice(first, first + BATCH));
+    const done = await loadNative().holdsOf(batch, LINKS | FDS | SOCKETS, many.rows, BATCH_ROWS, many.counts);
+    // Somebody could not wait, and went on meanwhile.
+    if (of !== building || first !== next) return;
+    let row = 0;
+    for (let i = 0; i < done; i++) {
+      const count = many.counts[i] ?? 0;
+      ask(batch[i] ?? 0, decodeHolds(many.rows, row, count));
+      row += Math.max(0, count);
+    }
+    next += done;
+    settle();
+  };
   return {
     advance,
-    want: paced({advance, isWhole: () => next >= pids.length}),
+    want: paced({advance, aside, isWhole: () => next >= pids.length}),
     get found() {
       return whole ?? building;
     },

@@ -47,6 +47,8 @@ export type Native = {
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
   /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
+  /** The same of many, on another thread; the number of processes that were asked. The arrays are not to be touched until then. */
+  holdsOf(pids: Int32Array, what: number, rows: BigInt64Array, max: number, counts: Int32Array): Promise<number>;
   /** An fd of the network namespace of a socket; ret: its inode. */
   socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
   /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
@@ -108,6 +110,9 @@ export function loadNative(): Native {
     linkName(NAMESPACE_LINKS.length) === null;
   if (!same) throw new NativeError('nsview: its native part is of another version: run `npm run build:native` in its folder');
 
+  const holdsOf = library.func(
+    'int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts)',
+  );
   loaded = {
     helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
     start: library.func('int nsv_start(const char *path, int follow, int32_t *ret)'),
@@ -128,6 +133,13 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
+    holdsOf: (pids, what, rows, max, counts) =>
+      new Promise((resolve, reject) => {
+        holdsOf.async(pids, pids.length, what, rows, max, counts, (error: unknown, done: number) => {
+          if (error) reject(error instanceof Error ? error : new Error(JSON.stringify(error)));
+          else resolve(done);
+        });
+      }),
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
