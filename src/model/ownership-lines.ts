@@ -71,6 +71,12 @@ export function holderText(
   }
 }
 
+/** Of the whole machine, whoever is looked at. */
+export function emptySection(world: World, process: Process, look: Look): Line[] {
+  const fact = studyOf(world, 'ownership', process);
+  return fact === null || isRefusal(fact.seen) ? [] : emptyLines(world, fact.seen, look);
+}
+
 export function ownershipLines(world: World, process: Process, look: Look): Line[] {
   const fact = studyOf(world, 'ownership', process);
   if (fact === null) return [];
@@ -182,7 +188,7 @@ function emptyLines(world: World, {empty, unlisted}: Ownership, look: Look): Lin
   const lines: Line[] = [];
   const put = (...pieces: Line) => lines.push(cutLine(pieces, look.width));
   put();
-  put(dim('Nobody is in these, machine-wide'));
+  if (empty.length > 0) put(dim('Nobody is in these, machine-wide'));
   for (const {type, inode, holders, more} of empty.slice(0, SHOWN)) {
     put(column('plain', type, 7), strong(`#${inode}`));
     lines.push(...holderLines(world, holders, more, look));
@@ -192,8 +198,8 @@ function emptyLines(world: World, {empty, unlisted}: Ownership, look: Look): Lin
   if (unlisted !== null) {
     const why =
       unlisted.errno === 'ENOTTY'
-        ? 'there may be more mnt: this kernel cannot list them (Linux 6.12 can)'
-        : 'there may be more mnt: only root outside of all containers may list them';
+        ? 'There may be mount namespaces that nobody is in: this kernel cannot list them (Linux 6.12 can).'
+        : 'There may be mount namespaces that nobody is in: only root outside of all containers may list them.';
     for (const row of wrapWords(why, look.width)) put(dim(row));
   }
   return lines;

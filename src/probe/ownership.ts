@@ -85,7 +85,10 @@ const FLAGS: {readonly [type in (typeof NAMESPACES)[number]['type']]: string} = 
 /** nsenter(1) for what differs from nsview's own. Entering a user namespace makes it uid 0 there unless it is told otherwise. */
 function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, status: Seen<Status>): string[] {
   const entered = NAMESPACES.filter(({link}) => !isRefusal(links[link]) && links[link] !== own[link]);
-  if (entered.length === 0) return [];
+  // Of another mount namespace the kernel shows the root as a path there, which nsview may not have.
+  const root = readLink(`/proc/${pid}/root`);
+  const isElsewhere = !isRefusal(root) && root !== '/';
+  if (entered.length === 0 && !isElsewhere) return [];
   const command = ['nsenter', '-t', String(pid), ...entered.map(({type}) => FLAGS[type])];
   if (entered.some(({type}) => type === 'user')) {
     const [uidMap, gidMap] = [readText(`/proc/${pid}/uid_map`), readText(`/proc/${pid}/gid_map`)];
@@ -95,8 +98,7 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
     if (uid === null || gid === null || process.geteuid?.() !== 0) command.push('--preserve-credentials');
     else command.push('-S', String(uid), '-G', String(gid));
   }
-  const root = readLink(`/proc/${pid}/root`);
-  if (!isRefusal(root) && root !== '/') command.push('--root');
+  if (isElsewhere) command.push('--root');
   return command;
 }
 

@@ -105,13 +105,33 @@ describe('ownership', () => {
     await running.ended;
   });
 
-  it('enters by the command that it shows', async () => {
-    await using running = await inside('-Ur', '--mount', '--net', '--uts');
-    const {enter} = read(running.pid);
+  it.each([
+    ['user, mnt, net and uts', ['-Ur', '--mount', '--net', '--uts']],
+    ['pid with a /proc of its own', ['--pid', '--fork', '--mount-proc']],
+    ['pid alone', ['--pid', '--fork']],
+    ['time', ['--time', '--fork']],
+    ['cgroup and ipc', ['--cgroup', '--ipc']],
+    ['all of them', ['-Ur', '-m', '-p', '-f', '-n', '-u', '-i', '-C', '-T']],
+    ['another root', []],
+  ])('enters %s by the command that it shows', async (what, options) => {
+    using folder = temporaryFolder();
+    // The same files below, so that there are programs.
+    const chroot = `mount --make-rprivate / && mount --rbind / ${folder.path} && exec chroot ${folder.path} sh -c 'echo ready; exec cat'`;
+    await using running =
+      what === 'another root' ? await said('unshare', ['--mount', 'sh', '-c', chroot]) : await inside(...options, '--kill-child');
+    const forked = options.some(option => option === '--fork' || option === '-f');
+    const pid = forked ? Number(readChildren(running.pid)) : running.pid;
+    const {enter} = read(pid);
     const [program = '', ...args] = enter;
-    const links = ['user', 'mnt', 'net', 'uts', 'ipc'];
+    const links = ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'];
     const out = execFileSync(program, [...args, '--', 'readlink', ...links.map(link => `/proc/self/ns/${link}`)]).toString();
-    expect(out.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${running.pid}/ns/${link}`)));
+    expect(out.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${pid}/ns/${link}`)));
+    if (what === 'another root') {
+      expect(enter).toContain('--root');
+      expect(execFileSync(program, [...args, '--', 'stat', '-Lc', '%d:%i', '/']).toString()).toBe(
+        execFileSync('stat', ['-Lc', '%d:%i', `/proc/${pid}/root`]).toString(),
+      );
+    }
     running.release();
     await running.ended;
   });
