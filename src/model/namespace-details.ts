@@ -21,12 +21,12 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
   // One reason for all of them, once.
   if (process.end === null && isRefusal(first) && refusals.every(one => isRefusal(one) && one.errno === first.errno)) {
     const dead = process.state === 'Z';
-    lines.push(
-      cutLine(dead ? [plain('None any more: it has ended.')] : [plain('Not for nsview to see: '), ...refusalPieces(first)], look.width),
-    );
+    lines.push(cutLine(dead ? [plain('None any more: it has ended.')] : [plain('Not shown: '), ...refusalPieces(first)], look.width));
     const why = dead
       ? 'Its parent has not waited for it yet; its namespaces were given back.'
-      : 'Namespaces are shown to the user of a process and to root: run nsview as its user, or as root.';
+      : world.header.host.euid === 0
+        ? 'The kernel refuses them even to this root: the process has rights that nsview has not, or a security module forbids it.'
+        : 'Namespaces are shown to the user of a process and to root: run nsview as its user, or as root.';
     for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
     return fixed(heading(process, against, look.width), [...lines, ...emptySection(world, process, look)]);
   }
