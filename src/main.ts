@@ -5,7 +5,7 @@ import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
-import {type ExitFact, type Fact, type Follow, isRefusal, type TapeHeader} from './model/fact.ts';
+import {type ExitFact, type Fact, type Follow, isRefusal, type Refusal, type TapeHeader} from './model/fact.ts';
 import {type LaunchOptions, type LaunchPlan, launchSteps, planText} from './model/launch-plan.ts';
 import {printable} from './model/printable.ts';
 import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
@@ -554,6 +554,50 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
   return 0;
 }
 
+/** What keeps a mount or a namespace. */
+async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<number> {
+  const [{readNamespaceHolders}, {mountIdOf, readMountHolders}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
+    await Promise.all([
+      import('./probe/ownership.ts'),
+      import('./probe/mount-holders.ts'),
+      import('./probe/lineage.ts'),
+      import('./probe/proc-file.ts'),
+      import('./out/pins-text.ts'),
+    ]);
+  const refuse = (name: string, {during, errno}: Refusal): number => {
+    complain(`${name}: ${during}: ${errno}`);
+    return 1;
+  };
+  let inode: string | null = null;
+  if ('inode' in what) inode = what.inode;
+  else if ('pid' in what) {
+    const file = `/proc/${what.pid}/ns/${what.type}`;
+    const link = readLink(file);
+    if (isRefusal(link)) return refuse(file, link);
+    inode = /\[(\d+)\]/.exec(link)?.[1] ?? '';
+  } else {
+    const lineage = readLineage(what.path);
+    if (!isRefusal(lineage)) inode = lineage.inode;
+  }
+  if (inode !== null) {
+    const held = readNamespaceHolders(inode);
+    if (held === null) {
+      complain(`no namespace ${inode} is held by anything that nsview may see; nsview snapshot lists those that are`);
+      return 1;
+    }
+    write(STDOUT, json ? `${JSON.stringify(held)}\n` : namespacePinsText(held));
+    return 0;
+  }
+  const path = 'path' in what ? what.path : '';
+  const id = mountIdOf(path);
+  if (isRefusal(id)) return refuse(path, id);
+  const {realpathSync} = await import('node:fs');
+  const seen = readMountHolders(process.pid, id, realpathSync(path));
+  if (isRefusal(seen)) return refuse(path, seen);
+  write(STDOUT, json ? `${JSON.stringify(seen)}\n` : mountPinsText(seen, process.stdout.isTTY ? (process.stdout.columns ?? 0) : 0));
+  return 0;
+}
+
 /* ---- All of it ---- */
 
 async function run(command: CommandLine): Promise<number> {
@@ -590,6 +634,8 @@ async function run(command: CommandLine): Promise<number> {
           fast: command.fast === true,
         });
       return trace(command);
+    case 'who-pins':
+      return whoPins(command);
     case 'replay':
       return replay(command);
     case 'doctor': {

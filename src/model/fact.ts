@@ -2,6 +2,7 @@
 
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Credentials, Identity} from './identity.ts';
+import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
@@ -251,7 +252,7 @@ export type CgroupFact = At & {
 
 /**
  * One reading of a process in depth, made while somebody looks at it: `identity` of who it is, `network` of the network namespace that it is
- * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces.
+ * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces, `mountHolders` of what keeps one of its mounts.
  */
 type StudyOf<Kind extends string, What> = At & {
   readonly kind: Kind;
@@ -264,7 +265,9 @@ export type IdentityFact = StudyOf<'identity', Identity>;
 export type NetworkFact = StudyOf<'network', Network>;
 export type SharingFact = StudyOf<'sharing', Sharing>;
 export type CgroupViewFact = StudyOf<'cgroupView', CgroupView>;
-export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact;
+/** `mount`: the id of a mount that the process sees. */
+export type MountHoldersFact = StudyOf<'mountHolders', MountHolders> & {readonly mount: number};
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact | MountHoldersFact;
 export type StudyKind = StudyFact['kind'];
 
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
@@ -380,7 +383,10 @@ export type Snapshot = {
   readonly host: Host;
   readonly processes: readonly ProcessSeen[];
   readonly namespaces: readonly SnapshotNamespace[];
+  /** `pid` is the process through which it was read; 0 where no process is in it. */
   readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
+  /** Of the whole machine: why mount namespaces without processes may be missing. Absent where all are there. */
+  readonly unlisted?: Refusal;
   readonly cgroups: readonly SnapshotCgroup[];
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];

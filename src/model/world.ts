@@ -183,7 +183,8 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'identity':
     case 'network':
     case 'sharing':
-    case 'cgroupView': {
+    case 'cgroupView':
+    case 'mountHolders': {
       const key = `${fact.kind}:${fact.pid}:${fact.start}`;
       world.studies.delete(key);
       world.studies.set(key, fact);

@@ -45,8 +45,26 @@ export type Native = {
   endBy(signal: number): number;
   /** Rows of three: inode, CLONE_NEW…, owner uid or -errno. ret: rows before the owner, and three errnos. */
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
-  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds. */
+  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
+  /** The same of many, on another thread; the number of processes that were asked. The arrays are not to be touched until then. */
+  holdsOf(pids: Int32Array, what: number, rows: BigInt64Array, max: number, counts: Int32Array): Promise<number>;
+  /** An fd of the network namespace of a socket; ret: its inode. */
+  socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
+  /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
+  nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
+  /** Bytes of mountinfo; ret: the stage of a refusal. */
+  mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  /** Rows of three: what, number, mount. */
+  mountUses(
+    pid: number,
+    ids: BigInt64Array,
+    idsCount: number,
+    devices: BigInt64Array,
+    devicesCount: number,
+    rows: BigInt64Array,
+    max: number,
+  ): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
   readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
@@ -93,6 +111,9 @@ export function loadNative(): Native {
     linkName(NAMESPACE_LINKS.length) === null;
   if (!same) throw new NativeError('nsview: its native part is of another version: run `npm run build:native` in its folder');
 
+  const holdsOf = library.func(
+    'int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts)',
+  );
   loaded = {
     helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
     start: library.func('int nsv_start(const char *path, int follow, int32_t *ret)'),
@@ -113,6 +134,19 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
+    holdsOf: (pids, what, rows, max, counts) =>
+      new Promise((resolve, reject) => {
+        holdsOf.async(pids, pids.length, what, rows, max, counts, (error: unknown, done: number) => {
+          if (error) reject(error instanceof Error ? error : new Error(JSON.stringify(error)));
+          else resolve(done);
+        });
+      }),
+    socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
+    nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
+    mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
+    mountUses: library.func(
+      'int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)',
+    ),
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',

@@ -20,6 +20,7 @@ import type {
   Ids,
   LostFact,
   Mount,
+  MountHoldersFact,
   MountsFact,
   NamespaceChanges,
   NamespaceLinks,
@@ -40,6 +41,7 @@ import type {
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
+import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
@@ -260,6 +262,14 @@ const FACTS = {
     start,
     seen: seen(z.object({sameNamespace: z.boolean().nullable(), inside: seen(z.array(cgroupPath))})),
   }) satisfies Holds<CgroupViewFact>,
+  mountHolders: z.object({
+    kind: z.literal('mountHolders'),
+    at,
+    pid,
+    start,
+    mount: z.int(),
+    seen: seen(mountHoldersSchema),
+  }) satisfies Holds<MountHoldersFact>,
   tracer: z.object({
     kind: z.literal('tracer'),
     at,
@@ -330,7 +340,14 @@ const snapshotSchema = z.object({
         .describe('Bind mounts, fds and, where no task is in it, namespaces that keep it alive.'),
     }),
   ),
-  mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
+  mountNamespaces: z.array(
+    z.object({
+      inode,
+      pid: z.int().min(0).describe('The process through which it was read; 0: none is in it.'),
+      mounts: seen(z.array(mount)),
+    }),
+  ),
+  unlisted: refusal.exactOptional().describe('Why mount namespaces without processes may be missing.'),
   cgroups: z.array(
     z.object({
       hierarchy: z.int(),
@@ -344,7 +361,13 @@ const snapshotSchema = z.object({
     }),
   ),
   networks: z
-    .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
+    .array(
+      z.object({
+        inode,
+        pid: z.int().min(0).describe('The process or thread through which it was read; 0: none is in it.'),
+        interfaces: seen(interfacesSchema),
+      }),
+    )
     .exactOptional(),
 }) satisfies Holds<Snapshot>;
 
