@@ -38,7 +38,7 @@ for (const pid of pids) {
   const widths = {36: {}, 60: {}, 100: {}};
   for (const {tab} of TABS) {
     const {mounts, cgroups, studies} = wantedDetails(world, shown, tab);
-    for (const {inode, pid: reader} of mounts) take(readMountsFact(inode, reader));
+    for (const {inode, pid: reader} of mounts) if (reader !== null) take(readMountsFact(inode, reader));
     for (const fact of readCgroups(cgroups)) take(fact);
     for (const study of studies) {
       const fact = readStudy(study);
