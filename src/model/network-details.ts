@@ -73,7 +73,28 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), dim('  '), ...owners(holders));
   });
   section('Abstract unix sockets', 'all in this network namespace reach them');
-  listed(network.abstract, 'none', ({name, type, holders}) => say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders)));
+  listed(network.abstract, 'none', ({name, type, holders, peers = []}) => {
+    say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders));
+    if (peers.length > 0) say(dim('    connected: '), ...owners(peers));
+  });
+
+  if (network.threads !== undefined) {
+    section('Threads elsewhere', 'each in a network of its own');
+    for (const {tid, namespace, interfaces, routes} of network.threads) {
+      const space = namespaceOf(world, namespace);
+      const comm = process.threads.get(tid)?.comm;
+      say(
+        plain(`  ⌇ ${comm === undefined ? '' : `${printable(comm)} `}${tid}`),
+        dim(' in '),
+        ...(space === null ? [strong(`net #${namespace}`)] : [namespacePiece(space)]),
+      );
+      for (const row of wrapWords(summary(world, {namespace, interfaces, routes}), Math.max(8, look.width - 4))) say(plain(`    ${row}`));
+    }
+  }
+  lines.push([]);
+  const isOwn = namespaceOf(world, network.namespace)?.index === 0;
+  const next = `To see more: ${isOwn ? '' : `nsenter -t ${process.pid} -n `}ip -d addr, ss -lntup or tcpdump; tab 1 has who keeps it.`;
+  for (const row of wrapWords(next, look.width)) say(dim(row));
 
   if (network.unread > 0) {
     lines.push([]);
@@ -87,8 +108,10 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   return fixed(title, lines);
 }
 
+type Reach = Pick<Network, 'namespace' | 'interfaces' | 'routes'>;
+
 /** What it can talk to, in one sentence. */
-function summary(world: World, network: Network): string {
+function summary(world: World, network: Reach): string {
   const {interfaces, routes} = network;
   if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
   const space = namespaceOf(world, network.namespace);
@@ -115,7 +138,7 @@ function summary(world: World, network: Network): string {
   return 'Only itself, by lo.';
 }
 
-function whereText(world: World, network: Network, {namespace}: Partner): string {
+function whereText(world: World, network: Reach, {namespace}: Partner): string {
   if (namespace === null) return ' in a namespace that nsview cannot see';
   if (namespace === network.namespace) return '';
   return ` in ${namespaceOf(world, namespace)?.name ?? `net:[${namespace}], without processes`}`;

@@ -48,6 +48,12 @@ function decodeHolds(rows: BigInt64Array, first: number, count: number): Held[] 
 /** The namespaces that a process has open, and its sockets (whose `inode` is the socket's). Empty where nsview may not look. */
 export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS | SOCKETS);
 
+/** The threads of a process that are in another network namespace than it. */
+export const readThreadNetworks = (pid: number): {readonly tid: number; readonly inode: string}[] =>
+  readHolds(pid, LINKS).flatMap(({by, link, number, inode}) =>
+    by === 'thread' && NAMESPACE_LINKS[link] === 'net' ? [{tid: number, inode}] : [],
+  );
+
 /** A socket stays in the network namespace in which it was made, and keeps it, wherever its process goes (socket(7), network_namespaces(7)). */
 export type SocketNetworks = {
   /** The inode of a socket's network namespace. null: not to be known. `first` gets a path that is good while it runs, once for each. */

@@ -65,7 +65,7 @@ export type Native = {
     rows: BigInt64Array,
     max: number,
   ): number;
-  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
+  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
