@@ -160,6 +160,8 @@ function statePieces({up, state, kind}: Interface): Piece[] {
   if (!up) return [toned('bad', 'down')];
   // lo and others without a carrier never say more than unknown.
   if (state === 'up' || state === 'unknown' || kind === 'loopback') return [toned('good', 'up')];
+  // Its peer or the device that it is on.
+  if (state === 'lowerlayerdown') return [toned('warn', 'up, other end down')];
   return [toned('warn', `up, ${printable(state ?? '')}`)];
 }
 
