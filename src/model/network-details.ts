@@ -104,7 +104,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     ))
       say(dim(row));
   }
-  if (network.cut.length > 0) say(toned('warn', `Too long, cut: ${[...new Set(network.cut)].map(printable).join(', ')}`));
+  if (network.cut.length > 0) say(toned('warn', `Not all was read so far: ${[...new Set(network.cut)].map(printable).join(', ')}`));
   return fixed(title, lines);
 }
 
@@ -115,7 +115,7 @@ function summary(world: World, network: Reach): string {
   const {interfaces, routes} = network;
   if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
   const space = namespaceOf(world, network.namespace);
-  const host = space?.index === 0 ? "nsview's own network, " : '';
+  const host = space?.index === 0 ? 'The same network as nsview: ' : '';
   const gates = new Set(
     (isRefusal(routes) ? [] : routes).flatMap(({to, type, device}) =>
       to === 'default' && type === undefined && device !== undefined ? [device] : [],
@@ -130,7 +130,7 @@ function summary(world: World, network: Reach): string {
   };
   if (gates.size > 0) {
     const ways = interfaces.filter(one => gates.has(one.name)).map(named);
-    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`.replace(/^n/, 'N');
+    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`;
   }
   if (others.length > 0)
     return `${host}${host === '' ? 'Only' : 'only'} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;

@@ -117,7 +117,14 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 
 /** `inhabited`: a thread is in it. */
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
-type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
+/** `sockets`: by the socket's inode the first processes that have it. */
+type Holders = {
+  readonly byInode: Map<string, Building>;
+  readonly sockets: Map<string, number[]>;
+  unlisted: Refusal | null;
+  asked: number;
+  of: number;
+};
 
 /** Processes that another thread asks in one go, and their rows: a reply is decoded within a few milliseconds. */
 const BATCH = 64;
@@ -138,9 +145,9 @@ export type HoldersLook = {
   readonly found: Holders;
 };
 
-export function createHolders(): HoldersLook {
+function createHolders(): HoldersLook {
   let whole: Holders | null = null;
-  let building: Holders = {byInode: new Map(), unlisted: null, asked: 0, of: 0};
+  let building: Holders = {byInode: new Map(), sockets: new Map(), unlisted: null, asked: 0, of: 0};
   let pids: readonly number[] = [];
   let next = 0;
   let sockets = createSocketNetworks();
@@ -235,6 +242,9 @@ export function createHolders(): HoldersLook {
     for (const {by, number, link, type, inode} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
+        const have = building.sockets.get(inode);
+        if (have === undefined) building.sockets.set(inode, [pid]);
+        else if (have.length < KEPT && have.at(-1) !== pid) have.push(pid);
         const network = sockets.networkOf(pid, number, inode, lookUp);
         if (network !== null && network !== own.get('net')) add('net', network, {by: 'socket', pid, fd: number});
       } else if (by === 'fd') {
@@ -270,7 +280,7 @@ export function createHolders(): HoldersLook {
     pids = isRefusal(all) ? [] : all;
     next = 0;
     sockets = createSocketNetworks(sockets.known, MOST_SOCKETS);
-    building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
+    building = {byInode: new Map(), sockets: new Map(), unlisted: null, asked: 0, of: pids.length};
     owners = new Set();
     tables = new Set();
     files = new Map();
@@ -325,3 +335,6 @@ export function createHolders(): HoldersLook {
     },
   };
 }
+
+/** The one that all who want to know share. */
+export const machineLook: HoldersLook = createHolders();

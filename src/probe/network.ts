@@ -15,7 +15,7 @@ import type {
   ThreadNetwork,
 } from '../model/network.ts';
 import {errnoName} from './errno.ts';
-import {readThreadNetworks} from './holders.ts';
+import {machineLook, readThreadNetworks} from './holders.ts';
 import {loadNative} from './native.ts';
 import {addressText, decodeAddresses, decodeLinks, decodeRoutes, decodeUnixSockets, type LinkMessage} from './netlink.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
@@ -72,7 +72,7 @@ export const networkSchema: z.ZodType<Network> = z.object({
 });
 
 /** Bytes of a dump, of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
-const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 2000, fds: 4096, shown: 1000, threads: 8};
+const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 300, fds: 4096, shown: 1000, threads: 8};
 
 const STAGES = ['open', 'setns', 'socket', 'rtnetlink'];
 const dumped = Buffer.alloc(MOST.dump);
@@ -287,7 +287,6 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
   const held = new Map<string, Holder[]>();
   let unread = 0;
   if (wanted.size === 0) return {held, unread};
-  if (members.length > MOST.holders) cut.push('processes');
   for (const pid of members.slice(0, MOST.holders)) {
     const fds = readNumbers(`/proc/${pid}/fd`);
     if (isRefusal(fds)) {
@@ -310,6 +309,20 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
       if (others === undefined) held.set(inode, [holder]);
       else others.push(holder);
     }
+  }
+  if (members.length <= MOST.holders) return {held, unread};
+  // That many take longer than anybody waits for a key: another thread asks them.
+  machineLook.want();
+  const {sockets: all, asked, of} = machineLook.found;
+  if (asked < of) cut.push('holders of sockets');
+  for (const inode of wanted) {
+    const known = new Set(held.get(inode)?.map(({pid}) => pid));
+    const others = (all.get(inode) ?? []).filter(pid => !known.has(pid));
+    const told = others.map(pid => {
+      const comm = readText(`/proc/${pid}/comm`);
+      return {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd()};
+    });
+    if (told.length > 0) held.set(inode, [...(held.get(inode) ?? []), ...told]);
   }
   return {held, unread};
 }

@@ -127,6 +127,23 @@ describe('a network namespace', () => {
     expect(execFileSync('ss', ['-Hltnp', `sport = :${port}`]).toString()).toContain(`pid=${one.pid},`);
   });
 
+  it('finds who listens behind hundreds of processes, which nobody waits for', async () => {
+    await using many = start(fixture('makes-tree'), '400', '1');
+    await many.says(/./);
+    const program =
+      "require('net').createServer().listen('\\0nsview-late',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())";
+    await using one = start(process.execPath, '-e', program);
+    await one.says(/ready/);
+    for (const limit = Date.now() + 15_000; ; await new Promise(resolve => setTimeout(resolve, 100))) {
+      const {abstract, cut} = read(one.pid);
+      const found = isRefusal(abstract) ? undefined : abstract.find(({name}) => name === '@nsview-late');
+      if (found?.holders.some(({pid}) => pid === one.pid)) break;
+      expect(Date.now(), JSON.stringify({found, cut})).toBeLessThan(limit);
+    }
+    many.release();
+    await many.ended;
+  });
+
   it('tells who is connected to an abstract socket, inside and outside of the tree', async context => {
     const server =
       "require('net').createServer(c=>console.log('accepted')).listen('\\0nsview-peers',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())";
