@@ -270,14 +270,19 @@ function withHolders(
     if (lineage.type !== 'user') climb(lineage.type, inode, lineage.owners, 'owned');
   };
   for (const [inode, path] of paths) lookUp(inode, path);
-  const unlisted = whole
-    ? walkMountNamespaces(({inode, path}) => {
-        if (paths.has(inode)) return;
-        found('mnt', inode);
-        lookUp(inode, path);
-        readInside(inode, path, false);
-      })
-    : null;
+  let unlisted: Refusal | null = null;
+  if (whole) {
+    const walk = walkMountNamespaces();
+    let step = walk.next();
+    for (; !step.done; step = walk.next()) {
+      const {inode, path} = step.value;
+      if (paths.has(inode)) continue;
+      found('mnt', inode);
+      lookUp(inode, path);
+      readInside(inode, path, false);
+    }
+    unlisted = step.value;
+  }
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
   const namespaces = [...byInode.values()]
     .map(({namespace, owner, heldBy}) => ({
