@@ -5,6 +5,7 @@ import type {
   CgroupFact,
   ChangeFact,
   CloneFact,
+  ContainersFact,
   ExecFact,
   Fact,
   MountsFact,
@@ -32,6 +33,7 @@ export type World = Remembered & {
   readonly cgroups: Map<string, CgroupFact>;
   /** The newest by kind, pid and start time, the latest read last. */
   readonly studies: Map<string, StudyFact>;
+  containers: ContainersFact | null;
   tracer: TracerFact | null;
   living: number;
   /** Until then, processes that are met were there before: a watch has just begun to look around. */
@@ -54,6 +56,7 @@ export function createWorld(header: TapeHeader): World {
     mounts: new Map(),
     cgroups: new Map(),
     studies: new Map(),
+    containers: null,
     tracer: null,
     target: null,
     living: 0,
@@ -167,6 +170,9 @@ function observeKind(world: World, fact: Fact, at: number): void {
       return;
     case 'cgroup':
       world.cgroups.set(cgroupKey(fact), fact);
+      return;
+    case 'containers':
+      world.containers = fact;
       return;
     case 'ownership':
     case 'identity':

@@ -3,6 +3,7 @@
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
 import {type CgroupFact, type CgroupPath, type Fact, isRefusal} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
+import {readContainers} from './containers.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readMountNamespace} from './snapshot.ts';
 import {readStudy, STUDY_EVERY, type Study} from './study.ts';
@@ -20,6 +21,8 @@ export type Details = Disposable & {
 
 /** Milliseconds between looks at what no event announces: members of a cgroup, and whether a mount table changed. */
 const LOOK = 500;
+/** Milliseconds between readings of what container runtimes have written. */
+const CONTAINERS = 2000;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
   let shown: Shown = {mounts: [], cgroups: [], studies: []};
@@ -72,14 +75,25 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     }
   };
 
+  let containers = {at: Number.NEGATIVE_INFINITY, text: ''};
+  const lookAtContainers = (facts: Fact[]) => {
+    const now = performance.now();
+    if (now - containers.at < CONTAINERS - LOOK / 2) return;
+    const read = readContainers();
+    const text = JSON.stringify(read);
+    if (text !== containers.text) facts.push({kind: 'containers', at: String(process.hrtime.bigint()), ...read});
+    containers = {at: now, text};
+  };
+
   const look = () => {
     clearTimeout(timer);
     const facts: Fact[] = [];
+    lookAtContainers(facts);
     lookAtMounts(facts);
     lookAtCgroups(facts);
     study(facts);
     if (facts.length > 0) options.emit(facts);
-    timer = shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? setTimeout(look, LOOK) : undefined;
+    timer = setTimeout(look, shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? LOOK : CONTAINERS);
   };
 
   /** inotify tells of child cgroups that come and go, and of cgroup.events; never of cgroup.procs (cgroups(7)). */

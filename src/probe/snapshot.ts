@@ -1,5 +1,6 @@
 // Knows how to read the whole machine, or a tree of it, once.
 
+import {type Contained, createContainers} from '../model/container.ts';
 import {
   isRefusal,
   type Mount,
@@ -8,11 +9,13 @@ import {
   type Seen,
   type Snapshot,
   type SnapshotCgroup,
+  type SnapshotContainer,
   type SnapshotNamespace,
 } from '../model/fact.ts';
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
+import {readContainers} from './containers.ts';
 import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
@@ -153,6 +156,32 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
     });
 }
 
+/** What is known of `all` says which containers `processes` are in. */
+function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSeen[]): SnapshotContainer[] {
+  type Building = Contained & {maker: Contained | null};
+  const byPid = new Map<number, Building>();
+  for (const process of all) byPid.set(process.pid, {...process, links: process.namespaces, maker: null});
+  for (const {pid, ppid} of all) {
+    const process = byPid.get(pid);
+    const maker = byPid.get(ppid);
+    if (process === undefined || maker === undefined) continue;
+    // One that has the pid of a parent that ended while /proc was read came later than the child: no process stands above itself.
+    const age = Number(process.start) - Number(maker.start);
+    if (age > 0 || (age === 0 && maker.pid < pid)) process.maker = maker;
+  }
+  const containerOf = createContainers(readContainers(), pid => byPid.get(pid));
+  const found = new Map<string, {container: NonNullable<ReturnType<typeof containerOf>>; pids: number[]}>();
+  for (const {pid} of processes) {
+    const process = byPid.get(pid);
+    const container = process === undefined ? null : containerOf(process);
+    if (container === null) continue;
+    const known = found.get(container.key);
+    if (known === undefined) found.set(container.key, {container, pids: [pid]});
+    else known.pids.push(pid);
+  }
+  return [...found.values()].map(({container: {key: _, ...container}, pids}) => ({...container, processes: pids}));
+}
+
 type MountNamespace = ReturnType<typeof readMountNamespace>;
 
 /** Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. */
@@ -251,5 +280,6 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     mountNamespaces,
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
+    containers: containersOf(all, processes),
   };
 }
