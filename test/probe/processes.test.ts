@@ -15,13 +15,14 @@ const steady = (seen: ProcessSeen): unknown => ({...seen, state: /[SDI]/.test(se
 
 describe('all processes at once', () => {
   it('are what each is by itself: sleeping, stopped, dead, with threads, in namespaces of their own, of long arguments and none', async () => {
-    await using plain = new Running('cat', ['—', 'ä\n', '']);
+    await using plain = new Running('sh', ['-c', 'echo plain; cat; :', '—', 'ä\n', '']);
     await using apart = new Running('unshare', ['-Uimnpur', '--fork', 'sh', '-c', 'echo inside; cat']);
     await using threads = start(fixture('thread-unshares-net'));
     await using long = new Running('sh', ['-c', 'echo long; cat', 'x'.repeat(100_000)]);
     await using many = new Running('sh', ['-c', 'echo many; cat', ...Array.from({length: 3000}, (_, index) => String(index))]);
     await using zombie = start(fixture('leaves-zombie'));
     await using holder = new Running('bash', ['-c', 'exec 9</proc/self/ns/net 8<>/dev/null; echo held; exec cat']);
+    await plain.says(/plain/);
     await apart.says(/inside/);
     await long.says(/long/);
     await many.says(/many/);
@@ -37,7 +38,10 @@ describe('all processes at once', () => {
     for (const pid of [...own, 1, gone]) {
       const one = byPid.get(pid);
       const single = readProcess(pid, {credentials: true});
-      if (one === undefined || isRefusal(single)) throw new Error(`${pid} is not there`);
+      if (one === undefined || isRefusal(single))
+        throw new Error(
+          `${pid}, number ${own.indexOf(pid)}, is not there: ${one === undefined ? 'not read' : 'read'}, ${JSON.stringify(single)}`,
+        );
       expect(steady(one.seen)).toEqual(steady(single));
       if (one.fds !== null) expect(one.fds).toEqual(readNamespaceFds(pid));
     }
