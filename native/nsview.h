@@ -347,6 +347,41 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */
 NSV_API int nsv_network_ids(const char *path, const char *paths, int count, int32_t *ret_ids, int32_t *ret_stage);
+/* Of lib_read.c: what a batch tells of one process; texts follow, in this order: the shared lines of status and the others, argv, exe,
+ * cgroup; then rows as nsv_holds has them, at holds_at; then comm. Lengths in bytes, or -errno, with NSV_READ_BY_READ where it was not the
+ * open that was refused. */
+#define NSV_READ_BY_READ (1 << 16)
+enum nsv_process_how {
+        NSV_PROCESS_WHOLE = 0,
+        NSV_PROCESS_GONE = 1,    /* it is not there */
+        NSV_PROCESS_THREADS = 2, /* and it has other threads, which are not told */
+        NSV_PROCESS_ODD = 3,     /* it changed meanwhile, or is too long: read it otherwise */
+};
+struct nsv_process {
+        uint64_t start;
+        int64_t links[NSV_LINK_COUNT]; /* inode, or -errno of readlink */
+        uint32_t size;                 /* of all, a multiple of 8 */
+        int32_t pid, ppid;
+        uint8_t how; /* enum nsv_process_how */
+        uint8_t state;
+        uint16_t unused;
+        int32_t status; /* of which the first `shared` bytes are lines that most processes have alike */
+        int32_t shared;
+        int32_t argv, exe, cgroup, comm;
+        int32_t holds; /* rows, or -errno */
+        uint32_t holds_at;
+};
+_Static_assert(sizeof(struct nsv_process) == 136, "struct nsv_process is part of the ABI");
+/* Reads these processes ahead, on threads of its own; `holds`: enum nsv_holds, or 0. One at a time: -EBUSY. `pids` is copied. */
+NSV_API int nsv_read_begin(const int32_t *pids, int count, int holds);
+/* The next of them, in their order, in whole: bytes, or 0 at the end. `size`: 1 MiB at least. Waits. */
+NSV_API int nsv_read_next(void *buffer, uint32_t size);
+NSV_API void nsv_read_end(void);
+/* Where a reading from another cgroup namespace was refused. */
+enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
+/* The first `size` bytes of `file` as a process sees them that is in the cgroup namespace whose nsfs file is at `namespace`. Returns their
+ * number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
+NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* What `pid` shares with each of `count` others; `type` is one of KCMP_VM … KCMP_SYSVSEM (linux/kcmp.h). ret[i]: 0 where they share it, 1 to 3
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */

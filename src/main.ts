@@ -154,7 +154,7 @@ async function openOrComplain(options: Parameters<typeof import('./probe/session
 /* ---- trace ---- */
 
 /** End as the program did, so that whoever waits for nsview sees the same: a shell breaks a loop upon SIGINT, not upon status 130. */
-async function endAs({code, signal}: ExitFact): Promise<number> {
+async function endAs({code, signal}: Pick<ExitFact, 'code' | 'signal'>): Promise<number> {
   if (code !== undefined) return code;
   const [{loadNative}, {signalNumber}] = await Promise.all([import('./probe/native.ts'), import('./probe/errno.ts')]);
   const number = signalNumber(signal ?? '');
@@ -288,13 +288,14 @@ async function trace(command: TraceCommand): Promise<number> {
 /* ---- The screen ---- */
 
 /** The exit status after a screen closed. */
-function statusOf(ending: import('./ui/screen.tsx').Ending): number {
+async function statusOf(ending: import('./ui/screen.tsx').Ending): Promise<number> {
   switch (ending.kind) {
     case 'quit':
     case 'closed':
       return 0;
     case 'signal':
-      return 128 + constants.signals[ending.signal];
+      // The terminal is gone, and Node aborts where it cannot reset it on the way out (ResetStdio, src/node.cc).
+      return ending.signal === 'SIGHUP' ? await endAs({signal: 'SIGHUP'}) : 128 + constants.signals[ending.signal];
     case 'failed':
       complain(`the screen failed: ${stackOf(ending.error)}`);
       return 1;
@@ -495,7 +496,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     );
   if (survivors > 0)
     complain(`${survivors === 1 ? 'one process has' : `${survivors} processes have`} not ended yet, though killed: it hangs in the kernel`);
-  return failed ?? statusOf(ending);
+  return failed ?? (await statusOf(ending));
 }
 
 async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> {
@@ -533,7 +534,7 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
   const shown = runScreen({store, stdin: keyboard(), perform: () => {}});
   const ending = await shown.done;
   if (!isRefusal(session)) await session.stop();
-  return statusOf(ending);
+  return await statusOf(ending);
 }
 
 async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<number> {

@@ -3,6 +3,7 @@
 import {TABS} from './details.ts';
 import {nameOf} from './details-parts.ts';
 import type {PaneName} from './layout.ts';
+import {otherSpaces, spacesAbove} from './mounts.ts';
 import {
   arrange,
   focusOn,
@@ -139,6 +140,19 @@ function pause(state: State): Step {
   return state.view.paused ? only(resume(state)) : withView(state, {paused: true});
 }
 
+/** From no comparison to one with the parent's mount namespace, then with each other, and to none again. */
+function compareMounts(state: State, by: 1 | -1): Step {
+  const process = selectedProcess(state);
+  if (process === null) return note(state, 'Nothing is selected.');
+  const shown = showTab(state, 'mounts');
+  const [above] = spacesAbove(state.world, process);
+  const others = otherSpaces(state.world, process).read.filter(({space}) => space !== above?.space);
+  const choices = [null, 'parent', ...others.map(({space}) => space.inode)];
+  const at = state.view.tab === 'mounts' ? choices.indexOf(state.view.against) : 0;
+  const against = choices[(Math.max(0, at) + by + choices.length) % choices.length] ?? null;
+  return withView(shown, {against, detailsTop: 0});
+}
+
 // --- the tape ---
 
 const isTape = (state: State): boolean => state.replay !== null;
@@ -266,6 +280,20 @@ export const COMMANDS: readonly Command[] = [
     group: 'Look',
     footer: {word: 'inodes', rank: 9},
     run: state => withView(state, {inodes: !state.view.inodes}),
+  },
+  {
+    id: 'compare',
+    keys: ['c'],
+    does: 'mounts: what differs from the parent’s mount namespace, then from each other, then none',
+    group: 'Look',
+    run: state => compareMounts(state, 1),
+  },
+  {
+    id: 'compare-back',
+    keys: ['C'],
+    does: 'mounts: compare with the mount namespace before',
+    group: 'Look',
+    run: state => compareMounts(state, -1),
   },
   {
     id: 'zoom',

@@ -13,7 +13,13 @@ import type {World} from './world.ts';
 export type Details = {readonly heading: readonly Line[]; readonly count: number; readonly line: (index: number) => Line};
 
 /** What the details need besides the process. `live` is false for a tape: nothing more will be read. */
-export type Look = {readonly width: number; readonly inodes: boolean; readonly live: boolean};
+export type Look = {
+  readonly width: number;
+  readonly inodes: boolean;
+  readonly live: boolean;
+  /** The mount namespace to compare with, by its inode; `parent`: the one above the process. */
+  readonly against?: string | null;
+};
 
 export const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({
   heading,
@@ -40,4 +46,10 @@ export const inodePiece = (namespace: Namespace, look: Look): Piece[] => (look.i
 export function mountsOf(world: World, space: Namespace): readonly Mount[] | null {
   const fact = world.mounts.get(space.inode);
   return fact === undefined || isRefusal(fact.mounts) ? null : fact.mounts;
+}
+
+/** Why there is no reading of what a tab shows: none is made of what has ended. */
+export function unread(process: Process, look: Look, what: string): string {
+  if (process.end !== null) return `It has ended, and ${what} was not read before: only what is on the screen is.`;
+  return look.live ? 'Reading …' : `This tape holds no reading of ${what}.`;
 }

@@ -6,6 +6,7 @@ import {type CgroupPath, isRefusal, type StudyKind} from './fact.ts';
 import {identityDetails} from './identity-details.ts';
 import {comparedWith} from './identity-lines.ts';
 import {mountDetails} from './mount-details.ts';
+import {otherSpaces} from './mounts.ts';
 import {namespaceDetails} from './namespace-details.ts';
 import {networkDetails} from './network-details.ts';
 import type {Process} from './process.ts';
@@ -48,15 +49,15 @@ export function detailsOf(world: World, process: Process | null, tab: Tab, look:
 const STUDIES: {readonly [tab in Tab]: readonly StudyKind[]} = {
   namespaces: ['ownership'],
   mounts: [],
-  cgroup: [],
+  cgroup: ['cgroupView'],
   identity: ['identity'],
   network: ['network'],
   sharing: ['sharing'],
 };
 
 export type Wanted = {
-  /** Mount namespaces, each with a process that is in it. */
-  readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
+  /** Mount namespaces, each with a process that is in it; null: nsview itself. */
+  readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];
   readonly studies: readonly {readonly kind: StudyKind; readonly pid: number; readonly start: string; readonly mount?: number}[];
 };
@@ -64,11 +65,13 @@ export type Wanted = {
 /** What has to be read so that this tab can tell all. */
 export function wantedDetails(world: World, process: Process | null, tab: Tab): Wanted {
   if (process === null || process.end !== null) return {mounts: [], cgroups: [], studies: []};
-  const mounts: {inode: string; pid: number}[] = [];
+  const mounts: {inode: string; pid: number | null}[] = [];
   const space = process.spaces.mnt ?? null;
   if ((tab === 'mounts' || tab === 'namespaces') && space !== null) {
     mounts.push({inode: space.inode, pid: process.pid});
     const above = spaceAbove(world, process, 'mnt');
+    // Where a mount made here appears, and what differs, stands in the tables of the others.
+    if (tab === 'mounts') for (const {space: other, pid} of otherSpaces(world, process).read) mounts.push({inode: other.inode, pid});
     // Its maker's table, to tell how many mounts differ.
     if (tab === 'namespaces' && above !== null && above !== space && process.maker !== null && process.maker.end === null)
       mounts.push({inode: above.inode, pid: process.maker.pid});

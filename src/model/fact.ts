@@ -224,7 +224,16 @@ export type MountsFact = At & {
   readonly kind: 'mounts';
   readonly inode: string;
   readonly pid: number;
+  /** Inode of the user namespace that owns it (ioctl_nsfs(2), NS_GET_USERNS); EPERM where that is not nsview's own or below it. */
+  readonly owner?: Seen<string>;
   readonly mounts: Seen<readonly Mount[]>;
+};
+
+/** The cgroups of a process as its own /proc/self/cgroup has them: relative to its cgroup namespace (cgroup_namespaces(7)). */
+export type CgroupView = {
+  /** Whether that is the namespace of nsview; null: not known. */
+  readonly sameNamespace: boolean | null;
+  readonly inside: Seen<readonly CgroupPath[]>;
 };
 
 /** The members of one cgroup. `mountPoint` is where nsview reads the hierarchy. */
@@ -255,9 +264,10 @@ export type OwnershipFact = StudyOf<'ownership', Ownership>;
 export type IdentityFact = StudyOf<'identity', Identity>;
 export type NetworkFact = StudyOf<'network', Network>;
 export type SharingFact = StudyOf<'sharing', Sharing>;
+export type CgroupViewFact = StudyOf<'cgroupView', CgroupView>;
 /** `mount`: the id of a mount that the process sees. */
 export type MountHoldersFact = StudyOf<'mountHolders', MountHolders> & {readonly mount: number};
-export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | MountHoldersFact;
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact | MountHoldersFact;
 export type StudyKind = StudyFact['kind'];
 
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */

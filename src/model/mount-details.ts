@@ -1,12 +1,15 @@
 // Knows what the tab of the mounts says of a process.
 
-import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
-import {column, cutLine, dim, type Line, plain} from './line.ts';
+import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
+import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
+import {NEWS} from './mount-news.ts';
+import {bindSource, type Difference, type Hidden, hiddenMounts, mountDifferences, optionsBeyond, spacesAbove, wholeAt} from './mounts.ts';
 import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
-import type {World} from './world.ts';
+import {namespaceOf, type World} from './world.ts';
 
 /** `name` is the mount point below that of the mount above it: a deep tree would else begin each row with the same folders. */
 type MountRow = {readonly mount: Mount; readonly stem: string; readonly name: string};
@@ -82,7 +85,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
     return fixed(title([]), [cutLine(why, look.width)]);
   }
   const fact = world.mounts.get(space.inode);
-  const named = [namespacePiece(space)];
+  const named = [namespacePiece(space), ...inodePiece(space, look)];
   if (fact === undefined) {
     const gone = process.end !== null && space.processes === 0;
     const text = gone
@@ -92,67 +95,197 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
         : `This tape holds no reading of ${space.name}: nobody looked while it was recorded.`;
     return fixed(title(named), said(text, look.width));
   }
-  if (isRefusal(fact.mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(fact.mounts)], look.width)]);
-  const rows = mountTree(fact.mounts);
-  const widths = mountWidths(rows, look.width);
+  const {mounts} = fact;
+  if (isRefusal(mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(mounts)], look.width)]);
+  const view = viewOf(world, process, space, fact, mounts);
+  const [top = []] = title([...named, dim(` ${mounts.length} mounts`)]);
+  if (look.against !== undefined && look.against !== null) {
+    const {lines, rows} = differenceLines(world, process, view, look.against, look.width);
+    return {heading: [top], count: lines.length + rows.count, line: index => lines[index] ?? rows.line(index - lines.length)};
+  }
+  const rows = mountTree(mounts);
+  const widths = mountWidths(rows, view, look);
   const head: Line = [
     column('dim', 'mount point', widths.point),
     plain(' '),
     column('dim', 'type', widths.type),
     plain(' '),
-    column('dim', 'propagation', widths.propagation),
-    ...(widths.rest > 0 ? [plain(' '), column('dim', 'options, source', widths.rest)] : []),
+    column('dim', look.inodes ? 'peer groups' : 'leaks', widths.leak),
+    ...(widths.rest > 0 ? [plain(' '), column('dim', 'options, what is mounted', widths.rest)] : []),
   ];
-  const [top = []] = title([...named, dim(` ${fact.mounts.length} mounts`)]);
+  const above = [...summaryLines(world, process, view, look), [], head];
+  const hidden = hiddenMounts(mounts);
+  const news = world.mountNews.get(fact.inode);
   return {
-    heading: [top, head],
-    count: rows.length,
+    heading: [top],
+    count: above.length + rows.length,
     line: index => {
-      const row = rows[index];
-      return row === undefined ? [] : mountLine(row, widths);
+      const said = above[index];
+      if (said !== undefined) return said;
+      const row = rows[index - above.length];
+      if (row === undefined) return [];
+      const change = news?.fresh.get(row.mount.id);
+      const isNews = change !== undefined && world.now - change.at < NEWS;
+      return mountLine(row, {view, look, widths, hidden: hidden.get(row.mount.id), change: isNews ? change.how : null});
     },
   };
 }
 
-type MountWidths = {readonly point: number; readonly type: number; readonly propagation: number; readonly rest: number};
+type MountWidths = {readonly point: number; readonly type: number; readonly leak: number; readonly rest: number};
 
-const widthCache = new WeakMap<readonly MountRow[], Map<number, MountWidths>>();
+const widthCache = new WeakMap<readonly MountRow[], {readonly tables: number; readonly by: Map<string, MountWidths>}>();
 
-function mountWidths(rows: readonly MountRow[], width: number): MountWidths {
-  const kept = widthCache.get(rows)?.get(width);
-  if (kept !== undefined) return kept;
+function mountWidths(rows: readonly MountRow[], view: MountView, look: Look): MountWidths {
+  const {width} = look;
+  let kept = widthCache.get(rows);
+  if (kept?.tables !== view.tables.length) {
+    kept = {tables: view.tables.length, by: new Map()};
+    widthCache.set(rows, kept);
+  }
+  const key = `${width} ${look.inodes}`;
+  const known = kept.by.get(key);
+  if (known !== undefined) return known;
   let point = 11;
   let type = 4;
-  let propagation = 11;
+  let leak = look.inodes ? 11 : 7;
+  const leakWidths = new Map<Leak, number>();
   for (const {mount, stem, name} of rows) {
-    point = Math.max(point, cells(stem) + cells(printable(name)));
+    // A stem is made of characters of one cell each.
+    point = Math.max(point, stem.length + cells(printable(name)));
     type = Math.max(type, mount.fsType.length);
-    propagation = Math.max(propagation, propagationText(mount).length);
+    const shown = view.leakOf(mount);
+    const width = look.inodes ? propagationText(mount).length : (leakWidths.get(shown) ?? lineCells(leakPieces(shown, view.own)));
+    leakWidths.set(shown, width);
+    leak = Math.max(leak, width);
   }
-  type = Math.min(type, width < 60 ? 8 : 12);
-  propagation = Math.min(propagation, width < 60 ? 11 : 20);
-  const wanted = width < 60 ? width - type - propagation - 2 : Math.min(point, Math.floor(width * 0.5));
-  const widths = {point: Math.max(8, wanted), type, propagation, rest: Math.max(0, width - Math.max(8, wanted) - type - propagation - 3)};
-  const result = widths.rest < 10 ? {...widths, point: Math.max(8, width - type - propagation - 2), rest: 0} : widths;
-  const byWidth = widthCache.get(rows) ?? new Map<number, MountWidths>();
-  byWidth.set(width, result);
-  widthCache.set(rows, byWidth);
+  const narrow = width < NARROW;
+  type = Math.min(type, narrow ? 8 : 12);
+  leak = narrow ? 11 : Math.min(leak, 20);
+  const wanted = narrow ? width - type - leak - 2 : Math.min(point, Math.floor(width * 0.4));
+  const widths = {point: Math.max(8, wanted), type, leak, rest: Math.max(0, width - Math.max(8, wanted) - type - leak - 3)};
+  const result = widths.rest < 10 ? {...widths, point: Math.max(8, width - type - leak - 2), rest: 0} : widths;
+  kept.by.set(key, result);
   return result;
 }
 
-function mountLine(row: MountRow, widths: MountWidths): Line {
+const leakCell = (view: MountView, look: Look, mount: Mount): Line => {
+  if (!look.inodes) return leakPieces(view.leakOf(mount), view.own);
+  const text = propagationText(mount);
+  return [text === 'private' ? dim(text) : toned('accent', text)];
+};
+
+/** Why no path leads to it. */
+function hiddenText({how, by}: Hidden): string {
+  const type = printable(by.fsType);
+  if (how === 'in place') return `hidden by the ${type} on it`;
+  return how === 'above' ? `hidden by the ${type} on ${printable(by.point)}` : 'hidden: it lies on the root, only /.. leads there';
+}
+
+function hiddenShort({how, by}: Hidden): string {
+  if (how === 'in place') return `× by ${printable(by.fsType)}`;
+  return how === 'above' ? `× ${printable(by.point)}` : '× over /';
+}
+
+/** What is mounted: the source, and which directory of it. */
+function whatIsMounted(view: MountView, mount: Mount): string {
+  const at = bindSource(view.mounts, mount);
+  // A whole file system can be mounted twice without a bind, as proc is.
+  if (at !== null) return `${mount.root === '/' ? 'same as' : 'bind of'} ${printable(at)}`;
+  const source = printable(mount.source);
+  if (mount.root === '/') return source;
+  // Its file system is mounted elsewhere only.
+  for (const {space, mounts} of view.tables) {
+    const there = space === view.own ? null : wholeAt(mounts, mount);
+    if (there !== null) return `bind of ${printable(there)} in ${space.name}`;
+  }
+  return `${printable(mount.root)} of ${source}`;
+}
+
+type RowLook = {
+  readonly view: MountView;
+  readonly look: Look;
+  readonly widths: MountWidths;
+  readonly hidden: Hidden | undefined;
+  readonly change: 'new' | 'changed' | null;
+};
+
+function mountLine(row: MountRow, {view, look, widths, hidden, change}: RowLook): Line {
   const {mount, stem} = row;
   const shown = printable(row.name);
-  const propagation = propagationText(mount);
-  const bind = mount.root === '/' ? '' : ` of ${printable(mount.root)}`;
-  return [
-    ...cutLine([dim(stem), plain(shown)], widths.point),
-    plain(' '.repeat(Math.max(0, widths.point - cells(stem) - cells(shown)) + 1)),
-    column('plain', printable(mount.fsType), widths.type),
-    plain(' '),
-    column(propagation === 'private' ? 'dim' : 'accent', propagation, widths.propagation),
-    ...(widths.rest > 0
-      ? [plain(' '), ...cutLine([plain(mount.options.map(printable).join(',')), dim(`  ${printable(mount.source)}${bind}`)], widths.rest)]
-      : []),
+  const tone = change !== null ? 'good' : hidden !== undefined ? 'dim' : 'plain';
+  const roomy = widths.rest > 0;
+  let leak = leakCell(view, look, mount);
+  // Where there is no room for a column of its own, what is unusual takes the place of what is usual.
+  if (!roomy && hidden !== undefined) leak = [toned('warn', hiddenShort(hidden))];
+  if (!roomy && change !== null) leak = [toned('good', change)];
+  const rest: Line = [
+    ...(change === null ? [] : [toned('good', `${change}  `)]),
+    ...(hidden === undefined ? [] : [toned('warn', `${hiddenText(hidden)}  `)]),
+    ...(view.locks?.ids.has(mount.id) ? [strong('locked  ')] : []),
+    plain(mount.options.map(printable).join(',')),
+    dim(`  ${whatIsMounted(view, mount)}`),
   ];
+  return [
+    ...padLine([dim(stem), toned(tone, shown)], widths.point),
+    plain(' '),
+    column(tone === 'good' ? 'plain' : tone, printable(mount.fsType), widths.type),
+    plain(' '),
+    ...padLine(leak, widths.leak),
+    ...(roomy ? [plain(' '), ...cutLine(rest, widths.rest)] : []),
+  ];
+}
+
+// --- differences ---
+
+/** Rows by number, as the tree has them. */
+type Rows = {readonly count: number; readonly line: (index: number) => Line};
+
+function differenceLines(world: World, process: Process, view: MountView, against: string, width: number): {lines: Line[]; rows: Rows} {
+  const none: Rows = {count: 0, line: () => []};
+  const [above] = spacesAbove(world, process);
+  const space = against === 'parent' ? (above?.space ?? null) : namespaceOf(world, against);
+  const back = wrapLine([toned('key', 'c'), dim('  compares with the next mount namespace, and then with none')], width);
+  if (space === null)
+    return {
+      lines: [...said('No process above it is in another mount namespace: there is no parent’s to compare with.', width), ...back],
+      rows: none,
+    };
+  if (space === view.own) return {lines: [...said(`It is in ${space.name} itself.`, width), ...back], rows: none};
+  const table = view.tables.find(one => one.space === space);
+  if (table === undefined) return {lines: [...said(`The mounts of ${space.name} have not been read.`, width), ...back], rows: none};
+  const {rows, propagation} = mountDifferences(view.mounts, table.mounts);
+  const whose = against === 'parent' && above?.process ? [dim(` of ${nameOf(above.process)}, above it`)] : [];
+  const lines: Line[] = wrapLine([plain('Against '), namespacePiece(space), ...whose, dim(`, ${table.mounts.length} mounts`)], width);
+  const count = (kind: Difference['kind']) => rows.filter(row => row.kind === kind).length;
+  const counts = [`+ ${count('added')} only here`, `− ${count('removed')} only there`, `~ ${count('changed')} with other options`].filter(
+    text => !text.includes(' 0 '),
+  );
+  if (counts.length > 0) lines.push(...wrapLine([plain(counts.join(', '))], width));
+  if (propagation > 0) lines.push(...said(`${propagation} more are the same but for what leaks to or from them.`, width));
+  lines.push(...back, []);
+  if (rows.length === 0) lines.push(...said('Both see the same mounts.', width));
+  return {
+    lines,
+    rows: {
+      count: rows.length,
+      line: index => {
+        const row = rows[index];
+        return row === undefined ? [] : differenceLine(row, view, width);
+      },
+    },
+  };
+}
+
+function differenceLine(row: Difference, view: MountView, width: number): Line {
+  const {mount} = row;
+  const point = width < NARROW ? Math.max(8, width - 12) : Math.floor(width * 0.4);
+  const [mark, tone] = ({added: ['+', 'good'], removed: ['−', 'bad'], changed: ['~', 'warn']} as const)[row.kind];
+  const start: Line = [toned(tone, `${mark} `), ...padLine([toned(tone, printable(mount.point))], point), plain(' ')];
+  if (row.kind !== 'changed') {
+    const rest = width < NARROW ? [] : [plain(`  ${mount.options.map(printable).join(',')}`), dim(`  ${whatIsMounted(view, mount)}`)];
+    return cutLine([...start, plain(printable(mount.fsType)), ...rest], width);
+  }
+  const here = optionsBeyond(mount, row.before).map(printable).join(',') || 'nothing more';
+  const there = optionsBeyond(row.before, mount).map(printable).join(',') || 'nothing more';
+  return cutLine([...start, toned('warn', here), dim(width < NARROW ? `, was ${there}` : ` here, ${there} there`)], width);
 }

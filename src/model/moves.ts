@@ -30,7 +30,12 @@ export const note = (state: State, text: string): Step => withView(state, {note:
 
 export const pageOf = (state: State): number => Math.max(1, (paneInside(state, state.view.focus)?.height ?? 10) - 1);
 
-export const liveLook = (state: State, width: number) => ({width, inodes: state.view.inodes, live: state.mode !== 'replay'});
+export const liveLook = (state: State, width: number) => ({
+  width,
+  inodes: state.view.inodes,
+  live: state.mode !== 'replay',
+  against: state.view.against,
+});
 
 function scrollDetails(state: State, by: number): State {
   const rect = paneInside(state, 'details');

@@ -1,6 +1,6 @@
 // Knows what the tab of the network says of a process.
 
-import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
 import type {Holder, Interface, Network, Partner} from './network.ts';
@@ -12,7 +12,7 @@ import {namespaceOf, studyOf, type World} from './world.ts';
 export function networkDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, [], look.width);
   const fact = studyOf(world, 'network', process);
-  if (fact === null) return fixed(title, said(look.live ? 'Reading …' : 'This tape holds no reading of it.', look.width));
+  if (fact === null) return fixed(title, said(unread(process, look, 'its network'), look.width));
   if (isRefusal(fact.seen)) return fixed(title, [cutLine([plain('network: '), ...refusalPieces(fact.seen)], look.width)]);
   const network = fact.seen;
   if (process.state === 'Z') return fixed(title, said('It has ended: it is in no network any more.', look.width));

@@ -34,6 +34,8 @@ export type View = {
   readonly eventAnchor: Anchor<number> | null;
   readonly onlyIsolation: boolean;
   readonly inodes: boolean;
+  /** The mount namespace with which the mounts are compared, by its inode; `parent`: with the one above the process. */
+  readonly against: string | null;
   readonly search: {readonly text: string; readonly typing: boolean} | null;
   readonly help: {readonly top: number} | null;
   /** The event, by its sequence number, that is told whole in a box. */
@@ -66,6 +68,7 @@ export function createView(size: Size, hasTerminal: boolean): View {
     eventAnchor: null,
     onlyIsolation: true,
     inodes: false,
+    against: null,
     search: null,
     help: null,
     whole: null,

@@ -1,14 +1,18 @@
 // Knows how to keep what is on the screen in detail up to date: mount tables and cgroups, and only those that are shown.
 
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
-import {type CgroupFact, type CgroupPath, type Fact, isRefusal} from '../model/fact.ts';
+import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type Seen} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
+import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
-import {readMountNamespace} from './snapshot.ts';
+import {readLink} from './proc-file.ts';
+import {sameSeen} from './process.ts';
+import {readMountsFact} from './snapshot.ts';
 import {readStudy, STUDY_EVERY, type Study} from './study.ts';
 
 type Shown = {
-  readonly mounts: readonly {readonly inode: string; readonly pid: number}[];
+  /** Null: through nsview itself. */
+  readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];
   readonly studies: readonly Study[];
 };
@@ -20,11 +24,19 @@ export type Details = Disposable & {
 
 /** Milliseconds between looks at what no event announces: members of a cgroup, and whether a mount table changed. */
 const LOOK = 500;
+/** Milliseconds after a table is told to have changed: many changes are one. */
+const CHANGES_GATHER = 20;
+/** Milliseconds of reading tables in one go, so that a key press never waits longer; the first of them is read whatever it takes. */
+const SLICE = 10;
+const SLICE_PAUSE = 15;
+/** How many mount tables are watched: `wantedDetails` asks for no more. */
+const TABLES_WATCHED = 66;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
   let shown: Shown = {mounts: [], cgroups: [], studies: []};
+  let readers: readonly Reader[] = [];
   let files: FSWatcher | undefined;
-  let watched = '';
+  let directoriesWatched = '';
   let timer: NodeJS.Timeout | undefined;
   /** The last told: raw mount tables by inode, cgroups by their JSON without its time. */
   const tables = new Map<string, Buffer>();
@@ -32,16 +44,53 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   /** When each study was last made, by kind and pid, and its JSON. */
   const studied = new Map<string, {at: bigint; text: string}>();
 
-  const lookAtMounts = (facts: Fact[]) => {
-    for (const {inode, pid} of shown.mounts) {
+  /** Namespaces whose table was refused, and where the root of each reader was. */
+  const refused = new Set<string>();
+  const roots = new Map<string, Seen<string>>();
+  /** Tables to be read soon, by inode: those that are new on the screen, and those that changed. */
+  const toRead = new Map<string, number>();
+  let reading: NodeJS.Timeout | undefined;
+  const readSoon = (milliseconds: number) => {
+    reading ??= setTimeout(readTables, milliseconds);
+  };
+  const watched = watchMounts({
+    most: TABLES_WATCHED,
+    changed: ({inode, pid}) => {
+      toRead.set(inode, pid);
+      readSoon(CHANGES_GATHER);
+    },
+  });
+
+  const readTables = () => {
+    reading = undefined;
+    const facts: Fact[] = [];
+    const until = performance.now() + SLICE;
+    for (const [inode, pid] of toRead) {
+      if (facts.length > 0 && performance.now() > until) break;
+      toRead.delete(inode);
       const table = readMountinfo(pid);
       const before = tables.get(inode);
       if (!isRefusal(table) && before?.equals(table)) continue;
       // The last reader has ended: what it saw stays on the screen.
-      if (isRefusal(table) && before !== undefined) continue;
+      if (isRefusal(table) && (before !== undefined || refused.has(inode))) continue;
+      if (isRefusal(table)) refused.add(inode);
       if (!isRefusal(table)) tables.set(inode, table);
-      facts.push({kind: 'mounts', at: String(process.hrtime.bigint()), ...readMountNamespace(inode, [pid])});
+      facts.push(isRefusal(table) ? readMountsFact(inode, pid) : readMountsFact(inode, pid, table));
     }
+    if (facts.length > 0) options.emit(facts);
+    if (toRead.size > 0) readSoon(SLICE_PAUSE);
+  };
+
+  /** What poll does not tell: with another root its reader sees another part of the table; and a reader may leave. */
+  const lookAtMounts = () => {
+    watched.release();
+    for (const {inode, pid} of readers) {
+      const root = readLink(`/proc/${pid}/root`);
+      const isNew = !(tables.has(inode) || refused.has(inode));
+      if (isNew || !watched.watches(inode) || !sameSeen(roots.get(inode), root)) toRead.set(inode, pid);
+      roots.set(inode, root);
+    }
+    if (toRead.size > 0) readTables();
   };
 
   const lookAtCgroups = (facts: Fact[]) => {
@@ -75,7 +124,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   const look = () => {
     clearTimeout(timer);
     const facts: Fact[] = [];
-    lookAtMounts(facts);
+    lookAtMounts();
     lookAtCgroups(facts);
     study(facts);
     if (facts.length > 0) options.emit(facts);
@@ -87,8 +136,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     const directories: string[] = [];
     for (const fact of read) if (!isRefusal(fact.directory)) directories.push(fact.directory);
     const key = directories.join('\0');
-    if (key === watched) return;
-    watched = key;
+    if (key === directoriesWatched) return;
+    directoriesWatched = key;
     void files?.close();
     files = undefined;
     if (directories.length === 0) return;
@@ -105,6 +154,11 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     show: next => {
       const inodes = new Set(next.mounts.map(({inode}) => inode));
       for (const inode of tables.keys()) if (!inodes.has(inode)) tables.delete(inode);
+      for (const inode of toRead.keys()) if (!inodes.has(inode)) toRead.delete(inode);
+      refused.clear();
+      roots.clear();
+      readers = next.mounts.map(({inode, pid}) => ({inode, pid: pid ?? process.pid}));
+      watched.keep(readers);
       shown = next;
       studied.clear();
       cgroups.clear();
@@ -113,6 +167,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
+      clearTimeout(reading);
+      watched[Symbol.dispose]();
       shown = {mounts: [], cgroups: [], studies: []};
       void files?.close();
     },

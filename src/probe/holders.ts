@@ -13,8 +13,8 @@ import {readNumbers, readText} from './proc-file.ts';
 const ROWS = 8192;
 const rows = new BigInt64Array(ROWS * 4);
 const LINKS = 1;
-const FDS = 2;
-const SOCKETS = 4;
+export const FDS = 2;
+export const SOCKETS = 4;
 const HOW = ['link', 'thread', 'fd', 'socket'] as const;
 /** Types as nsv_holds numbers them. */
 const TYPES = NAMESPACES.map(kind => kind.type);
@@ -30,7 +30,7 @@ export type Held = {
 const readHolds = (pid: number, what: number): Held[] => decodeHolds(rows, 0, loadNative().holds(pid, what, rows, ROWS));
 
 /** `count` of those rows from row number `first` on; none where it is negative, a refusal. */
-function decodeHolds(rows: BigInt64Array, first: number, count: number): Held[] {
+export function decodeHolds(rows: BigInt64Array, first: number, count: number): Held[] {
   const held: Held[] = [];
   for (let row = first; row < first + count; row++) {
     const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];

@@ -26,6 +26,7 @@ const idMap: z.ZodType<IdMap> = z.object({
 });
 
 export const identitySchema: z.ZodType<Identity> = z.object({
+  state: z.string().exactOptional(),
   uids: seen(four),
   gids: seen(four),
   credentials: seen(credentialsSchema),
@@ -139,7 +140,9 @@ export function readIdentity(pid: number): Seen<Identity> {
   const [user, own] = [readLink(`${folder}/ns/user`), readLink('/proc/self/ns/user')];
   const setgroups = readText(`${folder}/setgroups`);
   const limits = readText(`${folder}/limits`);
+  const state = /^State:\t(.)/m.exec(text)?.[1];
   return {
+    ...(state === undefined ? {} : {state}),
     uids,
     gids,
     credentials,

@@ -3,7 +3,7 @@
 
 import {type Fact, isRefusal, type MountsFact, type Seen} from '../model/fact.ts';
 import {readMountinfo} from './mountinfo.ts';
-import {readMountNamespace} from './snapshot.ts';
+import {readMountsFact} from './snapshot.ts';
 
 /** Nanoseconds between two readings of one namespace: a storm of programs in it is no reason to read it as often. */
 const PAUSE = 250_000_000n;
@@ -28,8 +28,8 @@ export function createMountRecorder(): (facts: readonly Fact[]) => MountsFact[] 
     if (isRefusal(table)) return [];
     last.set(inode, {at: now, table});
     if (before?.table.equals(table)) return [];
-    const mounts = readMountNamespace(inode, [pid]);
-    return isRefusal(mounts.mounts) ? [] : [{kind: 'mounts', at, ...mounts}];
+    const fact = readMountsFact(inode, pid, table);
+    return isRefusal(fact.mounts) ? [] : [{...fact, at}];
   };
 
   return facts => {

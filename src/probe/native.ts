@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import koffi from 'koffi';
 import {CALL_NAMES, pointerMask} from '../model/call.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
-import {CALL_LAYOUT, RECORD_LAYOUT} from './record.ts';
+import {CALL_LAYOUT, PROCESS_LAYOUT, RECORD_LAYOUT} from './record.ts';
 
 /** Returns of all functions: >= 0, or -errno. */
 export type Native = {
@@ -65,6 +65,12 @@ export type Native = {
     rows: BigInt64Array,
     max: number,
   ): number;
+  /** Begins to read those processes; bytes of the next of them, 0 at the end (src/probe/processes.ts). holds: as of `holds`, or 0. */
+  readBegin(pids: Int32Array, count: number, holds: number): number;
+  readNext(buffer: Uint8Array, size: number): number;
+  readEnd(): void;
+  /** Bytes of a file as that cgroup namespace has it; ret: the stage of a refusal. */
+  readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
@@ -100,7 +106,7 @@ export function loadNative(): Native {
   const linkName: (index: number) => string | null = library.func('const char *nsv_link_name(int index)');
   const callName: (index: number) => string | null = library.func('const char *nsv_call_name(int index)');
   const callPointers: (index: number) => number = library.func('int nsv_call_pointers(int index)');
-  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT];
+  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT, ...PROCESS_LAYOUT];
   const same =
     count === expected.length &&
     expected.every((number, index) => layout[index] === number) &&
@@ -149,6 +155,12 @@ export function loadNative(): Native {
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',
+    ),
+    readBegin: library.func('int nsv_read_begin(const int32_t *pids, int count, int holds)'),
+    readNext: library.func('int nsv_read_next(uint8_t *buffer, uint32_t size)'),
+    readEnd: library.func('void nsv_read_end()'),
+    readInCgroupNamespace: library.func(
+      'int nsv_read_in_cgroup_namespace(const char *path, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
     ),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };

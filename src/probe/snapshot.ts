@@ -4,6 +4,7 @@ import {closeSync, openSync} from 'node:fs';
 import {
   isRefusal,
   type Mount,
+  type MountsFact,
   type NamespaceLinks,
   type ProcessSeen,
   type Refusal,
@@ -15,27 +16,22 @@ import {
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
-import {createSocketNetworks, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
+import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {readMounts} from './mountinfo.ts';
+import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
-import {readProcess} from './process.ts';
+import {type ProcessRead, readAll} from './processes.ts';
 
 const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
 const CHILDREN_LINKS: readonly NamespaceLink[] = ['pid_for_children', 'time_for_children'];
 
 /** Every process that /proc lists; those that vanish while it is read are left out, since they are no longer there. */
-function readProcesses(): ProcessSeen[] {
+function readProcesses(fds: boolean): ProcessRead[] {
   const pids = readNumbers('/proc');
-  const processes: ProcessSeen[] = [];
-  for (const pid of isRefusal(pids) ? [] : pids) {
-    const seen = readProcess(pid, {credentials: true});
-    if (!isRefusal(seen)) processes.push(seen);
-  }
-  return processes;
+  return readAll(isRefusal(pids) ? [] : pids, fds);
 }
 
 /** `root` and all that descends from it, by parent. */
@@ -123,7 +119,7 @@ const READERS_ASKED = 64;
  * The mounts of a namespace through one of its members. A chrooted process sees only what lies below its root (mountinfo,
  * fs/proc_namespace.c), so one whose root is `/` goes first.
  */
-export function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
+function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
   const asked = pids.slice(0, READERS_ASKED);
   const whole = asked.filter(pid => readLink(`/proc/${pid}/root`) === '/');
   let refused: {pid: number; mounts: Seen<readonly Mount[]>} = {pid: pids[0] ?? 0, mounts: {errno: 'ESRCH', during: 'open'}};
@@ -134,6 +130,19 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
     if (isRefusal(mounts)) refused = {pid, mounts};
   }
   return {inode, ...refused};
+}
+
+/** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
+export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
+  const at = String(process.hrtime.bigint());
+  const lineage = readLineage(`/proc/${pid}/ns/mnt`);
+  const [above] = isRefusal(lineage) ? [] : lineage.owners;
+  const refused = isRefusal(lineage) ? lineage : lineage.ownersEnd;
+  const owner = above?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'};
+  // It is another's pid by now, or it has moved on, where the namespace is not the same.
+  const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
+  const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  return {kind: 'mounts', at, owner, ...read};
 }
 
 function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
@@ -176,6 +185,7 @@ function withHolders(
   tables: readonly MountNamespace[],
   whole: boolean,
   kept: number[],
+  fdsOf: (pid: number) => readonly Held[],
 ): WithHolders {
   const sockets = createSocketNetworks();
   type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
@@ -196,7 +206,7 @@ function withHolders(
   for (const {pid, namespaces, threads} of processes) {
     addPath(namespaces, `/proc/${pid}`);
     for (const thread of threads) addPath(thread.namespaces ?? {}, `/proc/${pid}/task/${thread.tid}`);
-    for (const {by, number, type, inode} of readNamespaceFds(pid)) {
+    for (const {by, number, type, inode} of fdsOf(pid)) {
       if (by === 'socket') {
         const network = sockets.networkOf(pid, number, inode, (first, path) => {
           if (byInode.has(first) || paths.has(first)) return;
@@ -287,12 +297,21 @@ function withHolders(
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
   const at = String(process.hrtime.bigint());
   const realtime = String(BigInt(Date.now()) * 1_000_000n);
-  const all = readProcesses();
+  const read = readProcesses(options.root === undefined);
+  const all = read.map(({seen}) => seen);
+  const fds = new Map(read.map(one => [one.seen.pid, one.fds]));
   const processes = options.root === undefined ? all : treeOf(all, options.root);
   const mountNamespaces = [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids));
   const namespaces = namespacesOf(processes);
   const kept: number[] = [];
-  const held = withHolders(namespaces, processes, mountNamespaces, options.root === undefined, kept);
+  const held = withHolders(
+    namespaces,
+    processes,
+    mountNamespaces,
+    options.root === undefined,
+    kept,
+    pid => fds.get(pid) ?? readNamespaceFds(pid),
+  );
   const networks = new Map<string, {pid: number; path: string}>();
   for (const {type, inode, processes: pids, threads} of held.namespaces) {
     if (type !== 'net') continue;

@@ -1,6 +1,7 @@
 // Knows how to read one process in depth, for whoever looks at it.
 
 import {isRefusal, type StudyFact, type StudyKind} from '../model/fact.ts';
+import {readCgroupView} from './cgroup-view.ts';
 import {readIdentity} from './identity.ts';
 import {studyMountHolders} from './mount-holders.ts';
 import {readNetwork} from './network.ts';
@@ -17,6 +18,7 @@ export const STUDY_EVERY: {readonly [kind in StudyKind]: number} = {
   identity: 500,
   network: 1000,
   sharing: 1000,
+  cgroupView: 1000,
   mountHolders: 500,
 };
 
@@ -25,6 +27,7 @@ const READERS: {readonly [kind in StudyKind]: (pid: number, mount: number) => St
   identity: readIdentity,
   network: readNetwork,
   sharing: readSharing,
+  cgroupView: readCgroupView,
   mountHolders: studyMountHolders,
 };
 

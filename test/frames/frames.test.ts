@@ -100,11 +100,18 @@ describe('frames', () => {
     test(`its mounts, ${size.join('×')}`, () => frame('mounts', session, 'attach', size, 'jjj2'));
     test(`a machine of 300 processes, at its end, ${size.join('×')}`, () => frame('machine', machine(300), 'machine', size, 'G'));
   }
+  const leaks = readTape('mounts');
+  for (const size of SIZES) {
+    test(`mounts that lead to other namespaces, ${size.join('×')}`, () => frame('mounts-leak', leaks, 'attach', size, '2'));
+    test(`mounts in a sandbox, hidden, locked and new, ${size.join('×')}`, () => frame('mounts-hidden', leaks, 'attach', size, 'jj2\tz'));
+    test(`what differs from the parent’s mounts, ${size.join('×')}`, () => frame('mounts-differ', leaks, 'attach', size, 'jc'));
+  }
   const SMALL = [80, 24] as const;
   const MIDDLE = [120, 40] as const;
   test('who owns and keeps its namespaces, scrolled to the end', () => frame('owners-end', studied, 'attach', SMALL, 'jjj\tzG'));
   test('its cgroup', () => frame('cgroup', session, 'attach', MIDDLE, 'jjj3'));
   test('its identity', () => frame('identity', session, 'attach', MIDDLE, 'jjj4'));
+  test('mounts whose master is out of reach, with peer groups', () => frame('mounts-unreachable', leaks, 'attach', MIDDLE, 'jjjj2i'));
   test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
   test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));
   test('the timeline in full size, an event selected', () => frame('timeline', session, 'attach', SMALL, 'f\t\tzkkk'));
@@ -261,6 +268,24 @@ describe('the screen', () => {
     await screen.resize(120, 40);
     expect(terminal.state.size).toEqual({columns: 118, rows: 14});
     expect(screen.text()).toMatch(/^ nsview {2}bash 4121/);
+    await screen.close();
+  });
+
+  test('while the keys are elsewhere the terminal is drawn smaller, its last rows seen, and the program is told of no other size', async () => {
+    const terminal = fakeTerminal('bash');
+    const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
+    terminal.print('row1\r\nrow2\r\nrow3\r\nrow4\r\nrow5');
+    await screen.settled();
+    expect(screen.text()).toContain('row1');
+    const told: unknown[] = [];
+    const {resize} = terminal.port;
+    Object.assign(terminal.port, {resize: (...size: Parameters<typeof resize>) => told.push(size)});
+    await screen.press('\x1d');
+    expect(screen.text()).not.toContain('row2');
+    for (const shown of ['row3', 'row4', 'row5', '3–5 of 8']) expect(screen.text()).toContain(shown);
+    await screen.press('\x1d');
+    expect(screen.text()).toContain('row1');
+    expect(told).toEqual([]);
     await screen.close();
   });
 

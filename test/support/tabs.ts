@@ -14,7 +14,7 @@ import {lineText} from './src/model/line.ts';
 import {createWorld, observe} from './src/model/world.ts';
 import {readCgroups} from './src/probe/cgroup.ts';
 import {lookAtAll, readOwnership} from './src/probe/ownership.ts';
-import {readMountNamespace, readSnapshot} from './src/probe/snapshot.ts';
+import {readMountsFact, readSnapshot} from './src/probe/snapshot.ts';
 import {parseFact, parseSnapshot} from './src/probe/schemas.ts';
 import {readStudy} from './src/probe/study.ts';
 
@@ -38,7 +38,7 @@ for (const pid of pids) {
   const widths = {36: {}, 60: {}, 100: {}};
   for (const {tab} of TABS) {
     const {mounts, cgroups, studies} = wantedDetails(world, shown, tab);
-    for (const {inode, pid: reader} of mounts) take({kind: 'mounts', at, ...readMountNamespace(inode, [reader])});
+    for (const {inode, pid: reader} of mounts) if (reader !== null) take(readMountsFact(inode, reader));
     for (const fact of readCgroups(cgroups)) take(fact);
     for (const study of studies) {
       const fact = readStudy(study);

@@ -1,0 +1,53 @@
+// Knows what is new in a table of mounts since it was read before, and for how long that is news.
+
+import {isRefusal, type Mount, type MountsFact} from './fact.ts';
+
+/** What changed in one namespace's table lately, each with when, in nanoseconds of fact time. */
+export type MountNews = {
+  /** By id: made, or moved, or with other options or propagation than before. */
+  readonly fresh: ReadonlyMap<number, {readonly at: number; readonly how: 'new' | 'changed'}>;
+  /** Not there any more, the latest last. */
+  readonly gone: readonly {readonly at: number; readonly mount: Mount}[];
+};
+
+/** Nanoseconds for which a change is shown as one. */
+export const NEWS = 10e9;
+/** At most so many that are gone are remembered. */
+const GONE_KEPT = 100;
+
+const same = (one: readonly string[], other: readonly string[]): boolean =>
+  one.length === other.length && one.every((option, index) => option === other[index]);
+
+/** Where it is mounted, and how. */
+const isAsBefore = (mount: Mount, before: Mount): boolean =>
+  mount.parent === before.parent &&
+  mount.point === before.point &&
+  mount.propagation.shared === before.propagation.shared &&
+  mount.propagation.master === before.propagation.master &&
+  mount.propagation.unbindable === before.propagation.unbindable &&
+  same(mount.options, before.options) &&
+  same(mount.superOptions, before.superOptions);
+
+/** The same mount: as long as it lives, what is mounted stays, wherever it is moved to. The number alone may have been given to another. */
+const isTheSame = (mount: Mount, before: Mount): boolean =>
+  mount.device === before.device && mount.root === before.root && mount.fsType === before.fsType && mount.source === before.source;
+
+/** The news after another reading by the same process; null where there is nothing to compare it with. */
+export function mountNews(news: MountNews | undefined, before: MountsFact | undefined, fact: MountsFact): MountNews | null {
+  // Another process may have another root, and see other parts of it.
+  if (before === undefined || before.pid !== fact.pid || isRefusal(before.mounts) || isRefusal(fact.mounts)) return null;
+  const at = Number(fact.at);
+  const was = new Map(before.mounts.map(mount => [mount.id, mount]));
+  const fresh = new Map<number, {at: number; how: 'new' | 'changed'}>();
+  for (const mount of fact.mounts) {
+    const former = was.get(mount.id);
+    was.delete(mount.id);
+    const isOther = former === undefined || !isTheSame(mount, former);
+    const last = news?.fresh.get(mount.id);
+    if (isOther || !isAsBefore(mount, former)) fresh.set(mount.id, {at, how: isOther ? 'new' : 'changed'});
+    else if (last !== undefined && at - last.at < NEWS) fresh.set(mount.id, last);
+    if (isOther && former !== undefined) was.set(mount.id, former);
+  }
+  const kept = (news?.gone ?? []).filter(one => at - one.at < NEWS);
+  return {fresh, gone: [...kept, ...[...was.values()].map(mount => ({at, mount}))].slice(-GONE_KEPT)};
+}

@@ -1,0 +1,359 @@
+// Knows what tables of mounts mean: what is hidden in one, who hears of a mount made in another, and in what two of them differ.
+
+import {isRefusal, type Mount} from './fact.ts';
+import type {Namespace} from './names.ts';
+import type {Process} from './process.ts';
+import {namespaceOf, type World} from './world.ts';
+
+// --- hidden mounts ---
+
+/**
+ * Why no path from the reader's root leads to a mount. `in place`: another is mounted on its root. `above`: a directory on the way to it is
+ * covered. `on the root`: it is stacked on the reader's own root, where a lookup begins below it.
+ */
+export type Hidden = {readonly how: 'in place' | 'above' | 'on the root'; readonly by: Mount};
+
+const hiddenCache = new WeakMap<readonly Mount[], ReadonlyMap<number, Hidden>>();
+
+/**
+ * The hidden mounts by id. A lookup goes from a mount to what is mounted on the directory that it comes to (path_resolution(7)), so that
+ * of two mounts on one parent the one nearer to the root covers the other, whichever was made first.
+ */
+export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidden> {
+  const kept = hiddenCache.get(mounts);
+  if (kept !== undefined) return kept;
+  const hidden = new Map<number, Hidden>();
+  hiddenCache.set(mounts, hidden);
+  const byId = new Map(mounts.map(mount => [mount.id, mount]));
+  /** By parent and point, the last of them. */
+  const on = new Map<string, Mount>();
+  const children = new Map<number, Mount[]>();
+  const waiting: Mount[] = [];
+  for (const mount of mounts) {
+    if (mount.parent === mount.id) {
+      waiting.push(mount);
+      continue;
+    }
+    on.set(`${mount.parent} ${mount.point}`, mount);
+    if (!byId.has(mount.parent)) waiting.push(mount);
+    const siblings = children.get(mount.parent);
+    if (siblings === undefined) children.set(mount.parent, [mount]);
+    else siblings.push(mount);
+  }
+  for (let mount = waiting.pop(); mount !== undefined; mount = waiting.pop()) {
+    const found = coverOf(mount, byId.get(mount.parent), hidden, on);
+    if (found !== null) hidden.set(mount.id, found);
+    waiting.push(...(children.get(mount.id) ?? []));
+  }
+  return hidden;
+}
+
+function coverOf(mount: Mount, parent: Mount | undefined, hidden: Map<number, Hidden>, on: ReadonlyMap<string, Mount>): Hidden | null {
+  const {point} = mount;
+  const above = parent === undefined || parent === mount ? undefined : hidden.get(parent.id);
+  // What hides its parent hides it, unless it is what is mounted on the parent's root.
+  if (above !== undefined && (above.how !== 'in place' || above.by.parent !== parent?.id)) return {how: above.how, by: above.by};
+  // A table holds what is at or below its reader's root: of two mounts at / the reader's root is in the lower one.
+  if (point === '/' && parent !== undefined && parent !== mount) return {how: 'on the root', by: parent};
+  const floor = parent?.point ?? '/';
+  for (let slash = point.lastIndexOf('/'); slash >= 0; slash = slash === 0 ? -1 : point.lastIndexOf('/', slash - 1)) {
+    const directory = slash === 0 ? '/' : point.slice(0, slash);
+    if (directory === point || directory.length < floor.length) break;
+    const cover = on.get(`${mount.parent} ${directory}`);
+    if (cover !== undefined && cover.point !== '/') return {how: 'above', by: cover};
+  }
+  const beside = on.get(`${mount.parent} ${point}`);
+  if (beside !== undefined && beside !== mount && mount.parent !== mount.id) return {how: 'in place', by: beside};
+  const inPlace = point === '/' ? undefined : on.get(`${mount.id} ${point}`);
+  return inPlace === undefined ? null : {how: 'in place', by: inPlace};
+}
+
+// --- propagation ---
+
+type Groups = {readonly peers: ReadonlyMap<number, readonly Mount[]>; readonly slaves: ReadonlyMap<number, readonly Mount[]>};
+
+const groupCache = new WeakMap<readonly Mount[], Groups>();
+
+function groupsOf(mounts: readonly Mount[]): Groups {
+  const kept = groupCache.get(mounts);
+  if (kept !== undefined) return kept;
+  const peers = new Map<number, Mount[]>();
+  const slaves = new Map<number, Mount[]>();
+  const add = (map: Map<number, Mount[]>, group: number | undefined, mount: Mount) => {
+    if (group === undefined) return;
+    const members = map.get(group);
+    if (members === undefined) map.set(group, [mount]);
+    else members.push(mount);
+  };
+  for (const mount of mounts) {
+    add(peers, mount.propagation.shared, mount);
+    add(slaves, mount.propagation.master, mount);
+  }
+  const groups = {peers, slaves};
+  groupCache.set(mounts, groups);
+  return groups;
+}
+
+export type Table = {readonly space: Namespace; readonly mounts: readonly Mount[]};
+
+/** The tables of the namespaces in which somebody is, and of `own`. */
+export function knownTables(world: World, own: Namespace): readonly Table[] {
+  const tables: Table[] = [];
+  for (const [inode, fact] of world.mounts) {
+    const space = own.inode === inode ? own : namespaceOf(world, inode);
+    if (space === null || isRefusal(fact.mounts)) continue;
+    // nsview itself is in the first one, whoever else it follows.
+    if (space === own || space.index === 0 || space.processes + space.others > 0) tables.push({space, mounts: fact.mounts});
+  }
+  return tables;
+}
+
+/** Other mounts by the namespace that they are in. */
+export type Places = ReadonlyMap<Namespace, readonly Mount[]>;
+
+/** Who hears of a mount made below those of one kind, and whom they hear (mount_namespaces(7), SHARED SUBTREES). */
+export type Propagation = {
+  /** The same peer group: both ways. Those that ask are among them. */
+  readonly peers: Places;
+  /** Slaves of that group, peers of theirs, their slaves and so on: one way. */
+  readonly slaves: Places;
+  /** Members of the master group, which is heard; null where there is none. Empty: no table that is known has a member of it. */
+  readonly masters: Places | null;
+};
+
+function propagationOfGroups(tables: readonly Table[], shared: number | undefined, master: number | undefined): Propagation {
+  const collect = (into: Map<Namespace, Mount[]>, space: Namespace, found: readonly Mount[]) => {
+    if (found.length === 0) return;
+    const places = into.get(space);
+    if (places === undefined) into.set(space, [...found]);
+    else for (const one of found) places.push(one);
+  };
+  const peers = new Map<Namespace, Mount[]>();
+  const slaves = new Map<Namespace, Mount[]>();
+  const masters = new Map<Namespace, Mount[]>();
+  const waiting = shared === undefined ? [] : [shared];
+  const met = new Set(waiting);
+  for (let group = waiting.pop(); group !== undefined; group = waiting.pop()) {
+    for (const {space, mounts} of tables) {
+      const groups = groupsOf(mounts);
+      collect(group === shared ? peers : slaves, space, groups.peers.get(group) ?? []);
+      for (const slave of groups.slaves.get(group) ?? []) {
+        const next = slave.propagation.shared;
+        // A slave that is shared is found with its own group.
+        if (next === undefined) collect(slaves, space, [slave]);
+        else if (!met.has(next)) {
+          met.add(next);
+          waiting.push(next);
+        }
+      }
+    }
+  }
+  if (master === undefined) return {peers, slaves, masters: null};
+  for (const {space, mounts} of tables) collect(masters, space, groupsOf(mounts).peers.get(master) ?? []);
+  return {peers, slaves, masters};
+}
+
+type Memo = {readonly tables: readonly Table[]; readonly byGroups: Map<string, Propagation>};
+const propagationCache = new WeakMap<readonly Mount[], Memo>();
+
+/** Of a mount in the table `own`; mounts of the same groups get the same answer. */
+export function propagationOf(tables: readonly Table[], own: readonly Mount[], mount: Mount): Propagation {
+  let memo = propagationCache.get(own);
+  const isSame = memo?.tables.length === tables.length && memo.tables.every((table, index) => table.mounts === tables[index]?.mounts);
+  if (memo === undefined || !isSame) {
+    memo = {tables, byGroups: new Map()};
+    propagationCache.set(own, memo);
+  }
+  const {shared, master} = mount.propagation;
+  const key = `${shared} ${master}`;
+  const known = memo.byGroups.get(key);
+  if (known !== undefined) return known;
+  const found = propagationOfGroups(tables, shared, master);
+  memo.byGroups.set(key, found);
+  return found;
+}
+
+// --- bind mounts ---
+
+const rootsCache = new WeakMap<readonly Mount[], ReadonlyMap<string, Mount>>();
+
+function firstsOf(mounts: readonly Mount[]): ReadonlyMap<string, Mount> {
+  let firsts = rootsCache.get(mounts);
+  if (firsts === undefined) {
+    const made = new Map<string, Mount>();
+    for (const one of mounts) {
+      const key = `${one.device} ${one.root}`;
+      if (!made.has(key)) made.set(key, one);
+    }
+    firsts = made;
+    rootsCache.set(mounts, made);
+  }
+  return firsts;
+}
+
+/** `mount`'s root as a path from the reader's root, through `first`, which shows the directory `root` of the same file system. */
+function pathThrough(first: Mount, root: string, mount: Mount): string {
+  const below = root === mount.root ? '' : mount.root.slice(root === '/' ? 0 : root.length);
+  return `${first.point === '/' ? '' : first.point}${below}` || '/';
+}
+
+const upFrom = (root: string): string => root.slice(0, root.lastIndexOf('/')) || '/';
+
+/**
+ * Where else in its own table the directory can be seen that a mount has as its root: at an older mount of just that, or below one of more
+ * of the same file system. Null where nowhere.
+ */
+export function bindSource(mounts: readonly Mount[], mount: Mount): string | null {
+  const firsts = firstsOf(mounts);
+  for (let root = mount.root; ; root = upFrom(root)) {
+    const first = firsts.get(`${mount.device} ${root}`);
+    if (first !== undefined && first.id !== mount.id) return pathThrough(first, root, mount);
+    if (root === '/') return null;
+  }
+}
+
+/** The same in another table, but only below a mount of the whole file system: one of the same directory may be a copy of this mount. */
+export function wholeAt(mounts: readonly Mount[], mount: Mount): string | null {
+  const first = firstsOf(mounts).get(`${mount.device} /`);
+  return first === undefined ? null : pathThrough(first, '/', mount);
+}
+
+// --- locked mounts ---
+
+const lockCache = new WeakMap<readonly Mount[], WeakMap<readonly Mount[], ReadonlySet<number>>>();
+
+/**
+ * The mounts that came, each with the one it is mounted on, from `source`, the table of a namespace that another user namespace owns.
+ * They came as a unit and stay together: umount(2) and move_mount(2) fail with EINVAL (mount_namespaces(7), Restrictions on mount
+ * namespaces). The kernel tells of no lock (MNT_LOCKED): this is where its rule puts them.
+ */
+function lockedMounts(mounts: readonly Mount[], source: readonly Mount[]): ReadonlySet<number> {
+  const kept = lockCache.get(mounts)?.get(source);
+  if (kept !== undefined) return kept;
+  const edges = (list: readonly Mount[]) => {
+    const byId = new Map(list.map(mount => [mount.id, mount]));
+    return (mount: Mount): string | null => {
+      const parent = byId.get(mount.parent);
+      if (parent === undefined || parent === mount) return null;
+      // Where it is on its parent, so that a copy of both elsewhere is known again.
+      const at = parent.point === '/' ? mount.point : mount.point.slice(parent.point.length);
+      return `${parent.device}\0${parent.root}\0${at}\0${mount.device}\0${mount.root}`;
+    };
+  };
+  const known = new Set(source.map(edges(source)));
+  const edge = edges(mounts);
+  const locked = new Set<number>();
+  for (const mount of mounts) {
+    const key = edge(mount);
+    if (key !== null && known.has(key)) locked.add(mount.id);
+  }
+  const bySource = lockCache.get(mounts) ?? new WeakMap<readonly Mount[], ReadonlySet<number>>();
+  bySource.set(source, locked);
+  lockCache.set(mounts, bySource);
+  return locked;
+}
+
+// --- differences ---
+
+export type Difference =
+  | {readonly kind: 'added' | 'removed'; readonly mount: Mount}
+  | {readonly kind: 'changed'; readonly mount: Mount; readonly before: Mount};
+
+/** Options of a table that the other does not have. */
+export function optionsBeyond(mount: Mount, other: Mount): readonly string[] {
+  const had = new Set([...other.options, ...other.superOptions]);
+  return [...new Set([...mount.options, ...mount.superOptions])].filter(option => !had.has(option));
+}
+
+export type Differences = {
+  readonly rows: readonly Difference[];
+  /** Mounts that are the same but for whom they send to and receive from. */
+  readonly propagation: number;
+};
+
+const differenceCache = new WeakMap<readonly Mount[], WeakMap<readonly Mount[], Differences>>();
+
+const kindOf = ({propagation}: Mount): string =>
+  `${propagation.shared !== undefined} ${propagation.master !== undefined} ${propagation.unbindable === true}`;
+
+/** In what `mounts` differs from `others`: in the order of the tables, first what is new or changed, then what is not there. */
+export function mountDifferences(mounts: readonly Mount[], others: readonly Mount[]): Differences {
+  const kept = differenceCache.get(mounts)?.get(others);
+  if (kept !== undefined) return kept;
+  const key = (mount: Mount) => `${mount.point}\0${mount.device}\0${mount.root}`;
+  const left = new Map<string, Mount[]>();
+  for (const other of others) {
+    const list = left.get(key(other));
+    if (list === undefined) left.set(key(other), [other]);
+    else list.push(other);
+  }
+  for (const list of left.values()) list.reverse();
+  const rows: Difference[] = [];
+  let propagation = 0;
+  for (const mount of mounts) {
+    const before = left.get(key(mount))?.pop();
+    if (before === undefined) rows.push({kind: 'added', mount});
+    else if (optionsBeyond(mount, before).length + optionsBeyond(before, mount).length > 0) rows.push({kind: 'changed', mount, before});
+    else if (kindOf(mount) !== kindOf(before)) propagation++;
+  }
+  const gone = new Set([...left.values()].flat());
+  for (const mount of others) if (gone.has(mount)) rows.push({kind: 'removed', mount});
+  const result = {rows, propagation};
+  const byOther = differenceCache.get(mounts) ?? new WeakMap<readonly Mount[], Differences>();
+  byOther.set(others, result);
+  differenceCache.set(mounts, byOther);
+  return result;
+}
+
+// --- where a namespace comes from ---
+
+/** The mount namespaces above a process, nearest first, without its own and without repetition, each with its nearest member. */
+export function spacesAbove(world: World, process: Process): readonly {readonly space: Namespace; readonly process: Process | null}[] {
+  const own = process.spaces.mnt ?? null;
+  const above = new Map<Namespace, Process | null>();
+  for (let maker = process.maker; maker !== null; maker = maker.maker) {
+    const space = maker.spaces.mnt ?? null;
+    if (space !== null && space !== own && !above.has(space)) above.set(space, maker);
+  }
+  const host = namespaceOf(world, world.header.host.namespaces.mnt);
+  if (host !== null && host !== own && !above.has(host)) above.set(host, null);
+  return [...above].map(([space, maker]) => ({space, process: maker}));
+}
+
+/** Those of its mounts that are locked, and the namespace from which they came; null where none can be. */
+export function locksOf(world: World, process: Process): {readonly from: Namespace; readonly ids: ReadonlySet<number>} | null {
+  const fact = world.mounts.get(process.spaces.mnt?.inode ?? '');
+  if (fact === undefined || isRefusal(fact.mounts) || fact.owner === undefined || isRefusal(fact.owner)) return null;
+  for (const {space} of spacesAbove(world, process)) {
+    const source = world.mounts.get(space.inode);
+    // A refusal to tell the owner (EPERM) means one outside of nsview's user namespace: another than this.
+    if (source === undefined || isRefusal(source.mounts) || source.owner === undefined || source.owner === fact.owner) continue;
+    const ids = lockedMounts(fact.mounts, source.mounts);
+    return ids.size > 0 ? {from: space, ids} : null;
+  }
+  return null;
+}
+
+/** At most so many other mount namespaces are read while a table is on the screen. */
+const OTHERS_READ = 64;
+
+/** Other mount namespaces, those above the process first and then in the order of their names, each with a process to read it through; null: nsview's own. */
+export function otherSpaces(
+  world: World,
+  process: Process,
+): {readonly read: readonly {readonly space: Namespace; readonly pid: number | null}[]; readonly unread: number} {
+  const own = process.spaces.mnt ?? null;
+  const readers = new Map<Namespace, number | null>();
+  for (const {space, process: member} of spacesAbove(world, process))
+    if (space.index === 0) readers.set(space, null);
+    else if (member !== null && member.end === null) readers.set(space, member.pid);
+  const rest = new Map<Namespace, number>();
+  for (const other of world.byId.values()) {
+    const space = other.spaces.mnt ?? null;
+    if (space === null || space === own || other.end !== null || other.state === 'Z' || readers.has(space) || rest.has(space)) continue;
+    rest.set(space, other.pid);
+  }
+  for (const [space, pid] of [...rest].sort(([a], [b]) => a.index - b.index)) readers.set(space, pid);
+  const all = [...readers].map(([space, pid]) => ({space, pid}));
+  return {read: all.slice(0, OTHERS_READ), unread: Math.max(0, all.length - OTHERS_READ)};
+}

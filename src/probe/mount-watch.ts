@@ -1,0 +1,86 @@
+// Knows when mount tables change: an open /proc/PID/mountinfo is ready for POLLPRI after each change (proc_pid_mountinfo(5)).
+
+import {closeSync, openSync} from 'node:fs';
+import koffi from 'koffi';
+import {readLink} from './proc-file.ts';
+
+/** A mount namespace and a process that is in it. */
+export type Reader = {readonly inode: string; readonly pid: number};
+
+export type MountWatch = Disposable & {
+  /** These from now on. How many are left out, since each costs an fd. */
+  keep(readers: Iterable<Reader>): number;
+  /**
+   * Lets go of each namespace that its reader has left, or with which it ended: an open mountinfo keeps a mount namespace and all its
+   * mounts alive (mounts_open_common(), fs/proc_namespace.c), so this is to be called often. Those that were let go.
+   */
+  release(): readonly Reader[];
+  /** False: its changes are not told. */
+  watches(inode: string): boolean;
+};
+
+/** Neither reading nor writing is asked for: mountinfo is always ready for those, and would wake nsview without end. */
+const PRIORITY_ONLY = {readable: false, writable: false, disconnect: true};
+
+/** koffi says POLLERR, of which POLLPRI comes along here, as EBADF, and stops then (uv_poll_start(3)). */
+type Handle = {start(options: typeof PRIORITY_ONLY, callback: () => void): void; close(): void; unref(): void};
+
+export function watchMounts(options: {readonly most: number; readonly changed: (reader: Reader) => void}): MountWatch {
+  const open = new Map<string, {reader: Reader; fd: number; handle: Handle}>();
+
+  const start = (reader: Reader) => {
+    let fd: number;
+    try {
+      fd = openSync(`/proc/${reader.pid}/mountinfo`, 'r');
+    } catch {
+      // It has ended, or its mounts are not for nsview to see: reading them says so.
+      return;
+    }
+    // It may be another's pid by now.
+    if (!isIn(reader)) {
+      closeSync(fd);
+      return;
+    }
+    const again = () => {
+      handle.start(PRIORITY_ONLY, again);
+      options.changed(reader);
+    };
+    const handle: Handle = koffi.node.poll(fd, PRIORITY_ONLY, again);
+    handle.unref();
+    open.set(reader.inode, {reader, fd, handle});
+  };
+
+  const stop = (inode: string) => {
+    const watched = open.get(inode);
+    if (watched === undefined) return;
+    open.delete(inode);
+    watched.handle.close();
+    closeSync(watched.fd);
+  };
+
+  const isIn = ({inode, pid}: Reader): boolean => readLink(`/proc/${pid}/ns/mnt`) === `mnt:[${inode}]`;
+
+  return {
+    keep: readers => {
+      const wanted = new Map<string, Reader>();
+      let leftOut = 0;
+      for (const reader of readers) {
+        if (wanted.has(reader.inode)) continue;
+        if (wanted.size < options.most) wanted.set(reader.inode, reader);
+        else leftOut++;
+      }
+      for (const [inode, {reader}] of open) if (wanted.get(inode)?.pid !== reader.pid) stop(inode);
+      for (const [inode, reader] of wanted) if (!open.has(inode)) start(reader);
+      return leftOut;
+    },
+    release: () => {
+      const left = [...open.values()].map(({reader}) => reader).filter(reader => !isIn(reader));
+      for (const {inode} of left) stop(inode);
+      return left;
+    },
+    watches: inode => open.has(inode),
+    [Symbol.dispose]: () => {
+      for (const inode of open.keys()) stop(inode);
+    },
+  };
+}

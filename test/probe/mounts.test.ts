@@ -1,0 +1,355 @@
+import {closeSync, openSync, readFileSync, readlinkSync, watch} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {isRefusal, type Mount, type MountsFact} from '../../src/model/fact.ts';
+import {
+  bindSource,
+  hiddenMounts,
+  knownTables,
+  locksOf,
+  mountDifferences,
+  optionsBeyond,
+  otherSpaces,
+  type Places,
+  propagationOf,
+} from '../../src/model/mounts.ts';
+import type {Process} from '../../src/model/process.ts';
+import {createWorld, observe, type World} from '../../src/model/world.ts';
+import {watchDetails} from '../../src/probe/details.ts';
+import {readHost} from '../../src/probe/host.ts';
+import {readProcess} from '../../src/probe/process.ts';
+import {readMountsFact} from '../../src/probe/snapshot.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running, temporaryFolder} from '../support/nsview.ts';
+
+// The event loop keeps its inotify fd from the first watch on.
+watch('/').close();
+
+leaveNothingBehind();
+
+const at = () => String(process.hrtime.bigint());
+const spaceAt = (pid: number): string => readlinkSync(`/proc/${pid}/ns/mnt`).replaceAll(/\D/g, '');
+
+/** A shell in namespaces of its own, through whose stdin it can be asked for more. */
+class Shell extends Running {
+  constructor(options: readonly string[], script: string, folder: string) {
+    super('unshare', [
+      ...options,
+      'bash',
+      '-c',
+      `set -e; cd "$1"; ${script}\necho ready; while read -r line; do eval "$line"; done`,
+      'bash',
+      folder,
+    ]);
+  }
+
+  async ready(): Promise<this> {
+    await this.says(/ready\n/);
+    return this;
+  }
+
+  private asked = 0;
+  async does(script: string): Promise<string> {
+    this.asked++;
+    const before = this.stdout.length;
+    this.child.stdin?.write(`{ ${script}; } 2>&1; echo done-${this.asked}\n`);
+    await this.says(new RegExp(`done-${this.asked}\n`));
+    return this.stdout.slice(before).replace(/done-\d+\n$/, '');
+  }
+}
+
+/** A program that begins in the mount namespace of another and unshares. */
+const below = (outer: Running, args: readonly string[]) => new Running('nsenter', ['-t', String(outer.pid), '-m', 'unshare', ...args]);
+
+function worldOf(...pids: readonly number[]): World {
+  const host = readHost();
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at: at(), realtime: '0', host, target: {machine: true}});
+  for (const pid of [process.pid, ...pids]) {
+    const seen = readProcess(pid);
+    if (isRefusal(seen)) throw new Error(seen.errno);
+    observe(world, {kind: 'process', at: at(), because: 'watch', ...seen});
+  }
+  for (const pid of [process.pid, ...pids]) observe(world, readMountsFact(spaceAt(pid), pid));
+  return world;
+}
+
+function tableOf(world: World, pid: number): readonly Mount[] {
+  const fact = world.mounts.get(spaceAt(pid));
+  if (fact === undefined || isRefusal(fact.mounts)) throw new Error('no table');
+  return fact.mounts;
+}
+
+const processOf = (world: World, pid: number): Process => {
+  const found = world.byPid.get(pid);
+  if (found === undefined) throw new Error(`no ${pid}`);
+  return found;
+};
+
+const mountAt = (mounts: readonly Mount[], point: string): Mount => {
+  const found = mounts.findLast(mount => mount.point === point);
+  if (found === undefined) throw new Error(`nothing is mounted on ${point}`);
+  return found;
+};
+
+/** open(2); node has no name for it. */
+const O_PATH = 0o10000000;
+
+/** The mount that a path leads to, as that process sees it: the kernel's own answer. */
+function reached(pid: number, path: string): number | null {
+  try {
+    const fd = openSync(`/proc/${pid}/root${path === '/' ? '' : path}`, O_PATH);
+    const id = /mnt_id:\t(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
+    closeSync(fd);
+    return Number(id);
+  } catch {
+    return null;
+  }
+}
+
+const points = (mounts: readonly Mount[], folder: string) => mounts.map(mount => mount.point.replace(folder, '')).sort();
+
+describe('hidden mounts', () => {
+  const LAYOUT = `
+    mount -t tmpfs one .; cd "$1"; mkdir -p a/b c d; mount -t tmpfs two a; mkdir a/b; mount -t tmpfs three a/b; mkdir a/b/deep
+    mount -t tmpfs four a/b/deep; mount -t tmpfs five c; mount -t tmpfs six c; mount -t tmpfs seven c
+    mount -t tmpfs over a; mkdir a/b; mount -t tmpfs seen a/b; mount -t tmpfs eight d; mount --bind d/. c`;
+
+  it.each([
+    ['in place and from above', LAYOUT],
+    ['below another root', `${LAYOUT}; mount -t tmpfs whole .; cd "$1"; mkdir e; mount -t tmpfs nine e`],
+    ['on the root', `${LAYOUT}; mount -t tmpfs top /`],
+  ])('%s are those that no path leads to', async (_, script) => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], script, folder.path).ready();
+    const mounts = tableOf(worldOf(shell.pid), shell.pid);
+    const unreached = mounts.filter(mount => reached(shell.pid, mount.point) !== mount.id);
+    expect(unreached.length).toBeGreaterThanOrEqual(5);
+    const hidden = hiddenMounts(mounts);
+    expect(mounts.filter(mount => hidden.has(mount.id))).toEqual(unreached);
+    // Whatever hides something is a mount of that table.
+    for (const {by} of hidden.values()) expect(mounts).toContain(by);
+  });
+
+  it('are all that findmnt --shadowed finds, and more', async () => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], LAYOUT, folder.path).ready();
+    const mounts = tableOf(worldOf(shell.pid), shell.pid);
+    const hidden = hiddenMounts(mounts);
+    const output = await shell.does('findmnt --shadowed --noheadings --output ID');
+    const found = output.trim().split(/\s+/).map(Number);
+    expect(found.length).toBeGreaterThan(0);
+    for (const id of found) expect(hidden.has(id), `${id} is hidden`).toBe(true);
+    // findmnt compares mounts on the same directory only: what a mount further up covers, it does not mark.
+    const above = mounts.filter(mount => hidden.get(mount.id)?.how === 'above' && mount.point.startsWith(folder.path));
+    expect(points(above, folder.path)).toEqual(['/a/b', '/a/b/deep']);
+    expect(above.filter(mount => found.includes(mount.id)).length).toBeLessThan(above.length);
+  });
+});
+
+describe('propagation', () => {
+  const inodes = (places: Places | null) => (places === null ? null : [...places.keys()].map(space => space.inode).sort());
+
+  it('reaches peers both ways and slaves one way, and mounts do appear there', async () => {
+    using folder = temporaryFolder();
+    const setup =
+      'mount -t tmpfs base .; cd "$1"; mount --make-shared .; mkdir own sub; mount -t tmpfs alone own; mount --make-unbindable own';
+    await using first = await new Shell(['-m'], setup, folder.path).ready();
+    const enter = (kind: string) => below(first, ['-m', '--propagation', kind, 'cat']);
+    await using peer = enter('unchanged');
+    await using slave = enter('slave');
+    const others = [peer.pid, slave.pid];
+    for (const pid of others)
+      while (readlinkSync(`/proc/${pid}/exe`).endsWith('cat') === false) await new Promise(later => setTimeout(later, 10));
+    const world = worldOf(first.pid, ...others);
+    const base = (pid: number) => mountAt(tableOf(world, pid), folder.path);
+    const leak = (pid: number) => {
+      const own = processOf(world, pid).spaces.mnt;
+      if (own === undefined || own === null) throw new Error('no namespace');
+      const {peers, slaves, masters} = propagationOf(knownTables(world, own), tableOf(world, pid), base(pid));
+      return {peers: inodes(peers), slaves: inodes(slaves), masters: inodes(masters)};
+    };
+    const [one, two, three] = [first.pid, ...others].map(spaceAt) as [string, string, string];
+    const both = [one, two].sort();
+    expect(leak(first.pid)).toEqual({peers: both, slaves: [three], masters: null});
+    expect(leak(peer.pid)).toEqual({peers: both, slaves: [three], masters: null});
+    expect(leak(slave.pid)).toEqual({peers: [], slaves: [], masters: both});
+    expect(otherSpaces(world, processOf(world, first.pid)).read.map(({space}) => space.inode)).toEqual(
+      expect.arrayContaining([two, three]),
+    );
+
+    // The kernel does what was said.
+    const seenIn = (point: string) => [first.pid, ...others].map(pid => tableOf(worldOf(pid), pid).some(mount => mount.point === point));
+    await first.does('mount -t tmpfs leaks sub');
+    expect(seenIn(`${folder.path}/sub`)).toEqual([true, true, true]);
+    await first.does('umount sub');
+    const mountInSlave = new Running('nsenter', ['-t', String(slave.pid), '-m', 'mount', '-t', 'tmpfs', 'stays', `${folder.path}/sub`]);
+    expect((await mountInSlave.ended).code).toBe(0);
+    expect(seenIn(`${folder.path}/sub`)).toEqual([false, false, true]);
+
+    expect(mountAt(tableOf(world, first.pid), `${folder.path}/own`).propagation).toEqual({unbindable: true});
+    expect(await first.does('mount --bind own sub || echo refused')).toMatch(/refused/);
+  });
+
+  it('of a master without a process comes from out of reach', async () => {
+    using folder = temporaryFolder();
+    const script =
+      'mount -t tmpfs base .; mount --make-shared .; exec 9</proc/self/ns/mnt; exec unshare -m --propagation slave bash -c "echo ready; cat" >&1';
+    await using shell = await new Shell(['-m'], script, folder.path).ready();
+    const world = worldOf(shell.pid);
+    const mount = mountAt(tableOf(world, shell.pid), folder.path);
+    expect(mount.propagation.master).toBeDefined();
+    const own = processOf(world, shell.pid).spaces.mnt;
+    if (own === undefined || own === null) throw new Error('no namespace');
+    expect(propagationOf(knownTables(world, own), tableOf(world, shell.pid), mount).masters?.size).toBe(0);
+    shell.release();
+    await shell.ended;
+  });
+});
+
+describe('locked mounts', () => {
+  it('are those that umount refuses with EINVAL in a user namespace', async () => {
+    using folder = temporaryFolder();
+    const setup =
+      'mount -t tmpfs base .; cd "$1"; mkdir sub own copy; mount -t tmpfs came sub; mkdir sub/deep; mount -t tmpfs came-too sub/deep';
+    await using outer = await new Shell(['-m'], setup, folder.path).ready();
+    const inside =
+      'mount -t tmpfs mine own; mkdir own/deeper copy/at 2>/dev/null; mount -t tmpfs mine-too own/deeper; mount --rbind sub copy';
+    await using inner = below(outer, [
+      '-Urm',
+      'bash',
+      '-c',
+      `cd "$1"; ${inside}; echo ready; read -r line; for point in sub/deep copy/deep copy own/deeper own sub .; do ` +
+        'umount -i "$1/$point" 2>&1 && echo "$point: gone"; done; cat',
+      'bash',
+      folder.path,
+    ]);
+    await inner.says(/ready\n/);
+    const world = worldOf(outer.pid, inner.pid);
+    // The tape tells of makers; these two were met apart.
+    const process_ = processOf(world, inner.pid);
+    process_.maker = processOf(world, outer.pid);
+    const locks = locksOf(world, process_);
+    const mounts = tableOf(world, inner.pid);
+    expect(locks?.from.inode).toBe(spaceAt(outer.pid));
+    const locked = mounts.filter(mount => locks?.ids.has(mount.id) && mount.point.startsWith(folder.path));
+    expect(points(locked, folder.path)).toEqual(['', '/copy/deep', '/sub', '/sub/deep']);
+    expect(bindSource(mounts, mountAt(mounts, `${folder.path}/copy`))).toBe(`${folder.path}/sub`);
+
+    inner.child.stdin?.write('\n');
+    await inner.says(/ \.|\/\.: not mounted|\.: gone/);
+    const gone = [...inner.stdout.matchAll(/^(.*): gone$/gm)].map(([, point]) => point);
+    // What came as one is unmounted as one: with what holds it, or not at all. `not mounted` is what umount(8) calls EINVAL.
+    expect(gone).toEqual(['own/deeper', 'own']);
+    expect(inner.stdout.match(/not mounted/g)?.length).toBeGreaterThanOrEqual(4);
+  });
+
+  it('are none where the same user namespace owns both', async () => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], 'mount -t tmpfs base .', folder.path).ready();
+    const world = worldOf(shell.pid);
+    expect(locksOf(world, processOf(world, shell.pid))).toBeNull();
+  });
+});
+
+describe('differences', () => {
+  it('are mounts that one has, and options', async () => {
+    using folder = temporaryFolder();
+    const setup = 'mount -t tmpfs base .; cd "$1"; mkdir a b c d; for each in a b c; do mount -t tmpfs "$each" "$each"; done';
+    await using outer = await new Shell(['-m'], setup, folder.path).ready();
+    await using inner = below(outer, [
+      '-m',
+      '--propagation',
+      'unchanged',
+      'bash',
+      '-c',
+      'cd "$1"; umount a; mount -o remount,bind,ro b; mount -t tmpfs d d; mount --make-shared c; echo ready; cat',
+      'bash',
+      folder.path,
+    ]);
+    await inner.says(/ready\n/);
+    const world = worldOf(outer.pid, inner.pid);
+    const {rows, propagation} = mountDifferences(tableOf(world, inner.pid), tableOf(world, outer.pid));
+    expect(rows.map(row => `${row.kind} ${row.mount.point.replace(folder.path, '')}`)).toEqual(['changed /b', 'added /d', 'removed /a']);
+    const [changed] = rows;
+    if (changed?.kind !== 'changed') throw new Error('not changed');
+    expect([optionsBeyond(changed.mount, changed.before), optionsBeyond(changed.before, changed.mount)]).toEqual([['ro'], []]);
+    expect(propagation).toBe(1);
+    const again = mountDifferences(tableOf(world, outer.pid), tableOf(world, outer.pid));
+    expect(again).toEqual({rows: [], propagation: 0});
+  });
+});
+
+describe('a table that is on the screen', () => {
+  const setup = 'mount -t tmpfs base .; cd "$1"; mkdir sub other';
+  const follow = (pid: number) => {
+    const world = worldOf(pid);
+    const told: {fact: MountsFact; at: number}[] = [];
+    const details = watchDetails({
+      emit: facts => {
+        for (const fact of facts) {
+          observe(world, fact);
+          if (fact.kind === 'mounts') told.push({fact, at: performance.now()});
+        }
+      },
+    });
+    const inode = spaceAt(pid);
+    details.show({mounts: [{inode, pid}], cgroups: [], studies: []});
+    const next = async (count: number) => {
+      for (const limit = performance.now() + 5000; told.length < count && performance.now() < limit; )
+        await new Promise(later => setTimeout(later, 5));
+      return told[count - 1];
+    };
+    return {world, told, inode, next, [Symbol.dispose]: () => details[Symbol.dispose]()};
+  };
+
+  it('is read again as soon as it changes, and says what did', async () => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], setup, folder.path).ready();
+    using followed = follow(shell.pid);
+    await followed.next(1);
+    const news = () => followed.world.mountNews.get(followed.inode);
+    const took: number[] = [];
+    for (const [index, script] of ['mount -t tmpfs new sub', 'mount -o remount,ro sub', 'umount sub'].entries()) {
+      // Longer than changes are gathered, and not at the beat of the readings.
+      await new Promise(later => setTimeout(later, 60));
+      const asked = performance.now();
+      await shell.does(script);
+      const reading = await followed.next(index + 2);
+      took.push((reading?.at ?? Number.POSITIVE_INFINITY) - asked);
+      const fresh = [...(news()?.fresh.values() ?? [])].map(({how}) => how);
+      expect([script, fresh, news()?.gone.map(({mount}) => mount.point.replace(folder.path, ''))]).toEqual(
+        [
+          ['mount -t tmpfs new sub', ['new'], []],
+          ['mount -o remount,ro sub', ['changed'], []],
+          ['umount sub', [], ['/sub']],
+        ][index],
+      );
+    }
+    // It is polled for every 500 ms at most: all three sooner than that is no coincidence.
+    expect(Math.max(...took)).toBeLessThan(400);
+    expect(followed.told.length).toBe(4);
+  });
+
+  it('does not keep a dead namespace alive for longer than until the next look', async () => {
+    using folder = temporaryFolder();
+    const lives = async (hold: (pid: number) => Disposable) => {
+      await using shell = await new Shell(['-m'], setup, folder.path).ready();
+      using _held = hold(shell.pid);
+      // inotify(7), IN_UNMOUNT: told when the last mount of a file system is gone, which a watch does not keep.
+      const watcher = watch(`/proc/${shell.pid}/root${folder.path}/sub`);
+      const dead = new Promise<number>(resolve => watcher.once('change', () => resolve(performance.now())));
+      const killed = performance.now();
+      shell.child.kill('SIGKILL');
+      const took = await Promise.race([dead.then(when => when - killed), new Promise<null>(later => setTimeout(later, 1500, null))]);
+      watcher.close();
+      return took;
+    };
+    const openFile = (pid: number): Disposable => {
+      const fd = openSync(`/proc/${pid}/mountinfo`, 'r');
+      return {[Symbol.dispose]: () => closeSync(fd)};
+    };
+    expect(await lives(() => ({[Symbol.dispose]: () => {}}))).toBeLessThan(500);
+    // An open table alone keeps it.
+    expect(await lives(openFile)).toBeNull();
+    expect(await lives(pid => follow(pid))).toBeLessThan(1200);
+  });
+});
