@@ -365,7 +365,7 @@ export type SnapshotNamespace = {
   readonly forChildrenOf?: readonly number[];
   /** The user namespace that owns it; of a user namespace its parent. Absent where nsview may not look. */
   readonly owner?: string;
-  /** Bind mounts and fds of it; of one without tasks also the namespaces that it owns or that are below it. */
+  /** Bind mounts, fds and sockets of it; of one without tasks also the namespaces that it owns or that are below it. */
   readonly heldBy?: readonly Holder[];
 };
 

@@ -99,7 +99,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   if (network.unread > 0) {
     lines.push([]);
     for (const row of wrapWords(
-      `The fds of ${network.unread === 1 ? 'one process' : `${network.unread} processes`} here are not for this user to read: sockets may be theirs.`,
+      `${network.unread === 1 ? 'One process that may be here is' : `${network.unread} processes that may be here are`} not for nsview to read: sockets may be theirs.`,
       look.width,
     ))
       say(dim(row));

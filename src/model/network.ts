@@ -87,7 +87,7 @@ export type Network = {
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
   readonly threads?: readonly ThreadNetwork[];
-  /** Processes of the namespace whose fds could not be read, so that a socket may be theirs. */
+  /** Processes that are in the namespace, or may be, and whose fds could not be read: a socket may be theirs. */
   readonly unread: number;
   /** What was longer than nsview reads. */
   readonly cut: readonly string[];

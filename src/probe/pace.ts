@@ -6,6 +6,8 @@ const SLICE_PAUSE = 30;
 const ASIDE_PAUSE = 10;
 const LOOK_PAUSE = 1500;
 const WANTED = 5000;
+/** Of a look that took long so many times as much is the pause: what it costs stays a small part of a core on any machine. */
+const REST = 5;
 /** The first may take so long in one go: on most machines that is all of it. */
 const FIRST = 12;
 
@@ -23,19 +25,34 @@ export function paced(look: Look): () => void {
   let wanted = 0;
   let first = true;
   let going = false;
+  let began = 0;
+  let ended = 0;
+  const isOver = (): boolean => {
+    if (look.isWhole() && ended < began) ended = performance.now();
+    return look.isWhole();
+  };
   const goOn = () => {
     going = performance.now() - wanted < WANTED;
     if (!going) return;
+    if (isOver()) began = performance.now();
     if (look.aside === undefined) {
       look.advance(SLICE);
       pause();
     } else void look.aside().finally(pause);
   };
-  // It must not keep nsview from ending.
-  const pause = () => setTimeout(goOn, look.isWhole() ? LOOK_PAUSE : look.aside === undefined ? SLICE_PAUSE : ASIDE_PAUSE).unref();
+  const pause = () => {
+    const slices = look.aside === undefined ? SLICE_PAUSE : ASIDE_PAUSE;
+    const over = isOver();
+    const due = ended + Math.max(LOOK_PAUSE, REST * (ended - began));
+    // It must not keep nsview from ending.
+    setTimeout(goOn, over ? Math.max(slices, due - performance.now()) : slices).unref();
+  };
   return () => {
     wanted = performance.now();
-    if (first) look.advance(FIRST);
+    if (first) {
+      began = performance.now();
+      look.advance(FIRST);
+    }
     first = false;
     if (going) return;
     going = true;

@@ -340,7 +340,7 @@ const snapshotSchema = z.object({
       heldBy: z
         .array(holderSchema)
         .exactOptional()
-        .describe('Bind mounts, fds and, where no task is in it, namespaces that keep it alive.'),
+        .describe('Bind mounts, fds, sockets of processes elsewhere and, where no task is in it, namespaces that keep it alive.'),
     }),
   ),
   mountNamespaces: z.array(

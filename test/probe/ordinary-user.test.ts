@@ -40,7 +40,7 @@ describe('an ordinary user', () => {
     const [mine, theirs, gone] = pids.map(pid => look(tabs[pid] as Tabs));
     expect(mine?.namespaces).toContain('all (its effective set)');
     expect(mine?.network).toContain('Nobody, not even itself: lo is down.');
-    for (const tab of ['namespaces', 'mounts', 'network', 'sharing']) expect(theirs?.[tab], tab).toMatch(/EACCES|EPERM|not for this user/);
+    for (const tab of ['namespaces', 'mounts', 'network', 'sharing']) expect(theirs?.[tab], tab).toMatch(/EACCES|EPERM|not for nsview/);
     expect(gone?.namespaces).toContain('it has ended');
     // The command that is shown is theirs to run.
     const links = ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'].map(link => `ns/${link}`);
