@@ -9,7 +9,8 @@ export default defineConfig({
     // Every test file has processes of its own, and some look at all of the machine's: one after the other.
     pool: 'forks',
     fileParallelism: false,
-    testTimeout: 30_000,
+    // A helper with sanitizers takes several times as long.
+    testTimeout: process.env.NSVIEW_SANITIZED ? 90_000 : 30_000,
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
     hookTimeout: 60_000,

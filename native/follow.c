@@ -560,16 +560,10 @@ static void emit_launched(struct tracer *tracer, const struct follow_exec *event
         record.other = 0;
         record.ppid = tracer->self;
         copy_inodes(event->event.ns, record.ns);
-        const uint32_t *u = event->uids, *g = event->gids;
         char pids[PIDS_TEXT];
-        int pids_size = (int)print_pids(&event->pids, pids);
-        char *identity = NULL;
-        int size = asprintf(&identity, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nNSpid:\t%.*s\n\n%.*s", u[0], u[1], u[2], u[3], g[0], g[1],
-                            g[2], g[3], pids_size, pids, (int)tracer->launch.cgroup_size, tracer->launch.cgroup ? tracer->launch.cgroup : "");
-        struct text all[] = {texts[0], texts[1], texts[2], {identity, size > 0 ? (size_t)size : 0}};
-        tracer_emit(tracer, &record, all, 4);
-        if (size >= 0)
-                free(identity);
+        struct text pids_text = {pids, print_pids(&event->pids, pids)};
+        struct text cgroup = {tracer->launch.cgroup ? tracer->launch.cgroup : "", tracer->launch.cgroup_size};
+        tracer_emit_launched(tracer, &record, texts, event->uids, event->gids, pids_text, cgroup);
         tracer_launch_settled(tracer, true);
 }
 

@@ -112,7 +112,7 @@ enum nsv_record_kind {
         /* Answer to a command. other: its sequence; error: 0 or errno; stage: enum nsv_stage; pid: attached or launched;
          * value: processes seized; tid: threads seized, leaders included. */
         NSV_RECORD_REPLY = 2,
-        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: enum nsv_found. Launched by BPF, when it
+        /* A process is followed from now on. ns: its leader's namespaces; text: comm. other: enum nsv_found. Launched, when it
          * may have ended by now, three texts more: exe; argv as /proc/PID/cmdline has it; the lines Uid, Gid and NSpid of /proc/PID/status,
          * an empty line, and /proc/PID/cgroup. error, stage, value: as for EXEC. */
         NSV_RECORD_PROCESS = 3,

@@ -7,6 +7,7 @@
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -135,6 +136,18 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_foun
         memcpy(record.ns, task->ns, sizeof(record.ns));
         struct text comm = {stat.comm, strlen(stat.comm)};
         tracer_emit(tracer, &record, &comm, 1);
+}
+
+void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t u[4],
+                          const uint32_t g[4], struct text pids, struct text cgroup)
+{
+        char *identity = NULL;
+        int size = asprintf(&identity, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nNSpid:\t%.*s\n\n%.*s", u[0], u[1], u[2], u[3], g[0], g[1],
+                            g[2], g[3], (int)pids.size, pids.bytes, (int)cgroup.size, cgroup.bytes);
+        struct text all[] = {texts[0], texts[1], texts[2], {identity, size > 0 ? (size_t)size : 0}};
+        tracer_emit(tracer, record, all, 4);
+        if (size >= 0)
+                free(identity);
 }
 
 uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched)
@@ -487,6 +500,39 @@ int tracer_release_held(struct tracer *tracer)
 
 /* ---- The other events ---- */
 
+/* It begins here. */
+static void look_at_launched(struct task *task)
+{
+        struct stat_line stat;
+        task->seen_at = monotonic_ns();
+        if (read_stat(task->tgid, &stat) == 0)
+                task->start = stat.start;
+        if (read_namespaces(task->tid, task->ns) < 0)
+                memset(task->ns, 0, sizeof(task->ns));
+}
+
+/* The launched program while it is stopped at its execve: it may have ended when the record is read. */
+static void emit_launched(struct tracer *tracer, struct task *task, const struct nsv_record *exec, const struct text texts[3])
+{
+        char pids[1024], cgroup[16384];
+        ssize_t pids_size = read_nspid(task->tid, pids, sizeof(pids));
+        while (pids_size > 0 && pids[pids_size - 1] == '\n')
+                pids_size--;
+        ssize_t cgroup_size = read_task_file(task->tid, "cgroup", cgroup, sizeof(cgroup));
+        uint32_t uids[4], gids[4];
+        if (read_ids(task->tid, uids, gids) == 0) {
+                struct nsv_record record = *exec;
+                record.kind = NSV_RECORD_PROCESS;
+                record.other = 0;
+                record.ppid = tracer->self;
+                memcpy(record.ns, task->ns, sizeof(record.ns));
+                tracer_emit_launched(tracer, &record, texts, uids, gids, (struct text){pids, pids_size > 0 ? (size_t)pids_size : 0},
+                                     (struct text){cgroup, cgroup_size > 0 ? (size_t)cgroup_size : 0});
+        } else
+                tracer_emit_process(tracer, task, NSV_FOUND_ALIVE);
+        tracer_launch_settled(tracer, true);
+}
+
 static void on_execed(struct tracer *tracer, struct task *task)
 {
         unsigned long message = 0;
@@ -504,10 +550,10 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 task->group_stopped = task->dead = false;
         }
         syscalls_on_end(tracer, task);
-        if (tracer->launch.pid == task->tid) {
-                tracer_emit_process(tracer, task, NSV_FOUND_ALIVE);
-                tracer_launch_settled(tracer, true);
-        } else
+        bool launched = tracer->launch.pid == task->tid;
+        if (launched)
+                look_at_launched(task);
+        else
                 /* What the program before did to its namespaces comes before the program after. */
                 note_namespaces(tracer, task);
 
@@ -531,6 +577,8 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 {exe, exe_size > 0 ? (size_t)exe_size : 0},
                 {argv, argv_size > 0 ? (size_t)argv_size : 0},
         };
+        if (launched)
+                emit_launched(tracer, task, &record, texts);
         tracer_emit(tracer, &record, texts, 3);
         tracer_resume(tracer, task, 0);
 }

@@ -151,3 +151,6 @@ int tracer_end_turn(struct tracer *tracer);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
 void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found);
+/* The launched program as its execve left it. `record`: all of it but its texts; `texts`: those of an EXEC; `pids`: its NSpid line. */
+void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t uids[4],
+                          const uint32_t gids[4], struct text pids, struct text cgroup);

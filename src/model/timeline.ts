@@ -63,14 +63,44 @@ export type TimelineEvent = {
   readonly what: What;
   /** Isolation was touched, or how it is observed. */
   readonly isolation: boolean;
+  /** Calls like this one that its thread made next, nothing coming between them. They have no events of their own. */
+  readonly run?: Run;
 };
 
-/** Two rings, so that a storm of short lives does not push out what changed isolation. */
-export type Timeline = {count: number; readonly all: TimelineEvent[]; readonly isolation: TimelineEvent[]};
+/** `calls` is the first RUN_KEPT of them, of `count`. */
+type Run = {readonly count: number; readonly last: CallFact; readonly calls: readonly CallFact[]};
+
+/** Two rings, so that a storm of short lives does not push out what changed isolation. `newest` is the last event as it came, before it was
+ * folded into a run. */
+export type Timeline = {count: number; newest: TimelineEvent | null; readonly all: TimelineEvent[]; readonly isolation: TimelineEvent[]};
 
 const KEPT = 20_000;
+const RUN_KEPT = 200;
 
-export const createTimeline = (): Timeline => ({count: 0, all: [], isolation: []});
+export const createTimeline = (): Timeline => ({count: 0, newest: null, all: [], isolation: []});
+
+/** The call of an event that changed nothing else that is known, and so says the same when it comes again. */
+function plainCall({what}: Pick<TimelineEvent, 'what'>): CallFact | null {
+  if (what.kind !== 'call' || what.moves.length > 0) return null;
+  return what.call.uids === undefined && what.call.gids === undefined ? what.call : null;
+}
+
+/** The same call again, or the next of a row: a sandbox drops forty capabilities by as many prctl(2). */
+function isLike(one: CallFact, other: CallFact): boolean {
+  if (one.tid !== other.tid || one.name !== other.name || one.abi !== other.abi || one.args === null || other.args === null) return false;
+  if (JSON.stringify(one.result) !== JSON.stringify(other.result)) return false;
+  if (one.name === 'prctl') return one.args.op === other.args.op;
+  return JSON.stringify([one.args, one.cut]) === JSON.stringify([other.args, other.cut]);
+}
+
+/** `before` with one more call in its run, where the event is such a call. */
+function foldInto(before: TimelineEvent | undefined, event: TimelineEvent): TimelineEvent | null {
+  if (before === undefined || before.process !== event.process || before.comm !== event.comm) return null;
+  const [first, next] = [plainCall(before), plainCall(event)];
+  if (first === null || next === null || !isLike(first, next)) return null;
+  const {count, calls} = before.run ?? {count: 0, calls: []};
+  return {...before, run: {count: count + 1, last: next, calls: count < RUN_KEPT ? [...calls, next] : calls}};
+}
 
 function keep(ring: TimelineEvent[], event: TimelineEvent): void {
   ring.push(event);
@@ -80,6 +110,14 @@ function keep(ring: TimelineEvent[], event: TimelineEvent): void {
 export function recordEvent(timeline: Timeline, event: Omit<TimelineEvent, 'seq' | 'isolation'>): void {
   const isolation = touchesIsolation(event.what);
   const full = {...event, seq: timeline.count++, isolation};
+  timeline.newest = full;
+  const folded = foldInto(timeline.all.at(-1), full);
+  if (folded !== null) {
+    // A call touches isolation, so that it is the last of both.
+    timeline.all[timeline.all.length - 1] = folded;
+    timeline.isolation[timeline.isolation.length - 1] = folded;
+    return;
+  }
   keep(timeline.all, full);
   if (isolation) keep(timeline.isolation, full);
 }
@@ -203,10 +241,25 @@ function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
   return pieces;
 }
 
+/** Arguments in which two calls differ. */
+function otherArguments(one: CallFact, other: CallFact): string {
+  const before = new Map(argumentTexts(one, null).map(({name, text}) => [name, text]));
+  return argumentTexts(other, null)
+    .filter(({name, text}) => before.get(name) !== text)
+    .map(({text}) => text)
+    .join(', ');
+}
+
+function runText(first: CallFact, run: Run): string {
+  const times = `${run.count + 1} times`;
+  const differs = otherArguments(first, run.last);
+  return differs === '' ? times : `${times}, the last with ${differs}`;
+}
+
 const hasFailed = (call: CallFact): boolean => call.result !== null && typeof call.result !== 'number';
 
 /** `room` is how many cells there are for both; the arguments of calls give way. */
-function sayEvent(what: What, room: number): Said {
+function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number): Said {
   switch (what.kind) {
     case 'clone': {
       const child = strong(String(what.child));
@@ -215,7 +268,7 @@ function sayEvent(what: What, room: number): Said {
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }
     case 'call': {
-      const changed = callChanges(what);
+      const changed = run === undefined ? callChanges(what) : [strong(runText(what.call, run))];
       const text = callText(what.call, what.entered?.name ?? null, room - (changed.length > 0 ? lineCells(changed) + 2 : 0));
       return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed};
     }
@@ -299,7 +352,7 @@ export function eventLine(
     plain(who + ' '.repeat(Math.max(0, widths.who - cells(who)))),
     plain('  '),
   ];
-  const said = sayEvent(event.what, room - lineCells(start));
+  const said = sayEvent(event, room - lineCells(start));
   const did = lineCells(said.did);
   const left = room - lineCells(start) - did - lineCells(said.changed);
   const gap = said.changed.length === 0 ? 0 : Math.max(2, Math.min(widths.did + 2 - did, left));
@@ -317,11 +370,19 @@ export function eventLines(
   const wrapped = (text: string, tone: Tone, indent = 0): Line[] =>
     wrapText(text, width - indent).map((row, index) => [plain(index > 0 ? ' '.repeat(indent) : ''), toned(tone, row)]);
   const {what} = event;
-  const said = sayEvent(what, Number.POSITIVE_INFINITY);
+  const said = sayEvent(event, Number.POSITIVE_INFINITY);
   const changes: Line[] = said.changed.length === 0 ? [] : [[], ...wrapPieces(said.changed, width)];
   if (what.kind !== 'call') return [top, [], ...wrapped(lineText(said.did), 'plain'), ...changes];
   const {call, entered} = what;
   const result = hasFailed(call) ? 'bad' : 'plain';
+  const {run} = event;
+  const left = run === undefined ? 0 : run.count - run.calls.length;
+  const runs: Line[] = (run?.calls ?? []).map(each => [
+    dim(`${clockText(realTime(header, Number(each.at)), offset)}  `),
+    plain(callText(each, null, Math.max(16, width - 14))),
+  ]);
+  if (runs.length > 0) runs.unshift([], [dim('and then')]);
+  if (left > 0) runs.push(...wrapped(`and ${left} more, which the tape has`, 'dim'));
   if (call.args === null) {
     const why = 'It was called by another ABI than that of the machine: its arguments are not decoded.';
     return [top, [], ...wrapped(callText(call), result), [], ...wrapped(why, 'dim'), ...changes];
@@ -334,5 +395,5 @@ export function eventLines(
     const comma = index < args.length - 1 ? ',' : '';
     return wrapText(text + comma, Math.max(8, width - indent)).map((row, at) => [dim(at === 0 ? label : ' '.repeat(indent)), plain(row)]);
   });
-  return [top, [], [plain(`${callName(call)}(`)], ...rows, [toned(result, `) = ${resultText(call.result)}`)], ...changes];
+  return [top, [], [plain(`${callName(call)}(`)], ...rows, [toned(result, `) = ${resultText(call.result)}`)], ...changes, ...runs];
 }

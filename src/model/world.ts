@@ -95,7 +95,10 @@ export function observe(world: World, fact: Fact): readonly TimelineEvent[] {
   observeKind(world, fact, at);
   forgetEnded(world);
   const added = world.timeline.count - before;
-  return added === 0 ? NOTHING : world.timeline.all.slice(-added);
+  const {newest, all} = world.timeline;
+  if (added === 0 || newest === null) return NOTHING;
+  // Whoever tells them one after the other tells what was folded as well. A fact that means more than one event folds none.
+  return added === 1 ? [newest] : all.slice(-added);
 }
 
 const NOTHING: readonly TimelineEvent[] = [];

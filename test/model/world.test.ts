@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import {describe, expect, test} from 'vitest';
 import {ARRANGEMENTS} from '../../src/model/arrange.ts';
-import type {CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
+import type {CallFact, CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
 import {passTime} from '../../src/model/forget.ts';
+import {lineText} from '../../src/model/line.ts';
 import {letters} from '../../src/model/names.ts';
 import {NAMESPACE_LINKS, typeOfLink} from '../../src/model/namespace.ts';
 import type {Process} from '../../src/model/process.ts';
+import {eventLine, eventLines} from '../../src/model/timeline.ts';
 import {treeOf} from '../../src/model/tree.ts';
 import {createWorld, narrowTo, observe, type World, widen} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
@@ -331,5 +333,71 @@ describe('any facts in any order', () => {
       }),
       {numRuns: 400},
     );
+  });
+});
+
+describe('a run of calls', () => {
+  const call = (at: number, name: string, args: CallFact['args'], more: Partial<CallFact> = {}): CallFact => ({
+    kind: 'call',
+    at: String(START + at),
+    pid: 10,
+    tid: 10,
+    name,
+    args,
+    result: 0,
+    changed: {},
+    ...more,
+  });
+  const drop = (at: number, cap: string): CallFact => call(at, 'prctl', {op: 'PR_CAPBSET_DROP', cap});
+  const rows = (world: World): string[] =>
+    world.timeline.isolation
+      .filter(({what}) => what.kind === 'call')
+      .map(event => lineText(eventLine(event, header, 0, {who: 0, did: 0})).slice(22));
+
+  test('is one row, with how many they are and how they differ', () => {
+    const world = worldOf(
+      process(10, 1),
+      drop(1, 'CAP_CHOWN'),
+      drop(2, 'CAP_KILL'),
+      drop(3, 'CAP_BPF'),
+      call(4, 'capset', {}),
+      call(5, 'capset', {}),
+    );
+    expect(rows(world)).toEqual(
+      ['p10 10  prctl(PR_CAPBSET_DROP, CAP_CHOWN) = 0  3 times, the last with CAP_BPF', 'p10 10  capset() = 0  2 times'].map(row =>
+        expect.stringContaining(row.slice(8)),
+      ),
+    );
+  });
+
+  test('ends where anything else comes, fails, or changes something', () => {
+    const capset = (at: number, more: Partial<CallFact> = {}) => call(at, 'capset', {}, more);
+    const moved = {from: [0, 0, 0, 0], to: [1, 1, 1, 1]} as const;
+    const facts = [
+      capset(1),
+      capset(2, {result: {errno: 'EPERM'}}),
+      capset(3),
+      capset(4, {tid: 11}),
+      capset(5),
+      capset(6, {uids: moved}),
+      capset(7),
+    ];
+    expect(rows(worldOf(process(10, 1), ...facts))).toHaveLength(facts.length);
+    expect(
+      rows(worldOf(process(10, 1), drop(1, 'CAP_KILL'), call(2, 'prctl', {op: 'PR_SET_NO_NEW_PRIVS', value: 1}), drop(3, 'CAP_KILL'))),
+    ).toHaveLength(3);
+    expect(
+      rows(worldOf(process(10, 1), capset(1), {kind: 'stop', at: String(START + 2), pid: 10, signal: 'SIGSTOP'}, capset(3))),
+    ).toHaveLength(2);
+  });
+
+  test('is told whole to who tells one after the other, and in the box of the event', () => {
+    const world = worldOf(process(10, 1));
+    const told = Array.from({length: 300}, (_, i) => observe(world, drop(i, `${i}`)));
+    expect(told.flat().map(({what}) => what.kind === 'call' && what.call.args?.cap)).toEqual(Array.from({length: 300}, (_, i) => `${i}`));
+    const [event] = world.timeline.all.filter(({what}) => what.kind === 'call');
+    const box = event === undefined ? [] : eventLines(event, header, 0, 80).map(lineText);
+    expect(box.filter(line => line.includes('PR_CAPBSET_DROP, '))).toHaveLength(200);
+    expect(box.at(-1)).toBe('and 99 more, which the tape has');
   });
 });

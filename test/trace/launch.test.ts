@@ -39,6 +39,21 @@ describe.each(LAUNCHED_HOWS)('a launched program, by %s', how => {
     expect(facts.at(-1)).toMatchObject({kind: 'exit'});
   });
 
+  it('is told whole, however soon it ended', async () => {
+    // Several at once: more end before their record is read.
+    const all = await Promise.all(Array.from({length: 10}, () => traceProgram('true', 'argument')));
+    for (const {facts} of all)
+      expect(ofKind(facts, 'process')[0]).toMatchObject({
+        because: 'launch',
+        argv: ['true', 'argument'],
+        exe: expect.stringContaining('/'),
+        uids: [0, 0, 0, 0],
+        gids: [0, 0, 0, 0],
+        nspid: [expect.any(Number)],
+        cgroup: expect.any(Array),
+      });
+  });
+
   it('that is not there is exit 127, and one that is no program 126, as in a shell', async () => {
     const missing = await run('trace', ...followBy(how), '--', 'nsview-no-such-program');
     expect(missing).toMatchObject({code: 127, stdout: '', stderr: 'nsview: nsview-no-such-program: not found in PATH\n'});
