@@ -306,6 +306,7 @@ export function createContainers(
       sorted.length > 0 || place.length === 0
         ? null
         : `named so only by ${claim?.evidence[0]?.says ?? 'the kernel'}: ${place
+            .slice(0, 3)
             .map(({directory, seen}) => (isRefusal(seen) && seen.errno !== 'ENOENT' ? `${directory}: ${seen.errno}` : directory))
             .join(', ')} has no state of it that nsview can read`;
     return {

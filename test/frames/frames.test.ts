@@ -173,7 +173,7 @@ describe('the screen', () => {
     const before = screen.text();
     const chosen = () => /▌[ ▾▸·]*(\S+ \d+)/.exec(screen.text())?.[1];
     const selected = chosen();
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 6; i++) {
       await screen.press('t');
       expect(screen.text()).toContain(' · by ');
       expect(chosen()).toBe(selected);
