@@ -185,6 +185,7 @@ const STATUS_WORDS: {readonly [key: string]: string} = {
   NoNewPrivs: 'no_new_privs',
   Seccomp: 'seccomp mode',
   Seccomp_filters: 'seccomp filters',
+  Cgroup: 'cgroup',
 };
 
 /** Threads that are not like their process; the tab of the namespaces has those that are in others. */

@@ -179,7 +179,15 @@ export function containersOf(all: readonly ProcessSeen[], processes: readonly Pr
     if (known === undefined) found.set(container.key, {container, pids: [pid]});
     else known.pids.push(pid);
   }
-  return [...found.values()].map(({container: {key: _, ...container}, pids}) => ({...container, processes: pids}));
+  return [...found.values()].map(({container: {runtime, through, id, name, evidence, missing}, pids}) => ({
+    runtime,
+    ...(through === undefined ? {} : {through}),
+    id,
+    name,
+    processes: pids,
+    evidence,
+    missing,
+  }));
 }
 
 type MountNamespace = ReturnType<typeof readMountNamespace>;

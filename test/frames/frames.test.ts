@@ -57,6 +57,50 @@ function machine(count: number): Tape {
   return {header, facts: [...facts.slice(0, 3), ...made, ...facts.slice(3, 4)]};
 }
 
+/** A container that docker has named, one of which only the cgroup speaks, and a sandbox of bubblewrap within the first. */
+function contained(): Tape {
+  const {header, facts} = readTape('refusals');
+  const first = facts.find(fact => fact.kind === 'process' && fact.pid === 300);
+  if (first?.kind !== 'process') throw new Error('the tape has no pid 300');
+  const [web, lost] = ['c0ffee'.padEnd(64, '0'), 'deadbeef'.padEnd(64, '0')];
+  const isolated = (inode: number) => ({...first.namespaces, mnt: String(inode), pid: String(inode + 1), net: String(inode + 2)});
+  const one = (pid: number, ppid: number, comm: string, more: object): Fact => ({
+    ...first,
+    pid,
+    ppid,
+    start: String(pid),
+    comm,
+    argv: [comm, '--option'],
+    exe: `/usr/bin/${comm}`,
+    nspid: [pid],
+    ...more,
+  });
+  const cgroup = (id: string) => [{hierarchy: 0, controllers: [], path: `/system.slice/docker-${id}.scope`}];
+  const inside = {cgroup: cgroup(web), namespaces: isolated(4026540000)};
+  return {
+    header,
+    facts: [
+      ...facts.slice(0, 3),
+      one(500, 1, 'containerd-shim', {}),
+      one(501, 500, 'nginx', {...inside, nspid: [501, 1]}),
+      one(502, 501, 'bwrap', {...inside, nspid: [502, 7]}),
+      one(503, 502, 'bwrap', {cgroup: cgroup(web), namespaces: isolated(4026550000), nspid: [503, 8, 1]}),
+      one(504, 503, 'convert', {cgroup: cgroup(web), namespaces: isolated(4026550000), nspid: [504, 9, 2]}),
+      one(510, 1, 'containerd-shim', {}),
+      one(511, 510, 'redis-server', {cgroup: cgroup(lost), namespaces: isolated(4026560000), nspid: [511, 1]}),
+      {
+        kind: 'containers',
+        at: first.at,
+        states: [
+          {runtime: 'docker', id: web, name: 'web', file: `/var/lib/docker/containers/${web}/config.v2.json`, pid: 501, owner: 0},
+          {runtime: 'docker', id: web, file: `/run/docker/runtime-runc/moby/${web}/state.json`, pid: 501, start: '501', owner: 0},
+        ],
+        places: [{runtime: 'docker', directory: '/var/lib/docker/containers', seen: 1}],
+      },
+    ],
+  };
+}
+
 /** A shell whose loop ran so many short programs. */
 function loop(times: number): Tape {
   const {header, facts} = readTape('daemon');
@@ -104,6 +148,9 @@ describe('frames', () => {
   test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
   test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));
   test('the timeline in full size, an event selected', () => frame('timeline', session, 'attach', SMALL, 'f\t\tzkkk'));
+  test('containers', () => frame('containers', contained(), 'machine', MIDDLE, '/nginx\r'));
+  test('a container of which only the cgroup speaks', () => frame('containers', contained(), 'machine', SMALL, '/redis\r'));
+  test('by container', () => frame('by-container', contained(), 'machine', MIDDLE, '/convert\rtttttt'));
   test('keys', () => frame('keys', session, 'launch', MIDDLE, '\x1d?'));
   test('a search while it is typed', () => frame('search', session, 'attach', SMALL, '/slee'));
   test('the question before leaving', () => frame('question', session, 'launch', SMALL, '\x1dq'));
