@@ -20,8 +20,8 @@ static int sys_kcmp(pid_t one, pid_t other, int type)
 
 /* 1 where `pid` has no object of that kind at all: kcmp takes two that have none for the same. Most tasks have no I/O context and no list of
  * semaphore undos, and a child that was just made without CLONE_IO and CLONE_SYSVSEM has neither (copy_semundo() in ipc/sem.c; __copy_io()
- * in block/blk-ioc.c, unless the caller was given an I/O priority). The child shares the memory, so that it is cheap to make, and ends at
- * once. */
+ * in block/blk-ioc.c, unless the caller was given an I/O priority: then the child, which got a context of its own, takes that back, and a
+ * child of the child has none). The children share the memory, so that they are cheap to make, and end at once. */
 static int has_none(pid_t pid, int type)
 {
         volatile int result = -ECHILD;
@@ -30,7 +30,16 @@ static int has_none(pid_t pid, int type)
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pid_t child = vfork();
         if (child == 0) {
-                result = sys_kcmp(pid, (pid_t)syscall(SYS_getpid), type);
+                if (type == KCMP_IO) {
+                        /* Of itself alone, no class: linux/ioprio.h. */
+                        (void)syscall(SYS_ioprio_set, 1, 0, 0);
+                        child = vfork();
+                }
+                if (child == 0)
+                        result = sys_kcmp(pid, (pid_t)syscall(SYS_getpid), type);
+                else if (child > 0)
+                        while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+                                ;
                 _exit(0);
         }
         int error = child < 0 ? -errno : 0;

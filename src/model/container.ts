@@ -305,9 +305,10 @@ export function createContainers(
     const missing =
       sorted.length > 0 || place.length === 0
         ? null
-        : `named so only by ${claim?.evidence[0]?.says ?? 'the kernel'}: ${place
-            .map(({directory, seen}) => (isRefusal(seen) && seen.errno !== 'ENOENT' ? `${directory}: ${seen.errno}` : directory))
-            .join(', ')} has no state of it that nsview can read`;
+        : `${runtime} has written nothing of it that nsview can read: ${place
+            .slice(0, 3)
+            .map(({directory, seen}) => (isRefusal(seen) && seen.errno !== 'ENOENT' ? `${directory} (${seen.errno})` : directory))
+            .join(', ')}`;
     return {
       key: `${runtime}:${id}`,
       runtime,
@@ -337,13 +338,14 @@ export function createContainers(
         more.push({by: 'kernel', says: 'its mount namespace has the inode that is written'});
     }
     if (byMaker !== null) {
-      const minded = minders.get(process.maker?.pid ?? 0) ?? written;
+      const minded = minders.get(process.maker?.pid ?? 0) ?? null;
       const outer = byCgroup.claim;
       // One that makes its sandbox by another's program, such as flatpak by bwrap, or one whose state names this process.
-      const same = written !== null || outer?.runtime === byMaker.runtime || outer?.runtime === 'flatpak';
+      const isOwn = init !== null || written?.states.some(state => state.runtime === byMaker.runtime) === true;
+      const same = isOwn || outer?.runtime === byMaker.runtime || outer?.runtime === 'flatpak';
       if (!same || minded?.states.some(state => state.runtime === byMaker.runtime)) {
         const claim = outer?.runtime === byMaker.runtime ? {...outer, evidence: [...outer.evidence, ...byMaker.evidence]} : byMaker;
-        return put(claim, minded, more);
+        return put(claim, same ? (minded ?? written) : minded, same ? more : []);
       }
       more.unshift(...byMaker.evidence);
     }

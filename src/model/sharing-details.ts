@@ -28,6 +28,8 @@ export function sharingDetails(world: World, process: Process, look: Look): Deta
   );
 }
 
+const titled = (text: string, width: number): Line[] => wrapWords(text, width).map(row => [strong(row)]);
+
 const RELATIONS: {readonly [relation in Relation]: string} = {
   parent: 'its parent',
   child: 'its child',
@@ -95,7 +97,7 @@ function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
   const bound = fds.left > 0 ? ` ${fds.left} more were not looked at.` : '';
   if (fds.outside.length === 0)
     return said(`No way out among its ${fds.open} open fds: none leads out of its root, mounts or namespaces.${bound}`, width);
-  const lines: Line[] = [[strong('Open files that lead outside')]];
+  const lines: Line[] = titled('Open files that lead outside', width);
   const ordered = [...fds.outside].sort((a, b) => danger(a) - danger(b) || (a.fd ?? -1) - (b.fd ?? -1));
   for (const one of ordered) {
     const name = one.fd === null ? 'cwd' : `fd ${one.fd}`;
@@ -159,13 +161,15 @@ function memoryLines({memory}: Sharing, {width}: Look): Line[] {
   const asked = read + refused === 0 ? '' : `maps of ${read} processes read${bounds.length > 0 ? `, ${bounds.join(', ')}` : ''}`;
   if (mappings.length === 0)
     return said(`No shared memory with a process in other namespaces${asked === '' ? ': it has none mapped.' : ` (${asked}).`}`, width);
-  const lines: Line[] = [[strong('Shared memory with processes in other namespaces')]];
+  const lines: Line[] = titled('Shared memory with processes in other namespaces', width);
   for (const {path, file, bytes, writes, with: others} of mappings) {
     lines.push(spread([plain(`  ${printable(path) || file}`)], [dim(size(bytes))], width, 12));
     for (const {pid, comm, writes: theirs, apart} of others.slice(0, SHOWN)) {
       const way = writes && theirs ? 'both write' : writes ? 'it writes' : theirs ? 'the other writes' : 'both only read';
       const tone = writes || theirs ? 'warn' : 'dim';
-      lines.push(cutLine([plain(`    ${printable(comm)} ${pid}  `), toned(tone, way), dim(`  other ${apart.join(', ')}`)], width));
+      lines.push(
+        cutLine([plain(`    ${printable(comm)} ${pid}  `), toned(tone, way), dim(`  in another ${apart.join(', ')} namespace`)], width),
+      );
     }
     if (others.length > SHOWN) lines.push([dim(`    and ${others.length - SHOWN} more`)]);
   }
@@ -185,12 +189,13 @@ const STATUS_WORDS: {readonly [key: string]: string} = {
   NoNewPrivs: 'no_new_privs',
   Seccomp: 'seccomp mode',
   Seccomp_filters: 'seccomp filters',
+  Cgroup: 'cgroup',
 };
 
 /** Threads that are not like their process; the tab of the namespaces has those that are in others. */
 function threadLines({threads}: Sharing, {width}: Look): Line[] {
   if (threads.length === 0) return [];
-  const lines: Line[] = [[strong('Threads that differ from their process')]];
+  const lines: Line[] = titled('Threads that differ from their process', width);
   for (const {tid, comm, objects, cwd, root, status} of threads) {
     lines.push(cutLine([plain(`⌇ ${printable(comm)} ${tid}`)], width));
     for (const kind of objects ?? []) {

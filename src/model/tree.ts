@@ -177,7 +177,7 @@ function containerMark(world: World, process: Process): Piece[] {
   const containerOf = containersIn(world);
   const container = containerOf(process);
   if (container === null || (process.maker !== null && containerOf(process.maker)?.key === container.key)) return [];
-  return [toned('accent', containerName(container))];
+  return [toned('accent', `[${containerName(container)}]`)];
 }
 
 function remark(process: Process): Piece[] {
@@ -242,11 +242,12 @@ export function treeLine(world: World, row: TreeRow, width: number, isMatch: boo
       if (inner.length > 0) left.push(dim(` (${inner.join(' ')})`));
       const differs = differences(world, process);
       const named = isEnded ? [] : containerMark(world, process);
-      const said = remark(process);
       return joined(
         left,
-        isEnded ? differs.map(space => dim(`+${space.type} `)) : marks(differs),
-        [...named, ...(named.length > 0 && said.length > 0 ? [plain('  ')] : []), ...said],
+        isEnded
+          ? differs.map(space => dim(`+${space.type} `))
+          : [...named, ...(named.length > 0 && differs.length > 0 ? [plain(' ')] : []), ...marks(differs)],
+        remark(process),
         width,
         argumentsOf(process),
       );

@@ -56,14 +56,23 @@ function readBounded(path: string): Seen<Text> {
   }
 }
 
-/** Names in a directory that is no symbolic link, hidden ones too. */
+/** Whether it is a directory, and no link to one. */
+function isDirectory(path: string): boolean {
+  try {
+    return lstatSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** Names in a directory that is no symbolic link, hidden ones too, of what is no link either. */
 function list(path: string): Seen<string[]> {
   try {
     if (!lstatSync(path).isDirectory()) return {errno: 'ENOTDIR', during: 'lstat'};
     using directory = opendirSync(path);
     const names: string[] = [];
     for (let entry = directory.readSync(); entry !== null && names.length < MOST_ENTRIES; entry = directory.readSync())
-      names.push(entry.name);
+      if (!entry.isSymbolicLink()) names.push(entry.name);
     return names.sort();
   } catch (error) {
     return refusalOf(error, 'getdents64');
@@ -171,17 +180,20 @@ type Match = {readonly path: string; readonly id: string};
 /** Walks a pattern; `told` hears of each directory that was listed. */
 function matches(base: string, pattern: string, told: (directory: string, seen: Seen<number>) => void): Match[] {
   let found: Match[] = [{path: base, id: ''}];
-  let above = '';
-  for (const part of pattern.slice(1).split('/')) {
-    if (part !== '*' && part !== 'ID') {
-      above = `${above}/${part}`;
+  const parts = pattern.slice(1).split('/');
+  const isWild = (part: string) => part === '*' || part === 'ID';
+  const first = parts.findIndex(isWild);
+  for (const [index, part] of parts.entries()) {
+    if (!isWild(part)) {
       found = found.map(({path, id: name}) => ({path: `${path}/${part}`, id: name}));
+      // Whoever may write below the first that is listed could lead elsewhere by a link.
+      if (index > first && index < parts.length - 1) found = found.filter(({path}) => isDirectory(path));
       continue;
     }
     const next: Match[] = [];
     for (const {path, id: name} of found) {
       const names = list(path);
-      if (part === 'ID') told(path.slice(base.length), isRefusal(names) ? names : names.length);
+      if (part === 'ID' || isRefusal(names)) told(path.slice(base.length), isRefusal(names) ? names : names.length);
       if (isRefusal(names)) continue;
       for (const entry of names) if (next.length < MOST_ENTRIES) next.push({path: `${path}/${entry}`, id: part === 'ID' ? entry : name});
     }
@@ -207,9 +219,9 @@ function readSnaps(base: string, states: ContainerState[], told: (directory: str
   }
 }
 
-/** firejail(1) keeps a file for each sandbox, named by the pid of the process that minds it: its profile, and its name where it has one. */
+/** firejail(1) keeps files named by the pid of the process that minds a sandbox: the first process of it, and its name where it has one. */
 function readFirejails(base: string, states: ContainerState[], told: (directory: string, seen: Seen<number>) => void): void {
-  for (const kind of ['profile', 'name']) {
+  for (const kind of ['sandbox', 'name']) {
     const directory = `${base}/run/firejail/${kind}`;
     const pids = list(directory);
     told(`/run/firejail/${kind}`, isRefusal(pids) ? pids : pids.length);
@@ -217,8 +229,9 @@ function readFirejails(base: string, states: ContainerState[], told: (directory:
       if (!/^[0-9]{1,7}$/.test(file)) continue;
       const read = readBounded(`${directory}/${file}`);
       if (isRefusal(read)) continue;
-      const name = kind === 'name' ? {name: read.text.trim().slice(0, 256)} : {};
-      states.push({runtime: 'firejail', id: file, ...name, file: `/run/firejail/${kind}/${file}`, minder: Number(file), owner: read.owner});
+      const said = kind === 'name' ? {name: read.text.trim().slice(0, 256)} : decodePid(read.text);
+      if (said === null) continue;
+      states.push({runtime: 'firejail', id: file, file: `/run/firejail/${kind}/${file}`, minder: Number(file), owner: read.owner, ...said});
     }
   }
 }

@@ -1,7 +1,7 @@
 // Knows how to find the open files of a process that lead to where it could not get by itself.
 
-import {closeSync, openSync, statSync} from 'node:fs';
-import {isRefusal, type Seen} from '../model/fact.ts';
+import {closeSync, constants, openSync, statSync} from 'node:fs';
+import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
 import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
@@ -11,14 +11,17 @@ import {readLink, readNumbers, readText} from './proc-file.ts';
 const MOST_FDS = 1024;
 /** O_PATH of open(2), which Node does not name; alike on x86-64 and aarch64 (include/uapi/asm-generic/fcntl.h). */
 const O_PATH = 0o10000000;
+/** Not alike on all machines. */
+const {O_DIRECTORY} = constants;
 
 /** What nsview uses of /proc/PID/fdinfo/FD (proc_pid_fdinfo(5)). `pid` is that of a pidfd: 0 not visible from here, -1 ended. */
-function decodeFdinfo(text: string): {readonly mount: number | null; readonly pid: number | null} {
+function decodeFdinfo(text: string): {readonly mount: number | null; readonly pid: number | null; readonly flags: number} {
   const number = (key: string): number | null => {
     const value = new RegExp(`^${key}:\\s*(-?[0-9]+)$`, 'm').exec(text)?.[1];
     return value === undefined ? null : Number(value);
   };
-  return {mount: number('mnt_id'), pid: number('Pid')};
+  const flags = /^flags:\s*([0-7]+)$/m.exec(text)?.[1];
+  return {mount: number('mnt_id'), pid: number('Pid'), flags: flags === undefined ? 0 : Number.parseInt(flags, 8)};
 }
 
 /** Files without a place in any mount table: of memfd_create(2), shmat(2), and mmap(2) of nothing that is shared. */
@@ -39,9 +42,13 @@ function mountUnder(link: string): number | null {
   }
 }
 
-function mountIds(pid: number | 'self'): ReadonlySet<number> {
+/** File systems that ask somebody else, who may never answer: what lies on them is neither opened nor asked for its type. */
+const isRemote = (fsType: string): boolean => /^(nfs|cifs|smb|9p|ceph|afs|fuse|lustre|gfs|ocfs|coda|ncp|virtiofs|autofs)/.test(fsType);
+
+/** By id. */
+function readTable(pid: number | 'self'): ReadonlyMap<number, Mount> {
   const table = readMountinfo(pid);
-  return new Set(isRefusal(table) ? [] : decodeMountinfo(table.toString()).map(({id}) => id));
+  return new Map(isRefusal(table) ? [] : decodeMountinfo(table.toString()).map(mount => [mount.id, mount]));
 }
 
 /** Outside of its root directory: both paths as nsview's own /proc tells them. */
@@ -57,22 +64,35 @@ function isDirectory(path: string): boolean {
 
 /** Mount tables by which an fd is placed, each read once and only if it is needed. */
 function places(folder: string, task: number, parent: number) {
-  const kept = new Map<number | 'self', ReadonlySet<number>>();
-  const ids = (pid: number | 'self'): ReadonlySet<number> => {
-    const known = kept.get(pid) ?? mountIds(pid);
+  const kept = new Map<number | 'self', ReadonlyMap<number, Mount>>();
+  const ids = (pid: number | 'self'): ReadonlyMap<number, Mount> => {
+    const known = kept.get(pid) ?? readTable(pid);
     kept.set(pid, known);
     return known;
   };
   const space = readLink(`${folder}/ns/mnt`);
   const isHere = (pid: number | 'self') => !isRefusal(space) && readLink(`/proc/${pid}/ns/mnt`) === space;
-  const root = mountUnder(`${folder}/root`);
-  return (mount: number): 'here' | 'nsview' | 'parent' | null => {
+  /** The id of the mount under its root or cwd; null too where a look at it might never return. */
+  const under = (link: 'root' | 'cwd'): number | null => {
+    const path = readLink(`${folder}/${link}`);
+    if (isRefusal(path)) return null;
+    for (const {point, fsType} of ids(task).values()) if (isRemote(fsType) && isBelow(path, point)) return null;
+    return mountUnder(`${folder}/${link}`);
+  };
+  const root = under('root');
+  const placeOf = (mount: number): 'here' | 'nsview' | 'parent' | null => {
     // Below a chroot its own table shows only what lies there: those of its neighbours in the same namespace show the rest.
     if (mount === root || ids(task).has(mount)) return 'here';
     if (ids('self').has(mount)) return isHere('self') ? 'here' : 'nsview';
     if (parent > 0 && ids(parent).has(mount)) return isHere(parent) ? 'here' : 'parent';
     return null;
   };
+  /** It is a local file system, and known to be one. */
+  const isLocal = (mount: number): boolean => {
+    const found = ids(task).get(mount) ?? ids('self').get(mount) ?? (parent > 0 ? ids(parent).get(mount) : undefined);
+    return found !== undefined && !isRemote(found.fsType);
+  };
+  return {placeOf, isLocal, under};
 }
 
 /** `folder` is that of the task in /proc, `task` its id. */
@@ -81,21 +101,22 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
   if (isRefusal(fds)) return fds;
   const root = readLink(`${folder}/root`);
   if (isRefusal(root)) return root;
-  const placeOf = places(folder, task, parent);
+  const {placeOf, isLocal, under} = places(folder, task, parent);
   const outside: OutsideFd[] = [];
 
-  const placed = (fd: number | null, path: string, mount: number | null): void => {
+  const placed = (fd: number | null, path: string, mount: number | null, flags = 0): void => {
     if (mount === null) return;
     const place = placeOf(mount);
     const bare = path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path;
     if (place === 'here' && isBelow(bare, root)) return;
-    const directory = fd === null || isDirectory(`${folder}/fd/${fd}`);
+    // stat(2) on a file system whose server is gone does not return: there the flag says it, with which directories are opened.
+    const directory = fd === null || (flags & O_DIRECTORY) !== 0 || (isLocal(mount) && isDirectory(`${folder}/fd/${fd}`));
     const kind = place === 'here' ? 'root' : 'mount';
     outside.push({fd, path, leads: {kind, directory, ...(place === 'nsview' || place === 'parent' ? {where: place} : {})}});
   };
 
   const cwd = readLink(`${folder}/cwd`);
-  if (!isRefusal(cwd)) placed(null, cwd, mountUnder(`${folder}/cwd`));
+  if (!isRefusal(cwd)) placed(null, cwd, under('cwd'));
 
   for (const fd of fds.slice(0, MOST_FDS)) {
     const path = readLink(`${folder}/fd/${fd}`);
@@ -112,7 +133,7 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
     const text = readText(`${folder}/fdinfo/${fd}`);
     if (isRefusal(text)) continue;
     const info = decodeFdinfo(text);
-    if (!isPidfd) placed(fd, path, info.mount);
+    if (!isPidfd) placed(fd, path, info.mount, info.flags);
     else if (info.pid !== null && info.pid > 0) {
       const apart = namespacesApart(folder, `/proc/${info.pid}`);
       if (apart.length > 0) outside.push({fd, path, leads: {kind: 'process', pid: info.pid, apart}});

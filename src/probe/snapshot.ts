@@ -169,7 +169,7 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
 }
 
 /** What is known of `all` says which containers `processes` are in. */
-function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSeen[]): SnapshotContainer[] {
+export function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSeen[], base = ''): SnapshotContainer[] {
   type Building = Contained & {maker: Contained | null};
   const byPid = new Map<number, Building>();
   for (const process of all) byPid.set(process.pid, {...process, links: process.namespaces, maker: null});
@@ -181,7 +181,7 @@ function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSe
     const age = Number(process.start) - Number(maker.start);
     if (age > 0 || (age === 0 && maker.pid < pid)) process.maker = maker;
   }
-  const containerOf = createContainers(readContainers(), pid => byPid.get(pid));
+  const containerOf = createContainers(readContainers(base), pid => byPid.get(pid));
   const found = new Map<string, {container: NonNullable<ReturnType<typeof containerOf>>; pids: number[]}>();
   for (const {pid} of processes) {
     const process = byPid.get(pid);

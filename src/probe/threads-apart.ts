@@ -45,6 +45,7 @@ export function readThreadsApart(pid: number, task: number): ThreadApart[] {
   const folder = `/proc/${pid}/task`;
   const own = readText(`${folder}/${task}/status`);
   const lines = isRefusal(own) ? {} : decodeStatusLines(own);
+  const ownCgroup = readText(`${folder}/${task}/cgroup`);
   const objects = objectsApart(task, tids);
   const found: ThreadApart[] = [];
   for (const tid of tids) {
@@ -55,6 +56,15 @@ export function readThreadsApart(pid: number, task: number): ThreadApart[] {
     for (const [key, thread] of Object.entries(decodeStatusLines(text))) {
       const process = lines[key];
       if (process !== undefined && process !== thread) status[key] = {thread, process};
+    }
+    // cgroups(7): threads are in cgroups of their own in v1, and in threaded ones of v2.
+    const cgroup = readText(`${folder}/${tid}/cgroup`);
+    if (!isRefusal(cgroup) && !isRefusal(ownCgroup) && cgroup !== ownCgroup) {
+      const [own, other] = [ownCgroup.split('\n'), cgroup.split('\n')];
+      status.Cgroup = {
+        thread: other.filter(row => !own.includes(row)).join(' '),
+        process: own.filter(row => !other.includes(row)).join(' '),
+      };
     }
     const apart = objects.get(tid) ?? [];
     const moved: {cwd?: Seen<string>; root?: Seen<string>} = {};

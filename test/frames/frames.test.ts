@@ -57,6 +57,114 @@ function machine(count: number): Tape {
   return {header, facts: [...facts.slice(0, 3), ...made, ...facts.slice(3, 4)]};
 }
 
+/** A process that shares what it can, and that holds ways out. */
+function sharing(): Tape {
+  const {header, facts} = readTape('refusals');
+  const first = facts.find(fact => fact.kind === 'process' && fact.pid === 300);
+  if (first?.kind !== 'process') throw new Error('the tape has no pid 300');
+  const child = {pid: 410, comm: 'bash', relation: 'child'} as const;
+  const fact: Fact = {
+    kind: 'sharing',
+    at: first.at,
+    pid: 300,
+    start: first.start,
+    seen: {
+      objects: [
+        {kind: 'files', with: [child], count: 1},
+        {kind: 'fs', with: [child], count: 1},
+        {kind: 'vm', with: [], count: 0},
+        {kind: 'sighand', with: [], count: 0},
+        {kind: 'io', none: true, with: [], count: 0},
+        {kind: 'sysvsem', none: true, with: [], count: 0},
+      ],
+      compared: 9,
+      refused: 2,
+      left: 0,
+      fds: {
+        outside: [
+          {fd: 3, path: '/', leads: {kind: 'mount', directory: true, where: 'nsview'}},
+          {fd: 11, path: '/var/log/\x1b]0;owned\x07', leads: {kind: 'root', directory: false}},
+          {fd: 12, path: 'mnt:[4026531840]', leads: {kind: 'namespace', type: 'mnt', inode: '4026531840'}},
+          {fd: 13, path: 'anon_inode:[pidfd]', leads: {kind: 'process', pid: 1, apart: ['mnt', 'pid']}},
+        ],
+        open: 14,
+        left: 0,
+      },
+      threads: [
+        {
+          tid: 301,
+          comm: 'apart',
+          objects: ['fs'],
+          cwd: '/srv',
+          status: {
+            CapEff: {thread: '0000000000000000', process: '000001ffffffffff'},
+            Cgroup: {thread: '8:pids:/apart', process: '8:pids:/'},
+          },
+        },
+      ],
+      memory: {
+        mappings: [
+          {
+            path: '/dev/shm/common',
+            file: '00:1b 5',
+            bytes: 8192,
+            writes: true,
+            with: [{pid: 410, comm: 'bash', writes: false, apart: ['mnt']}],
+          },
+        ],
+        read: 8,
+        refused: 1,
+        left: 0,
+      },
+    },
+  };
+  return {header, facts: [...facts.slice(0, 4), fact]};
+}
+
+/** A container that docker has named, one of which only the cgroup speaks, and a sandbox of bubblewrap within the first. */
+function contained(): Tape {
+  const {header, facts} = readTape('refusals');
+  const first = facts.find(fact => fact.kind === 'process' && fact.pid === 300);
+  if (first?.kind !== 'process') throw new Error('the tape has no pid 300');
+  const [web, lost] = ['c0ffee'.padEnd(64, '0'), 'deadbeef'.padEnd(64, '0')];
+  const isolated = (inode: number) => ({...first.namespaces, mnt: String(inode), pid: String(inode + 1), net: String(inode + 2)});
+  const one = (pid: number, ppid: number, comm: string, more: object): Fact => ({
+    ...first,
+    pid,
+    ppid,
+    start: String(pid),
+    comm,
+    argv: [comm, '--option'],
+    exe: `/usr/bin/${comm}`,
+    nspid: [pid],
+    ...more,
+  });
+  const cgroup = (id: string) => [{hierarchy: 0, controllers: [], path: `/system.slice/docker-${id}.scope`}];
+  const inside = {cgroup: cgroup(web), namespaces: isolated(4026540000)};
+  return {
+    header,
+    facts: [
+      ...facts.slice(0, 3),
+      one(500, 1, 'containerd-shim', {}),
+      one(501, 500, 'nginx', {...inside, nspid: [501, 1]}),
+      one(502, 501, 'bwrap', {...inside, nspid: [502, 7]}),
+      one(503, 502, 'bwrap', {cgroup: cgroup(web), namespaces: isolated(4026550000), nspid: [503, 8, 1]}),
+      one(504, 503, 'convert', {cgroup: cgroup(web), namespaces: isolated(4026550000), nspid: [504, 9, 2]}),
+      one(510, 1, 'containerd-shim', {}),
+      one(511, 510, 'redis-server', {cgroup: cgroup(lost), namespaces: isolated(4026560000), nspid: [511, 1]}),
+      {
+        kind: 'containers',
+        at: first.at,
+        states: [
+          {runtime: 'docker', id: web, name: 'web', file: `/var/lib/docker/containers/${web}/config.v2.json`, pid: 501, owner: 0},
+          {runtime: 'docker', id: web, file: `/run/docker/runtime-runc/moby/${web}/state.json`, pid: 501, start: '501', owner: 0},
+        ],
+        places: [{runtime: 'docker', directory: '/var/lib/docker/containers', seen: 1}],
+      },
+    ],
+  };
+}
+
 /** A shell whose loop ran so many short programs. */
 function loop(times: number): Tape {
   const {header, facts} = readTape('daemon');
@@ -115,6 +223,10 @@ describe('frames', () => {
   test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
   test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));
   test('the timeline in full size, an event selected', () => frame('timeline', session, 'attach', SMALL, 'f\t\tzkkk'));
+  test('containers', () => frame('containers', contained(), 'machine', MIDDLE, '/nginx\r'));
+  test('a container of which only the cgroup speaks', () => frame('containers', contained(), 'machine', SMALL, '/redis\r'));
+  test('by container', () => frame('by-container', contained(), 'machine', MIDDLE, '/convert\rtttttt'));
+  test.each(SIZES)('what it shares, at %d×%d', (columns, rows) => frame('sharing', sharing(), 'machine', [columns, rows], 'j6'));
   test('keys', () => frame('keys', session, 'launch', MIDDLE, '\x1d?'));
   test('a search while it is typed', () => frame('search', session, 'attach', SMALL, '/slee'));
   test('the question before leaving', () => frame('question', session, 'launch', SMALL, '\x1dq'));

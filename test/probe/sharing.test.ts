@@ -1,4 +1,4 @@
-import {readlinkSync} from 'node:fs';
+import {existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {SHAREABLE, type Shareable, type Sharing} from '../../src/model/sharing.ts';
@@ -141,5 +141,27 @@ describe('a thread that is not as its process', () => {
     expect(threads[0]?.status?.Gid?.thread).toBe('12345\t12345\t12345\t12345');
     running.release();
     await running.ended;
+  });
+
+  it('is told with the cgroup that it is in alone', async context => {
+    const hierarchy = '/sys/fs/cgroup/pids';
+    if (!existsSync(`${hierarchy}/tasks`)) return context.skip('needs a mounted cgroup v1, where any thread may be alone in a cgroup');
+    using folder = temporaryFolder();
+    const name = `nsview-test-${process.pid}`;
+    mkdirSync(`${hierarchy}/${name}`);
+    try {
+      await using running = start(fixture('thread-apart'), folder.path);
+      const [, tid = ''] = await running.says(/tid (\d+)\nready/);
+      writeFileSync(`${hierarchy}/${name}/tasks`, tid);
+      const [thread] = read(running.pid).threads;
+      expect(thread?.status?.Cgroup).toEqual({
+        thread: expect.stringMatching(new RegExp(`^\\d+:pids:/${name}$`)),
+        process: expect.stringMatching(/^\d+:pids:\/\S*$/),
+      });
+      running.release();
+      await running.ended;
+    } finally {
+      rmdirSync(`${hierarchy}/${name}`);
+    }
   });
 });

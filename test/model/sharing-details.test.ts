@@ -1,0 +1,66 @@
+import {describe, expect, it} from 'vitest';
+import {containerLines} from '../../src/model/container-lines.ts';
+import {detailsOf} from '../../src/model/details.ts';
+import type {Fact} from '../../src/model/fact.ts';
+import {lineCells, lineText} from '../../src/model/line.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
+import {readTape} from '../frames/play.ts';
+
+describe.each([36, 60, 100])('in %d cells', width => {
+  const {header, facts} = readTape('refusals');
+  const world = createWorld(header);
+  for (const fact of facts) observe(world, fact);
+  const process = world.byPid.get(300);
+  if (process === undefined) throw new Error('the tape has no pid 300');
+  const look = {width, inodes: true, live: true};
+  const at = '1';
+
+  it('the tab of the sharing says all, and no line is wider', () => {
+    const fact: Fact = {
+      kind: 'sharing',
+      at,
+      pid: 300,
+      start: process.start,
+      seen: {
+        objects: [{kind: 'files', with: [{pid: 7, comm: 'x'.repeat(15), relation: 'sibling'}], count: 9}],
+        compared: 16000,
+        refused: 12,
+        left: 4,
+        fds: {outside: [{fd: 1023, path: `/${'deep/'.repeat(40)}`, leads: {kind: 'root', directory: true}}], open: 2000, left: 976},
+        threads: [{tid: 301, comm: 'apart', objects: ['sysvsem'], status: {Cgroup: {thread: '0::/a', process: '0::/'}}}],
+        memory: {errno: 'EACCES', during: 'open'},
+      },
+    };
+    observe(world, fact);
+    const {count, line, heading} = detailsOf(world, process, 'sharing', look);
+    const lines = [...heading, ...Array.from({length: count}, (_, index) => line(index))];
+    for (const one of lines) expect(lineCells(one), lineText(one)).toBeLessThanOrEqual(width);
+    const text = lines.map(lineText).join(' ').replaceAll(/\s+/g, ' ');
+    for (const word of [
+      'fd 1023',
+      'fchdir(1023)',
+      'one file table',
+      'CLONE_FILES',
+      'and 8 more',
+      'EACCES',
+      'apart 301',
+      'cgroup 0::/a',
+      '976 more',
+    ])
+      expect(text).toContain(word);
+  });
+
+  it('what is said of a container is no wider either, and not cut where it is an id', () => {
+    const id = 'ab'.repeat(32);
+    observe(world, {
+      kind: 'containers',
+      at,
+      places: [],
+      states: [{runtime: 'crun', id, file: `/run/crun/${id}/status`, pid: 300, owner: 0}],
+    });
+    const lines = containerLines(world, process, look);
+    expect(lines.map(lineText).join(' ')).toContain('In crun abababababab');
+    expect(lines.map(line => lineText(line).slice(10)).join('')).toContain('/run/crun/abababababab…/status');
+    for (const one of lines) expect(lineCells(one), lineText(one)).toBeLessThanOrEqual(width);
+  });
+});
