@@ -86,7 +86,7 @@ export type MountView = {
   readonly leakOf: (mount: Mount) => Leak;
 };
 
-type Memo = {readonly tables: readonly Table[]; readonly leaks: Map<string, Leak>; groups: readonly LeakGroup[] | null};
+type Memo = {readonly tables: readonly Table[]; readonly leaks: Map<number, Leak>; summary: Summary | null};
 const memos = new WeakMap<readonly Mount[], Memo>();
 
 /** What was found out of a table, as long as it and those that it was found in are the same. */
@@ -94,7 +94,7 @@ function memoOf(mounts: readonly Mount[], tables: readonly Table[]): Memo {
   const kept = memos.get(mounts);
   const isSame = kept?.tables.length === tables.length && kept.tables.every((table, index) => table.mounts === tables[index]?.mounts);
   if (kept !== undefined && isSame) return kept;
-  const memo = {tables, leaks: new Map(), groups: null};
+  const memo = {tables, leaks: new Map(), summary: null};
   memos.set(mounts, memo);
   return memo;
 }
@@ -110,7 +110,8 @@ export function viewOf(world: World, process: Process, own: Namespace, fact: Mou
     locks: locksOf(world, process),
     leakOf: mount => {
       const {shared, master, unbindable} = mount.propagation;
-      const key = `${shared} ${master} ${unbindable}`;
+      // Numbers of peer groups are small: the kernel gives the lowest free one (mnt_alloc_group_id(), fs/namespace.c).
+      const key = ((shared ?? 0) * 2 ** 26 + (master ?? 0)) * 2 + (unbindable ? 1 : 0);
       const known = leaks.get(key);
       if (known !== undefined) return known;
       const leak = leakOf(propagationOf(tables, mounts, mount), own, mount);
@@ -144,14 +145,14 @@ function inSpaces(spaces: readonly Namespace[], own: Namespace, joined: 'and' | 
 /** `/`, `/tmp or 3 more`: of those first that can be seen. */
 function points(mounts: readonly Mount[], joined: 'and' | 'or', hidden: ReadonlyMap<number, unknown> = new Map()): string {
   const seen = mounts.filter(mount => !hidden.has(mount.id));
-  const [first = '', second = '', third, ...rest] = [...new Set((seen.length > 0 ? seen : mounts).map(mount => printable(mount.point)))];
-  if (second === '') return first;
-  if (third === undefined) return `${first} ${joined} ${second}`;
-  return `${first}, ${second} ${joined} ${rest.length === 0 ? third : `${rest.length + 1} more`}`;
+  const [first, second, third, ...rest] = new Set((seen.length > 0 ? seen : mounts).map(mount => mount.point));
+  if (first === undefined) return '';
+  if (second === undefined) return printable(first);
+  if (third === undefined) return `${printable(first)} ${joined} ${printable(second)}`;
+  return `${printable(first)}, ${printable(second)} ${joined} ${rest.length === 0 ? printable(third) : `${rest.length + 1} more`}`;
 }
 
-function leakSentence(leak: Leak, alike: readonly Mount[], {own, mounts}: MountView): Line {
-  const below = points(alike, leak.both[0] === own ? 'and' : 'or', hiddenMounts(mounts));
+function leakSentence({leak, below}: LeakGroup, own: Namespace): Line {
   const pieces: Piece[] = [...leakPieces(leak, own), plain('  ')];
   if (leak.both[0] === own) pieces.push(plain(`A mount made below one of ${below} appears below the others here too.`));
   else if (leak.both.length > 0)
@@ -180,35 +181,60 @@ function leakNote(leak: Leak): string {
   return leak.out.length > 0 ? 'appear there too' : 'theirs appear here';
 }
 
-/** The mounts with the same leak, the most first; those that leak nowhere are left out. */
-function leakGroups(view: MountView): readonly LeakGroup[] {
-  const memo = memoOf(view.mounts, view.tables);
-  memo.groups ??= groupByLeak(view);
-  return memo.groups;
-}
-
 const leaksNowhere = ({both, out, into}: Leak): boolean => both.length + out.length === 0 && into === null;
 
-type LeakGroup = {readonly leak: Leak; readonly mounts: readonly Mount[]};
+type LeakGroup = {readonly leak: Leak; readonly count: number; readonly below: string};
 
-function groupByLeak(view: MountView): LeakGroup[] {
+/** What is said of all mounts of a table, in words. */
+type Summary = {
+  readonly hidden: string;
+  /** The mounts with the same leak, the most first; those that leak nowhere are left out. */
+  readonly groups: readonly LeakGroup[];
+  /** Shared, but with nobody that is known; and private. */
+  readonly alone: {readonly count: number; readonly below: string};
+  readonly quiet: {readonly count: number; readonly below: string};
+};
+
+function summaryOf(view: MountView): Summary {
+  const memo = memoOf(view.mounts, view.tables);
+  memo.summary ??= summarize(view);
+  return memo.summary;
+}
+
+function summarize(view: MountView): Summary {
+  const {own, mounts} = view;
+  const hidden = hiddenMounts(mounts);
   const groups = new Map<string, {leak: Leak; mounts: Mount[]}>();
   const keys = new Map<Leak, string>();
-  for (const mount of view.mounts) {
+  const alone: Mount[] = [];
+  const quiet: Mount[] = [];
+  const inodes = (spaces: readonly Namespace[]): string => spaces.map(space => space.inode).join();
+  for (const mount of mounts) {
     const leak = view.leakOf(mount);
-    if (leaksNowhere(leak)) continue;
+    if (leaksNowhere(leak)) {
+      (leak.kind === 'shared' ? alone : quiet).push(mount);
+      continue;
+    }
     let key = keys.get(leak);
     if (key === undefined) {
-      key = [leak.both, leak.out, leak.into ?? ['-']]
-        .map(list => list.map(one => (typeof one === 'string' ? one : one.inode)).join())
-        .join(';');
+      key = [inodes(leak.both), inodes(leak.out), leak.into === null ? '-' : inodes(leak.into)].join(';');
       keys.set(leak, key);
     }
     const group = groups.get(key);
     if (group === undefined) groups.set(key, {leak, mounts: [mount]});
     else group.mounts.push(mount);
   }
-  return [...groups.values()].sort((a, b) => b.mounts.length - a.mounts.length);
+  return {
+    hidden: points(
+      mounts.filter(mount => hidden.has(mount.id)),
+      'and',
+    ),
+    groups: [...groups.values()]
+      .sort((a, b) => b.mounts.length - a.mounts.length)
+      .map(({leak, mounts: alike}) => ({leak, count: alike.length, below: points(alike, leak.both[0] === own ? 'and' : 'or', hidden)})),
+    alone: {count: alone.length, below: points(alone, 'or', hidden)},
+    quiet: {count: quiet.length, below: points(quiet, 'or', hidden)},
+  };
 }
 
 /** At most so many sentences on leaks. */
@@ -229,43 +255,30 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
     say([toned('good', 'Just now'), plain(`  ${parts.join(', ')}`)]);
   }
   const hidden = hiddenMounts(mounts);
+  const summary = summaryOf(view);
   if (hidden.size > 0)
     say(
-      [
-        toned('warn', `${hidden.size} hidden`),
-        plain(
-          `  Covered by others, so that no path leads to them: ${points(
-            mounts.filter(mount => hidden.has(mount.id)),
-            'and',
-          )}.`,
-        ),
-      ],
+      [toned('warn', `${hidden.size} hidden`), plain(`  Covered by others, so that no path leads to them: ${summary.hidden}.`)],
       [toned('warn', `${hidden.size} hidden`), plain(', marked ×')],
     );
 
-  const groups = leakGroups(view);
-  for (const {leak, mounts: alike} of groups.slice(0, LEAKS_TOLD))
-    say(leakSentence(leak, alike, view), [...leakPieces(leak, own), dim(`  ${alike.length}: ${leakNote(leak)}`)]);
+  const {groups, alone, quiet} = summary;
+  for (const group of groups.slice(0, LEAKS_TOLD))
+    say(leakSentence(group, own), [...leakPieces(group.leak, own), dim(`  ${group.count}: ${leakNote(group.leak)}`)]);
   if (groups.length > LEAKS_TOLD) say([dim(`… and ${groups.length - LEAKS_TOLD} more ways, marked below.`)]);
   const {unread} = otherSpaces(world, process);
-  const alone = mounts.filter(mount => leaksNowhere(view.leakOf(mount)));
-  const shared = alone.filter(mount => view.leakOf(mount).kind === 'shared');
-  if (shared.length > 0)
+  if (alone.count > 0)
     say(
-      [dim(`shared, alone  What is mounted below ${points(shared, 'or', hidden)} would appear in copies of it; nsview has read of none.`)],
-      [dim(`shared, alone  ${plural(shared.length, 'mount')}`)],
+      [dim(`shared, alone  What is mounted below ${alone.below} would appear in copies of it; nsview has read of none.`)],
+      [dim(`shared, alone  ${plural(alone.count, 'mount')}`)],
     );
-  const quiet = alone.filter(mount => view.leakOf(mount).kind !== 'shared');
-  if (quiet.length === mounts.length)
+  if (quiet.count === mounts.length)
     say(
       [strong('no leaks'), plain('  A mount made here appears nowhere else, nor one made elsewhere here: all are private.')],
       [strong('no leaks'), dim('  all are private')],
     );
-  else if (quiet.length > 0)
-    say(
-      [dim(`private  What is mounted below ${points(quiet, 'or', hidden)} stays here.`)],
-      [dim(`private  ${plural(quiet.length, 'mount')}`)],
-    );
+  else if (quiet.count > 0)
+    say([dim(`private  What is mounted below ${quiet.below} stays here.`)], [dim(`private  ${plural(quiet.count, 'mount')}`)]);
   if (unread > 0) say([toned('warn', `${unread} unread`), plain('  So many more mount namespaces were not asked.')]);
 
   const {locks} = view;

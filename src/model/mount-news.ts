@@ -15,11 +15,22 @@ export const NEWS = 10e9;
 /** At most so many that are gone are remembered. */
 const GONE_KEPT = 100;
 
-const text = ({parent, point, device, root, options, superOptions, propagation}: Mount) =>
-  JSON.stringify([parent, point, device, root, options, superOptions, propagation]);
+const same = (one: readonly string[], other: readonly string[]): boolean =>
+  one.length === other.length && one.every((option, index) => option === other[index]);
 
-/** What is mounted: as long as a mount lives it stays the same, wherever it is moved to. */
-const what = ({device, root, fsType, source}: Mount) => JSON.stringify([device, root, fsType, source]);
+/** Where it is mounted, and how. */
+const isAsBefore = (mount: Mount, before: Mount): boolean =>
+  mount.parent === before.parent &&
+  mount.point === before.point &&
+  mount.propagation.shared === before.propagation.shared &&
+  mount.propagation.master === before.propagation.master &&
+  mount.propagation.unbindable === before.propagation.unbindable &&
+  same(mount.options, before.options) &&
+  same(mount.superOptions, before.superOptions);
+
+/** The same mount: as long as it lives, what is mounted stays, wherever it is moved to. The number alone may have been given to another. */
+const isTheSame = (mount: Mount, before: Mount): boolean =>
+  mount.device === before.device && mount.root === before.root && mount.fsType === before.fsType && mount.source === before.source;
 
 /** The news after another reading by the same process; null where there is nothing to compare it with. */
 export function mountNews(news: MountNews | undefined, before: MountsFact | undefined, fact: MountsFact): MountNews | null {
@@ -31,10 +42,9 @@ export function mountNews(news: MountNews | undefined, before: MountsFact | unde
   for (const mount of fact.mounts) {
     const former = was.get(mount.id);
     was.delete(mount.id);
-    // The kernel gives the number of a mount that is gone to the next one.
-    const isOther = former === undefined || what(former) !== what(mount);
+    const isOther = former === undefined || !isTheSame(mount, former);
     const last = news?.fresh.get(mount.id);
-    if (isOther || text(former) !== text(mount)) fresh.set(mount.id, {at, how: isOther ? 'new' : 'changed'});
+    if (isOther || !isAsBefore(mount, former)) fresh.set(mount.id, {at, how: isOther ? 'new' : 'changed'});
     else if (last !== undefined && at - last.at < NEWS) fresh.set(mount.id, last);
     if (isOther && former !== undefined) was.set(mount.id, former);
   }

@@ -3,6 +3,8 @@
 import stringWidth from 'string-width';
 
 const PLAIN = /^[\x20-\x7e]*$/;
+/** Characters of one cell each that nsview's own lines are full of: to count them costs less than to ask for their width. */
+const NARROW = /^[\x20-\x7e\u2190-\u2193\u21c4\u2500-\u257f▌▸▾⌇›’·×…−–]*$/;
 
 // Cc controls, Cf format (bidi, zero width, tags), Zl and Zp line breaks, Cs lone surrogates, Co private use, Cn unassigned, and what
 // is invisible by definition (fillers, variation selectors). A mark at the start would sit on the cell before it, which is not its own.
@@ -27,7 +29,7 @@ export function printable(text: string): string {
 
 /** How many cells printable text takes. */
 export function cells(text: string): number {
-  return PLAIN.test(text) ? text.length : stringWidth(text);
+  return NARROW.test(text) ? text.length : stringWidth(text);
 }
 
 const graphemes = new Intl.Segmenter();
@@ -35,7 +37,7 @@ const graphemes = new Intl.Segmenter();
 /** The longest start of `text` that fits into so many cells. */
 export function take(text: string, width: number): string {
   if (width <= 0) return '';
-  if (PLAIN.test(text)) return text.slice(0, width);
+  if (NARROW.test(text)) return text.slice(0, width);
   let taken = '';
   let used = 0;
   for (const {segment} of graphemes.segment(text)) {

@@ -75,7 +75,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       if (isRefusal(table) && (before !== undefined || refused.has(inode))) continue;
       if (isRefusal(table)) refused.add(inode);
       if (!isRefusal(table)) tables.set(inode, table);
-      facts.push(readMountsFact(inode, pid));
+      facts.push(isRefusal(table) ? readMountsFact(inode, pid) : readMountsFact(inode, pid, table));
     }
     if (facts.length > 0) options.emit(facts);
     if (toRead.size > 0) readSoon(SLICE_PAUSE);

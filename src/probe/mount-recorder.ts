@@ -28,7 +28,7 @@ export function createMountRecorder(): (facts: readonly Fact[]) => MountsFact[] 
     if (isRefusal(table)) return [];
     last.set(inode, {at: now, table});
     if (before?.table.equals(table)) return [];
-    const fact = readMountsFact(inode, pid);
+    const fact = readMountsFact(inode, pid, table);
     return isRefusal(fact.mounts) ? [] : [{...fact, at}];
   };
 

@@ -17,7 +17,7 @@ import {createLimits} from './cgroup.ts';
 import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
-import {readMounts} from './mountinfo.ts';
+import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {readProcess} from './process.ts';
@@ -134,18 +134,17 @@ function readMountNamespace(inode: string, pids: readonly number[]): {inode: str
   return {inode, ...refused};
 }
 
-/** The mounts of a namespace through `pid`, and who owns it, now. */
-export function readMountsFact(inode: string, pid: number): MountsFact {
+/** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
+export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
   const at = String(process.hrtime.bigint());
   const lineage = readLineage(`/proc/${pid}/ns/mnt`);
-  const [owner] = isRefusal(lineage) ? [] : lineage.owners;
+  const [above] = isRefusal(lineage) ? [] : lineage.owners;
   const refused = isRefusal(lineage) ? lineage : lineage.ownersEnd;
-  return {
-    kind: 'mounts',
-    at,
-    owner: owner?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'},
-    ...readMountNamespace(inode, [pid]),
-  };
+  const owner = above?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'};
+  // It is another's pid by now, or it has moved on, where the namespace is not the same.
+  const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
+  const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  return {kind: 'mounts', at, owner, ...read};
 }
 
 function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {

@@ -1,0 +1,89 @@
+// Measures a mount namespace of its own, in which it is started: how long from asking the kernel for its mounts until they are on a screen,
+// beside findmnt, which prints them to /dev/null, and how long a key press takes that scrolls them. `FOLDER COUNT ROUNDS`: so many mounts are
+// made in the folder first. Prints JSON: lists of milliseconds.
+
+import {spawnSync} from 'node:child_process';
+import {mkdirSync} from 'node:fs';
+import koffi from 'koffi';
+import {press} from '../src/model/commands.ts';
+import {isRefusal} from '../src/model/fact.ts';
+import {createState, reduce, type State} from '../src/model/state.ts';
+import {readHost} from '../src/probe/host.ts';
+import {readProcess} from '../src/probe/process.ts';
+import {readMountsFact} from '../src/probe/snapshot.ts';
+import {frameOf} from '../src/ui/frame.ts';
+import {createTheme} from '../src/ui/theme.ts';
+
+const at = () => String(process.hrtime.bigint());
+const seen = readProcess(process.pid);
+if (isRefusal(seen) || isRefusal(seen.namespaces.mnt)) throw new Error('cannot read itself');
+const inode = seen.namespaces.mnt;
+const theme = createTheme(true);
+
+function open(): State {
+  const header = {
+    format: 'nsview/tape',
+    version: 1,
+    nsview: 'bench',
+    at: at(),
+    realtime: '0',
+    host: readHost(),
+    target: {machine: true},
+  } as const;
+  let state = reduce(createState({header, mode: 'machine'}), {kind: 'resize', columns: 200, rows: 60});
+  if (!isRefusal(seen)) state = reduce(state, {kind: 'facts', facts: [{kind: 'process', at: at(), because: 'watch', ...seen}]});
+  state = press(reduce(state, {kind: 'settle'}), '2', '2').state;
+  frameOf(state, theme, null);
+  return state;
+}
+
+function show(): {took: number; state: State; text: string} {
+  let state = open();
+  const began = process.hrtime.bigint();
+  state = reduce(state, {kind: 'facts', facts: [readMountsFact(inode, process.pid)]});
+  const frame = frameOf(reduce(state, {kind: 'settle'}), theme, null);
+  const took = Number(process.hrtime.bigint() - began) / 1e6;
+  return {took, state, text: frame.panes.flatMap(pane => pane.rows).join('\n')};
+}
+
+const [folder = '', count = '2000', rounds = '7'] = process.argv.slice(2);
+const MS_BIND = 4096;
+const mount = koffi.load('libc.so.6').func('int mount(const char *, const char *, const char *, unsigned long, const char *)');
+mkdirSync(`${folder}/source`);
+for (let i = 0; i < Number(count); i++) {
+  mkdirSync(`${folder}/${i}`);
+  if (mount(`${folder}/source`, `${folder}/${i}`, null, MS_BIND, null) !== 0) throw new Error('cannot mount');
+}
+
+const timed = (act: () => void): number => {
+  const began = process.hrtime.bigint();
+  act();
+  return Number(process.hrtime.bigint() - began) / 1e6;
+};
+const findmnt = (...args: string[]) =>
+  timed(() => {
+    if (spawnSync('findmnt', args, {stdio: 'ignore'}).status !== 0) throw new Error('findmnt failed');
+  });
+
+const first = show();
+const shown: number[] = [];
+const printed: number[] = [];
+const begun: number[] = [];
+for (let round = 0; round < Number(rounds); round++) {
+  begun.push(findmnt('--version'));
+  printed.push(findmnt());
+  shown.push(show().took);
+}
+
+let {state} = first;
+const keys: number[] = [];
+state = press(state, 'tab', '').state;
+for (let i = 0; i < 1000; i++)
+  keys.push(
+    timed(() => {
+      state = press(state, i % 10 === 9 ? 'pagedown' : 'down', '').state;
+      frameOf(reduce(state, {kind: 'settle'}), theme, null);
+    }),
+  );
+const mounts = Number(/ (\d+) mounts/.exec(first.text)?.[1] ?? 0);
+process.stdout.write(JSON.stringify({mounts, first: first.took, shown, printed, begun, keys}));
