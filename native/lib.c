@@ -31,6 +31,10 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count)
 #define AT(field) (int32_t)offsetof(struct nsv_call, field)
                 AT(arguments), AT(sizes), AT(uids), AT(gids), AT(uids_after), AT(gids_after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(ids_known),
 #undef AT
+                sizeof(struct nsv_process),
+#define AT(field) (int32_t)offsetof(struct nsv_process, field)
+                AT(start), AT(links), AT(size), AT(pid), AT(ppid), AT(how), AT(state), AT(status), AT(shared), AT(argv), AT(exe), AT(cgroup), AT(comm), AT(holds), AT(holds_at),
+#undef AT
         };
         int have = (int)(sizeof(numbers) / sizeof(*numbers));
         for (int i = 0; i < have && i < count; i++)

@@ -4,6 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +109,24 @@ static void put(struct rows *rows, int64_t what, int64_t number, int64_t type, u
         row[3] = (int64_t)inode;
 }
 
+/* What one thread of several can leave alone: of the others, unshare(2), setns(2) and clone(2) want a process of one thread, or of one
+ * pid and time namespace. */
+static const bool apart[] = {
+#define APART(name) NSV_APART_##name,
+#define NSV_APART_user false
+#define NSV_APART_mnt true
+#define NSV_APART_pid false
+#define NSV_APART_pid_for_children false
+#define NSV_APART_net true
+#define NSV_APART_uts true
+#define NSV_APART_ipc true
+#define NSV_APART_cgroup true
+#define NSV_APART_time false
+#define NSV_APART_time_for_children false
+        NSV_LINKS(APART)
+#undef APART
+};
+
 static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inodes)
 {
         static const char *const names[] = {
@@ -114,6 +137,8 @@ static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inod
         for (int i = 0; i < NSV_LINK_COUNT; i++) {
                 char link[64];
                 int32_t type = 0;
+                if (tid != 0 && !apart[i])
+                        continue;
                 ssize_t size = readlinkat(folder, names[i], link, sizeof(link) - 1);
                 if (size < 0)
                         continue;
@@ -151,7 +176,7 @@ static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes
         closedir(tasks);
 }
 
-static int put_fds(struct rows *rows, int folder)
+static int put_fds(struct rows *rows, int folder, int what)
 {
         int fd = openat(folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
@@ -172,6 +197,12 @@ static int put_fds(struct rows *rows, int folder)
                         continue;
                 link[size] = '\0';
                 /* A path begins with a slash. */
+                if (link[0] == '/')
+                        continue;
+                if (what & NSV_HOLDS_SOCKETS && strncmp(link, "socket:[", 8) == 0) {
+                        put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, strtoull(link + 8, NULL, 10));
+                        continue;
+                }
                 uint64_t inode = inode_of(link, &type);
                 if (inode != 0)
                         put(rows, NSV_HOLD_FD, atoi(entry->d_name), type, inode);
@@ -193,10 +224,136 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
                 put_links(&rows, folder, 0, inodes);
                 put_threads(&rows, folder, pid, inodes);
         }
-        if (what & NSV_HOLDS_FDS) {
-                int error = put_fds(&rows, folder);
+        if (what & (NSV_HOLDS_FDS | NSV_HOLDS_SOCKETS)) {
+                int error = put_fds(&rows, folder, what);
                 if (error < 0 && rows.count == 0)
                         return error;
         }
         return rows.count;
+}
+
+NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts)
+{
+        int used = 0, i = 0;
+        for (; i < count && max - used >= NSV_HOLDS_MOST; i++) {
+                int rows = nsv_holds(pids[i], what, ret_rows + (ptrdiff_t)used * NSV_HOLD_ROW, NSV_HOLDS_MOST);
+                ret_counts[i] = rows;
+                used += rows > 0 ? rows : 0;
+        }
+        return i;
+}
+
+NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)
+{
+        _cleanup_close_ int pidfd = sys_pidfd_open(pid);
+        if (pidfd < 0)
+                return pidfd;
+        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        if (copy < 0)
+                return copy;
+        struct stat stat;
+        if (fstat(copy, &stat) < 0)
+                return -errno;
+        /* Another file by that number since. */
+        if (!S_ISSOCK(stat.st_mode) || (int64_t)stat.st_ino != socket)
+                return -ESTALE;
+        _cleanup_close_ int namespace = ioctl(copy, SIOCGSKNS);
+        if (namespace < 0 || fstat(namespace, &stat) < 0)
+                return -errno;
+        *ret_inode = (int64_t)stat.st_ino;
+        return TAKE_FD(namespace);
+}
+
+/* struct mnt_ns_info and its ioctls (linux/nsfs.h of 6.12), which the headers of the machine may not have yet. */
+struct mount_namespace {
+        uint32_t size;
+        uint32_t mounts;
+        uint64_t id;
+};
+_Static_assert(sizeof(struct mount_namespace) == 16, "struct mnt_ns_info, first version");
+#define MOUNT_NAMESPACE_INFO _IOR(NSIO, 10, struct mount_namespace)
+#define MOUNT_NAMESPACE_NEXT _IOR(NSIO, 11, struct mount_namespace)
+#define MOUNT_NAMESPACE_PREVIOUS _IOR(NSIO, 12, struct mount_namespace)
+
+NSV_API int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)
+{
+        _cleanup_close_ int own = -EBADF;
+        if (from < 0) {
+                own = from = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+                if (from < 0)
+                        return -errno;
+        }
+        struct mount_namespace info = {.size = sizeof(info)};
+        _cleanup_close_ int fd = ioctl(from, backwards ? MOUNT_NAMESPACE_PREVIOUS : MOUNT_NAMESPACE_NEXT, &info);
+        if (fd < 0)
+                return -errno;
+        struct stat stat;
+        if (fstat(fd, &stat) < 0)
+                return -errno;
+        ret[0] = (int64_t)stat.st_ino;
+        ret[1] = info.mounts;
+        return TAKE_FD(fd);
+}
+
+struct table {
+        const char *path;
+        uint8_t *buffer;
+        uint32_t size;
+        int stage, answer;
+};
+
+/* A thread that lives for the question alone: setns moves it, and nobody else where it has left the file system state that threads share. */
+static void *read_table(void *argument)
+{
+        struct table *table = argument;
+        table->answer = -EIO;
+        table->stage = NSV_TABLE_OPEN;
+        _cleanup_close_ int namespace = open(table->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        /* There may be no /proc inside. */
+        _cleanup_close_ int task = open("/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (namespace < 0 || task < 0) {
+                table->answer = -errno;
+                return NULL;
+        }
+        table->stage = NSV_TABLE_SETNS;
+        if (unshare(CLONE_FS) < 0 || setns(namespace, CLONE_NEWNS) < 0) {
+                table->answer = -errno;
+                return NULL;
+        }
+        table->stage = NSV_TABLE_READ;
+        _cleanup_close_ int fd = openat(task, "mountinfo", O_RDONLY | O_CLOEXEC);
+        uint32_t used = 0;
+        while (fd >= 0 && used < table->size) {
+                ssize_t n = read(fd, table->buffer + used, table->size - used);
+                if (n < 0) {
+                        table->answer = -errno;
+                        return NULL;
+                }
+                if (n == 0)
+                        break;
+                used += (uint32_t)n;
+        }
+        table->answer = fd < 0 ? -errno : (int)used;
+        return NULL;
+}
+
+NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage)
+{
+        if (size > INT32_MAX)
+                return -EINVAL;
+        struct table table = {.path = path, .buffer = buffer, .size = size};
+        /* No handler of the program may run on it. */
+        sigset_t all, before;
+        sigfillset(&all);
+        int r = -pthread_sigmask(SIG_SETMASK, &all, &before);
+        if (r < 0)
+                return r;
+        pthread_t thread;
+        r = -pthread_create(&thread, NULL, read_table, &table);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r < 0)
+                return r;
+        r = -pthread_join(thread, NULL);
+        *ret_stage = table.stage;
+        return r < 0 ? r : table.answer;
 }

@@ -296,6 +296,7 @@ NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, in
 enum nsv_holds {
         NSV_HOLDS_LINKS = 1 << 0,
         NSV_HOLDS_FDS = 1 << 1,
+        NSV_HOLDS_SOCKETS = 1 << 2, /* and NSV_HOLDS_FDS with it */
 };
 /* A row of what a process holds: how, number, type (0 user, 1 mnt, 2 pid, 3 net, 4 uts, 5 ipc, 6 cgroup, 7 time), inode. */
 #define NSV_HOLD_ROW 4
@@ -303,9 +304,40 @@ enum nsv_hold {
         NSV_HOLD_LINK = 0,   /* number: index of the link */
         NSV_HOLD_THREAD = 1, /* number: tid; only what differs from the leader's; type + 16 × index of the link */
         NSV_HOLD_FD = 2,     /* number: fd */
+        NSV_HOLD_SOCKET = 3, /* number: fd; inode: of the socket, as sockfs numbers it */
 };
 /* Returns the number of rows, at most max. */
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
+/* The same of so many processes one after another: ret_counts[i] is what nsv_holds gives of each, whose rows follow each other. Returns how many
+ * were asked: `max` rows may hold fewer, each at most NSV_HOLDS_MOST. */
+#define NSV_HOLDS_MOST 8192
+NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts);
+/* An fd, the caller's, of the network namespace in which the socket `fd` of `pid` was made (SIOCGSKNS): a socket keeps it alive, wherever its
+ * process is. `socket`: its inode; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
+ * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that
+ * would give it the caller's class (receive_fd(), fs/file.c): not to be called then. */
+NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode);
+/* The mount namespace after (or before) that of the fd `from`, in the order in which they were made, whether anybody is in it or not:
+ * an fd of it, the caller's (NS_MNT_GET_NEXT, Linux 6.12). from: -1: nsview's own. ret[0]: inode, ret[1]: number of mounts. -ENOENT past the
+ * last; -ENOTTY where the kernel has no such ioctl; -EPERM to all but CAP_SYS_ADMIN in the initial user namespace, and pid namespace. */
+NSV_API int nsv_next_mount_namespace(int from, int backwards, int64_t *ret);
+enum nsv_table_stage { NSV_TABLE_OPEN, NSV_TABLE_SETNS, NSV_TABLE_READ };
+/* The mountinfo of the mount namespace whose nsfs file is at `path`, read from inside by a thread that lives for it: bytes, at most `size`.
+ * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed. */
+NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage);
+/* Of lib_mount.c. A row: what, number, id of the mount. */
+#define NSV_USE_ROW 3
+enum nsv_use {
+        NSV_USE_CWD = 0,
+        NSV_USE_ROOT = 1,
+        NSV_USE_EXE = 2,
+        NSV_USE_FD = 3,  /* number: fd */
+        NSV_USE_MAP = 4, /* number: first address; instead of the mount -errno where only its device is known (map_files wants
+                          * CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN) */
+};
+/* What of a process is on one of those mounts; `ids` ascending, as mountinfo has them; mapped files are asked of those `devices` only (major <<
+ * 32 | minor), or all where there are none. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
+NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes. Bytes
@@ -314,6 +346,41 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */
 NSV_API int nsv_network_ids(const char *path, const char *paths, int count, int32_t *ret_ids, int32_t *ret_stage);
+/* Of lib_read.c: what a batch tells of one process; texts follow, in this order: the shared lines of status and the others, argv, exe,
+ * cgroup; then rows as nsv_holds has them, at holds_at; then comm. Lengths in bytes, or -errno, with NSV_READ_BY_READ where it was not the
+ * open that was refused. */
+#define NSV_READ_BY_READ (1 << 16)
+enum nsv_process_how {
+        NSV_PROCESS_WHOLE = 0,
+        NSV_PROCESS_GONE = 1,    /* it is not there */
+        NSV_PROCESS_THREADS = 2, /* and it has other threads, which are not told */
+        NSV_PROCESS_ODD = 3,     /* it changed meanwhile, or is too long: read it otherwise */
+};
+struct nsv_process {
+        uint64_t start;
+        int64_t links[NSV_LINK_COUNT]; /* inode, or -errno of readlink */
+        uint32_t size;                 /* of all, a multiple of 8 */
+        int32_t pid, ppid;
+        uint8_t how; /* enum nsv_process_how */
+        uint8_t state;
+        uint16_t unused;
+        int32_t status; /* of which the first `shared` bytes are lines that most processes have alike */
+        int32_t shared;
+        int32_t argv, exe, cgroup, comm;
+        int32_t holds; /* rows, or -errno */
+        uint32_t holds_at;
+};
+_Static_assert(sizeof(struct nsv_process) == 136, "struct nsv_process is part of the ABI");
+/* Reads these processes ahead, on threads of its own; `holds`: enum nsv_holds, or 0. One at a time: -EBUSY. `pids` is copied. */
+NSV_API int nsv_read_begin(const int32_t *pids, int count, int holds);
+/* The next of them, in their order, in whole: bytes, or 0 at the end. `size`: 1 MiB at least. Waits. */
+NSV_API int nsv_read_next(void *buffer, uint32_t size);
+NSV_API void nsv_read_end(void);
+/* Where a reading from another cgroup namespace was refused. */
+enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
+/* The first `size` bytes of `file` as a process sees them that is in the cgroup namespace whose nsfs file is at `namespace`. Returns their
+ * number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
+NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* What `pid` shares with each of `count` others; `type` is one of KCMP_VM … KCMP_SYSVSEM (linux/kcmp.h). ret[i]: 0 where they share it, 1 to 3
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */

@@ -96,6 +96,17 @@ static inline int sys_pidfd_open(pid_t pid)
         return r < 0 ? -errno : (int)r;
 }
 
+/* New in 5.6, and the same on every architecture. */
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+static inline int sys_pidfd_getfd(int pidfd, int fd)
+{
+        long r = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+        return r < 0 ? -errno : (int)r;
+}
+
 static inline int sys_pidfd_send_signal(int pidfd, int signal)
 {
         return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;

@@ -5,7 +5,7 @@ import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
 import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
-import {type ExitFact, type Fact, type Follow, isRefusal, type TapeHeader} from './model/fact.ts';
+import {type ExitFact, type Fact, type Follow, isRefusal, type Refusal, type TapeHeader} from './model/fact.ts';
 import {type LaunchOptions, type LaunchPlan, launchSteps, planText} from './model/launch-plan.ts';
 import {printable} from './model/printable.ts';
 import {explainBpfRefusal, isBpfStep} from './model/refusal.ts';
@@ -154,7 +154,7 @@ async function openOrComplain(options: Parameters<typeof import('./probe/session
 /* ---- trace ---- */
 
 /** End as the program did, so that whoever waits for nsview sees the same: a shell breaks a loop upon SIGINT, not upon status 130. */
-async function endAs({code, signal}: ExitFact): Promise<number> {
+async function endAs({code, signal}: Pick<ExitFact, 'code' | 'signal'>): Promise<number> {
   if (code !== undefined) return code;
   const [{loadNative}, {signalNumber}] = await Promise.all([import('./probe/native.ts'), import('./probe/errno.ts')]);
   const number = signalNumber(signal ?? '');
@@ -288,13 +288,14 @@ async function trace(command: TraceCommand): Promise<number> {
 /* ---- The screen ---- */
 
 /** The exit status after a screen closed. */
-function statusOf(ending: import('./ui/screen.tsx').Ending): number {
+async function statusOf(ending: import('./ui/screen.tsx').Ending): Promise<number> {
   switch (ending.kind) {
     case 'quit':
     case 'closed':
       return 0;
     case 'signal':
-      return 128 + constants.signals[ending.signal];
+      // The terminal is gone, and Node aborts where it cannot reset it on the way out (ResetStdio, src/node.cc).
+      return ending.signal === 'SIGHUP' ? await endAs({signal: 'SIGHUP'}) : 128 + constants.signals[ending.signal];
     case 'failed':
       complain(`the screen failed: ${stackOf(ending.error)}`);
       return 1;
@@ -495,7 +496,7 @@ async function screen(target: ScreenTarget): Promise<number> {
     );
   if (survivors > 0)
     complain(`${survivors === 1 ? 'one process has' : `${survivors} processes have`} not ended yet, though killed: it hangs in the kernel`);
-  return failed ?? statusOf(ending);
+  return failed ?? (await statusOf(ending));
 }
 
 async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> {
@@ -533,7 +534,7 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
   const shown = runScreen({store, stdin: keyboard(), perform: () => {}});
   const ending = await shown.done;
   if (!isRefusal(session)) await session.stop();
-  return statusOf(ending);
+  return await statusOf(ending);
 }
 
 async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<number> {
@@ -550,6 +551,50 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
   const {snapshotText} = await import('./out/snapshot-text.ts');
   const color = process.stdout.isTTY && !process.env.NO_COLOR;
   write(STDOUT, snapshotText(taken, {columns: process.stdout.columns ?? 0, color}));
+  return 0;
+}
+
+/** What keeps a mount or a namespace. */
+async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<number> {
+  const [{readNamespaceHolders}, {mountIdOf, readMountHolders}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
+    await Promise.all([
+      import('./probe/ownership.ts'),
+      import('./probe/mount-holders.ts'),
+      import('./probe/lineage.ts'),
+      import('./probe/proc-file.ts'),
+      import('./out/pins-text.ts'),
+    ]);
+  const refuse = (name: string, {during, errno}: Refusal): number => {
+    complain(`${name}: ${during}: ${errno}`);
+    return 1;
+  };
+  let inode: string | null = null;
+  if ('inode' in what) inode = what.inode;
+  else if ('pid' in what) {
+    const file = `/proc/${what.pid}/ns/${what.type}`;
+    const link = readLink(file);
+    if (isRefusal(link)) return refuse(file, link);
+    inode = /\[(\d+)\]/.exec(link)?.[1] ?? '';
+  } else {
+    const lineage = readLineage(what.path);
+    if (!isRefusal(lineage)) inode = lineage.inode;
+  }
+  if (inode !== null) {
+    const held = readNamespaceHolders(inode);
+    if (held === null) {
+      complain(`no namespace ${inode} is held by anything that nsview may see; nsview snapshot lists those that are`);
+      return 1;
+    }
+    write(STDOUT, json ? `${JSON.stringify(held)}\n` : namespacePinsText(held));
+    return 0;
+  }
+  const path = 'path' in what ? what.path : '';
+  const id = mountIdOf(path);
+  if (isRefusal(id)) return refuse(path, id);
+  const {realpathSync} = await import('node:fs');
+  const seen = readMountHolders(process.pid, id, realpathSync(path));
+  if (isRefusal(seen)) return refuse(path, seen);
+  write(STDOUT, json ? `${JSON.stringify(seen)}\n` : mountPinsText(seen, process.stdout.isTTY ? (process.stdout.columns ?? 0) : 0));
   return 0;
 }
 
@@ -589,6 +634,8 @@ async function run(command: CommandLine): Promise<number> {
           fast: command.fast === true,
         });
       return trace(command);
+    case 'who-pins':
+      return whoPins(command);
     case 'replay':
       return replay(command);
     case 'doctor': {

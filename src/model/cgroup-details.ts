@@ -1,13 +1,13 @@
 // Knows what the tab of the cgroups says of a process.
 
 import {isLimited, limitLines} from './cgroup-lines.ts';
-import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
-import {type CgroupPath, isRefusal, type Seen} from './fact.ts';
-import {column, cutLine, dim, type Line, plain, spread, strong} from './line.ts';
+import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
+import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
+import {column, cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned, wrapLine} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
-import {cgroupKey, type World} from './world.ts';
+import {cgroupKey, studyOf, type World} from './world.ts';
 
 const hierarchyName = (cgroup: CgroupPath): string =>
   cgroup.hierarchy === 0 ? 'v2' : printable(cgroup.controllers.join(',')) || `v1:${cgroup.hierarchy}`;
@@ -22,20 +22,21 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   const below = cgroup.filter(one => one.path !== '/');
   const roots = cgroup.filter(one => one.path === '/');
   const lines: Line[] = [];
+  const view = studyOf(world, 'cgroupView', process)?.seen ?? null;
   const names = Math.min(24, Math.max(...cgroup.map(one => hierarchyName(one).length)));
   const isNew = (one: CgroupPath): boolean => process.maker !== null && !isSameCgroup(process.maker.cgroup, one);
   const together = roots.length > 2 ? roots.filter(one => !isNew(one)) : [];
   for (const one of [...below, ...roots]) {
     if (together.includes(one)) continue;
     const mark = isNew(one) ? [dim('  '), strong('new here')] : [];
-    lines.push(
-      spread(
-        [column('plain', hierarchyName(one), names), plain('  '), one.path === '/' ? dim('/') : strong(printable(one.path))],
-        mark,
-        look.width,
-      ),
-    );
+    const path = [one.path === '/' ? dim('/') : strong(printable(one.path)), ...insidePieces(one, view)];
+    for (const [index, row] of wrapLine(path, Math.max(8, look.width - names - 2 - lineCells(mark))).entries()) {
+      const label = column('plain', index === 0 ? hierarchyName(one) : '', names);
+      lines.push(spread([label, plain('  '), ...row], index === 0 ? mark : [], look.width));
+    }
   }
+  if (view !== null && !isRefusal(view) && view.sameNamespace !== true && isRefusal(view.inside))
+    lines.push(cutLine([dim('inside its cgroup namespace: '), ...refusalPieces(view.inside)], look.width));
   if (together.length > 0) lines.push(...said(`in the root of ${together.map(hierarchyName).join(', ')}`, look.width));
   const ordered = [...below, ...roots].flatMap(one => world.cgroups.get(cgroupKey(one)) ?? []);
   for (const fact of ordered) {
@@ -63,9 +64,21 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
     }
     if (fact.members.length === 0) lines.push([dim('  no member')]);
   }
-  if (ordered.length === 0)
-    lines.push([], ...said(look.live ? 'Reading the members …' : 'This tape holds no reading of the members.', look.width));
+  if (ordered.length === 0) lines.push([], ...said(unread(process, look, 'what limits them and who is in them'), look.width));
   return fixed(title, lines);
+}
+
+/** How the process itself has that path: relative to the root of its cgroup namespace. */
+function insidePieces(one: CgroupPath, view: Seen<CgroupView> | null): Piece[] {
+  if (view === null || isRefusal(view) || view.sameNamespace !== false || isRefusal(view.inside)) return [];
+  const inside = view.inside.find(other => other.hierarchy === one.hierarchy);
+  if (inside === undefined || (inside.path === '/' && one.path === '/')) return [];
+  const isAbove = inside.path.startsWith('/..');
+  return [
+    dim(' › '),
+    isAbove ? toned('warn', printable(inside.path)) : strong(printable(inside.path)),
+    dim(isAbove ? ' inside: out of its namespace' : ' inside'),
+  ];
 }
 
 const isSameCgroup = (above: Seen<readonly CgroupPath[]> | null, one: CgroupPath): boolean =>

@@ -12,7 +12,10 @@ export type CgroupResource = {
   readonly limit: string | null;
   /** Where the kernel begins to slow it down or to reclaim, short of the limit: memory.high, memory.soft_limit_in_bytes. */
   readonly soft?: string;
+  /** Of cpu and io what was used a second between the last two readings: io in bytes read and written. */
   readonly use?: string;
+  /** Counted since the cgroup exists, to tell `use` from: cpu in µs of CPU time, io in bytes read and written. */
+  readonly total?: string;
   readonly peak?: string;
   /** Share among siblings: cpu.weight, cpu.shares. */
   readonly weight?: string;
@@ -63,6 +66,30 @@ export function effectiveLimit(levels: readonly CgroupLevel[], resource: string)
   const hidden =
     tightest !== null && lowest.use !== null && tightest.path !== lowest.path && tightest.limit - tightest.use < lowest.limit - lowest.use;
   return hidden && tightest !== null ? {...lowest, tighter: tightest} : lowest;
+}
+
+/** Nanoseconds. Two readings closer than that tell little: the counters of io move by whole requests. */
+const LEAST_BETWEEN = 200_000_000;
+
+type Reading = {readonly at: string; readonly levels?: readonly CgroupLevel[]};
+
+/** A reading in which `use` of what is only counted is told from the reading before it. */
+export function withRates<Fact extends Reading>(fact: Fact, before: Reading | undefined): Fact {
+  const passed = before === undefined ? 0 : Number(BigInt(fact.at) - BigInt(before.at));
+  if (fact.levels === undefined || before?.levels === undefined || passed < LEAST_BETWEEN) return fact;
+  const was = new Map(before.levels.flatMap(({path, resources}) => resources.map(one => [`${path}\0${one.resource}`, one.total] as const)));
+  const levels = fact.levels.map(level => ({
+    ...level,
+    resources: level.resources.map(one => {
+      const [now, then] = [numberOf(one.total), numberOf(was.get(`${level.path}\0${one.resource}`))];
+      // A cgroup that was removed and made again counts from 0.
+      if (now === null || then === null || now < then) return one;
+      // µs of CPU time a second are thousandths of a CPU times 1000.
+      const perSecond = (Number(now - then) / passed) * 1e9;
+      return {...one, use: String(Math.round(one.resource === 'cpu' ? perSecond / 1000 : perSecond))};
+    }),
+  }));
+  return {...fact, levels};
 }
 
 /** All that any of the levels speaks of, in their order. */

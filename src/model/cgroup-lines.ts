@@ -25,8 +25,8 @@ export function bytesText(bytes: bigint): string {
 
 export function amountText(resource: string, amount: bigint): string {
   if (resource === 'pids') return String(amount);
-  if (resource === 'cpu') return `${Number(amount) / 1000} CPU${amount === 1000n ? '' : 's'}`;
-  return bytesText(amount);
+  if (resource === 'cpu') return `${Math.round(Number(amount) / 10) / 100} CPU${amount === 1000n ? '' : 's'}`;
+  return resource === 'io' ? `${bytesText(amount)}/s` : bytesText(amount);
 }
 
 /** Tenths of the limit that are used; above nine tenths it is near, above seven it comes nearer. */
@@ -69,7 +69,8 @@ const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): st
 export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
   levels.some(
     ({resources, frozen}) =>
-      frozen === true || resources.some(one => one.limit !== null || one.use !== undefined || one.pressure !== undefined),
+      frozen === true ||
+      resources.some(one => one.limit !== null || (one.use !== undefined && one.use !== '0') || one.pressure !== undefined),
   );
 
 /** `levels` of one hierarchy, its own cgroup first. */
@@ -94,7 +95,12 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
       extra.push(GAP, toned('warn', `waited for it ${pressureText(here.pressure)}`));
     if (found !== null) say(resource, [...limitPieces(resource, found, own.path), ...events, ...extra]);
     else if (here?.use !== undefined && here.use !== '0')
-      say(resource, [plain(amountText(resource, BigInt(here.use))), dim(' used, no limit'), ...events, ...extra]);
+      say(resource, [
+        plain(amountText(resource, BigInt(here.use))),
+        dim(here.text === undefined ? ' used, no limit' : ' used'),
+        ...events,
+        ...extra,
+      ]);
     else if (events.length > 0 || extra.length > 0) say(resource, [...events, ...extra].slice(1));
     else unlimited.push(resource);
   }

@@ -6,6 +6,7 @@ const {parseArgs} = process.getBuiltinModule('node:util');
 import type {Follow} from './fact.ts';
 import {LAUNCH_OPTIONS, type LaunchWords, parseLaunch, quoted} from './launch-options.ts';
 import type {LaunchOptions} from './launch-plan.ts';
+import {NAMESPACES, type NamespaceType} from './namespace.ts';
 
 /** How what is followed is seen. */
 export type Following = {
@@ -17,6 +18,11 @@ export type Following = {
   /** By ptrace, attached: a stop at every call. */
   readonly syscalls?: true;
 };
+
+type PinnedWords =
+  | {readonly path: string}
+  | {readonly pid: number; readonly type: NamespaceType}
+  | {readonly inode: string; readonly type: NamespaceType};
 
 export type CommandLine =
   | ({readonly kind: 'watch'} & Following)
@@ -37,6 +43,8 @@ export type CommandLine =
       /** A file, `-` for stdout, null for stderr. */
       readonly output: string | null;
     })
+  /** A path, PID:TYPE of a namespace, or as its link says, TYPE:[INODE]. */
+  | {readonly kind: 'who-pins'; readonly what: PinnedWords; readonly json: boolean}
   | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
   | {readonly kind: 'doctor'; readonly json: boolean}
   | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'both'}
@@ -56,6 +64,9 @@ export const HELP = `nsview: process isolation, live
   nsview trace [--json] [-o FILE] (-p PID | [LAUNCH OPTIONS] -- CMD [ARG…])
                                no screen: events as lines on stderr, or as a tape (--json);
                                the exit status is the program's own
+  nsview who-pins [--json] WHAT
+                               what keeps a mount busy (a path), or a namespace alive (PID:net, a file that is
+                               one, or net:[4026531840]), and the command that makes each let go
   nsview replay [--json] FILE  the live screen, from a tape
   nsview doctor [--json]       what this kernel, these privileges and this terminal allow
   nsview schema [snapshot|tape]
@@ -95,7 +106,7 @@ In the screen, \`?\` lists every key.
 `;
 
 const FOLLOW: readonly Follow[] = ['auto', 'bpf', 'ptrace'];
-const COMMANDS = ['snapshot', 'trace', 'replay', 'doctor', 'schema'] as const;
+const COMMANDS = ['snapshot', 'trace', 'who-pins', 'replay', 'doctor', 'schema'] as const;
 
 const usage = (message: string): CommandLine => ({kind: 'usage', message: `nsview: ${message}`});
 
@@ -104,6 +115,13 @@ function parsePid(text: string): number | null {
   if (!/^[0-9]{1,7}$/.test(text)) return null;
   const pid = Number(text);
   return pid >= 1 && pid <= 4194304 ? pid : null;
+}
+
+function parsePinned(text: string): PinnedWords {
+  const match = /^(?:(\d+):([a-z]+)|([a-z]+):\[(\d+)\])$/.exec(text);
+  const type = NAMESPACES.find(kind => kind.type === (match?.[2] ?? match?.[3]))?.type;
+  if (match === null || type === undefined) return {path: text};
+  return match[4] === undefined ? {pid: Number(match[1]), type} : {inode: match[4], type};
 }
 
 /** `argv` without the interpreter and the script. Everything after the first `--` belongs to the program. */
@@ -141,7 +159,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (values.output !== undefined && command !== 'trace') return usage('-o goes with trace only: nsview trace -o FILE -- CMD');
   if (program !== null && command !== undefined && command !== 'trace')
     return usage(`${command} takes no program; nsview ${command} stands alone`);
-  if (pid !== null && (command === 'replay' || command === 'doctor' || command === 'schema')) return usage(`${command} takes no -p`);
+  if (pid !== null && command !== undefined && command !== 'snapshot' && command !== 'trace') return usage(`${command} takes no -p`);
   const asked = Object.keys(LAUNCH_OPTIONS).find(name => values[name as keyof LaunchWords] !== undefined);
   if (asked !== undefined && program === null)
     return usage(`--${asked} goes with a program to launch: nsview --${asked}${LAUNCH_OPTIONS[asked as keyof LaunchWords].example} -- CMD`);
@@ -166,7 +184,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     ...(values.fast ? {fast: true} : {}),
     ...(values.syscalls ? {syscalls: true} : {}),
   };
-  const spare = command === 'replay' || command === 'schema' ? rest.slice(1) : rest;
+  const spare = command === 'replay' || command === 'schema' || command === 'who-pins' ? rest.slice(1) : rest;
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
     return usage(`${quoted(spare[0] ?? '')} is one word too many${hint}`);
@@ -174,7 +192,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
   switch (command) {
     case undefined:
-      if (json) return usage('--json goes with snapshot, trace, replay and doctor');
+      if (json) return usage('--json goes with snapshot, trace, who-pins, replay and doctor');
       if (program !== null) return {kind: 'launch', argv: program, options, plan, ...following};
       return pid === null ? {kind: 'watch', ...following} : {kind: 'attach', pid, ...following};
     case 'snapshot':
@@ -185,6 +203,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
         return {kind: 'trace', target, plan, json, output: values.output ?? null, ...following};
       }
       return usage('trace needs a target: nsview trace -p PID, or nsview trace -- CMD');
+    case 'who-pins':
+      if (rest[0] === undefined)
+        return usage('who-pins needs a path or a namespace, such as nsview who-pins /mnt, or nsview who-pins 1234:net');
+      return {kind: 'who-pins', what: parsePinned(rest[0]), json};
     case 'replay':
       if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
       return {kind: 'replay', file: rest[0], json};

@@ -47,3 +47,9 @@ export function mountsOf(world: World, space: Namespace): readonly Mount[] | nul
   const fact = world.mounts.get(space.inode);
   return fact === undefined || isRefusal(fact.mounts) ? null : fact.mounts;
 }
+
+/** Why there is no reading of what a tab shows: none is made of what has ended. */
+export function unread(process: Process, look: Look, what: string): string {
+  if (process.end !== null) return `It has ended, and ${what} was not read before: only what is on the screen is.`;
+  return look.live ? 'Reading …' : `This tape holds no reading of ${what}.`;
+}

@@ -49,7 +49,7 @@ export function detailsOf(world: World, process: Process | null, tab: Tab, look:
 const STUDIES: {readonly [tab in Tab]: readonly StudyKind[]} = {
   namespaces: ['ownership'],
   mounts: [],
-  cgroup: [],
+  cgroup: ['cgroupView'],
   identity: ['identity'],
   network: ['network'],
   sharing: ['sharing'],
@@ -59,7 +59,7 @@ export type Wanted = {
   /** Mount namespaces, each with a process that is in it; null: nsview itself. */
   readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];
-  readonly studies: readonly {readonly kind: StudyKind; readonly pid: number; readonly start: string}[];
+  readonly studies: readonly {readonly kind: StudyKind; readonly pid: number; readonly start: string; readonly mount?: number}[];
 };
 
 /** What has to be read so that this tab can tell all. */

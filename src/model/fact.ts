@@ -2,6 +2,7 @@
 
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Credentials, Identity} from './identity.ts';
+import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
@@ -228,6 +229,13 @@ export type MountsFact = At & {
   readonly mounts: Seen<readonly Mount[]>;
 };
 
+/** The cgroups of a process as its own /proc/self/cgroup has them: relative to its cgroup namespace (cgroup_namespaces(7)). */
+export type CgroupView = {
+  /** Whether that is the namespace of nsview; null: not known. */
+  readonly sameNamespace: boolean | null;
+  readonly inside: Seen<readonly CgroupPath[]>;
+};
+
 /** The members of one cgroup. `mountPoint` is where nsview reads the hierarchy. */
 export type CgroupFact = At & {
   readonly kind: 'cgroup';
@@ -244,7 +252,7 @@ export type CgroupFact = At & {
 
 /**
  * One reading of a process in depth, made while somebody looks at it: `identity` of who it is, `network` of the network namespace that it is
- * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces.
+ * in, `sharing` of what it shares with others, `ownership` of who owns and holds its namespaces, `mountHolders` of what keeps one of its mounts.
  */
 type StudyOf<Kind extends string, What> = At & {
   readonly kind: Kind;
@@ -256,7 +264,10 @@ export type OwnershipFact = StudyOf<'ownership', Ownership>;
 export type IdentityFact = StudyOf<'identity', Identity>;
 export type NetworkFact = StudyOf<'network', Network>;
 export type SharingFact = StudyOf<'sharing', Sharing>;
-export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact;
+export type CgroupViewFact = StudyOf<'cgroupView', CgroupView>;
+/** `mount`: the id of a mount that the process sees. */
+export type MountHoldersFact = StudyOf<'mountHolders', MountHolders> & {readonly mount: number};
+export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact | MountHoldersFact;
 export type StudyKind = StudyFact['kind'];
 
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
@@ -372,7 +383,10 @@ export type Snapshot = {
   readonly host: Host;
   readonly processes: readonly ProcessSeen[];
   readonly namespaces: readonly SnapshotNamespace[];
+  /** `pid` is the process through which it was read; 0 where no process is in it. */
   readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
+  /** Of the whole machine: why mount namespaces without processes may be missing. Absent where all are there. */
+  readonly unlisted?: Refusal;
   readonly cgroups: readonly SnapshotCgroup[];
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];

@@ -45,6 +45,21 @@ export function identityDetails(world: World, process: Process, look: Look): Det
     ...innerPids(process).flatMap((pid): Piece[] => [dim(' › '), plain(String(pid))]),
     dim(innerPids(process).length > 0 ? '  outside › inside' : ''),
   );
+  const now = identity?.state ?? process.state;
+  const state =
+    process.end !== null
+      ? endText(process.end)
+      : process.stopped !== null
+        ? `stopped by ${printable(process.stopped)}`
+        : (STATES[now] ?? printable(now));
+  if (now !== '' || process.end !== null) say('state', plain(state));
+  if (process.refused !== null) {
+    say('tracing', ...refusalPieces(process.refused));
+    const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;
+    for (const row of wrapWords(why, Math.max(8, look.width - 11))) say('', plain(row));
+  }
+  if (identity !== null) lines.push(...boundsLines(world, process, identity, look));
+  lines.push([], [plain('Where it comes from')]);
   const parent = world.byPid.get(process.ppid);
   say('parent', plain(process.ppid === 0 ? 'none that is visible here' : parent === undefined ? String(process.ppid) : nameOf(parent)));
   if (process.born !== null) {
@@ -57,26 +72,13 @@ export function identityDetails(world: World, process: Process, look: Look): Det
       ),
     );
   }
-  const state =
-    process.end !== null
-      ? endText(process.end)
-      : process.stopped !== null
-        ? `stopped by ${printable(process.stopped)}`
-        : (STATES[process.state] ?? printable(process.state));
-  if (process.state !== '' || process.end !== null) say('state', plain(state));
   if (process.threadCount > 0) say('threads', plain(String(process.threadCount + 1)));
-  if (process.refused !== null) {
-    say('tracing', ...refusalPieces(process.refused));
-    const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;
-    for (const row of wrapWords(why, Math.max(8, look.width - 11))) say('', plain(row));
-  }
   say('program', ...text(process.exe));
   const {argv} = process;
   if (argv === null) say('arguments', dim('not known yet'));
   else if (isRefusal(argv)) say('arguments', ...refusalPieces(argv));
   else if (argv.length === 0) say('arguments', dim('none: a kernel thread, or a zombie'));
   else for (const [index, argument] of argv.entries()) say(index === 0 ? 'arguments' : '', plain(quoteArgument(argument)));
-  if (identity !== null) lines.push(...boundsLines(world, process, identity, look));
   const started = process.start === '' ? [] : [dim(`start ${process.start}`)];
   return fixed(heading(process, look.inodes ? started : [], look.width), lines);
 }

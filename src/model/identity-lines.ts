@@ -7,7 +7,8 @@ import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapL
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {isRefusal, type Seen} from './seen.ts';
-import {studyOf, type World} from './world.ts';
+import {namespacePiece} from './timeline.ts';
+import {namespaceOf, studyOf, type World} from './world.ts';
 
 const LABEL = 11;
 /** `no_new_privs` and a space. */
@@ -224,6 +225,38 @@ function limitLines(identity: Identity, above: Identity | null, say: Rows['say']
   if (first) say('limits', [dim('as its parent’s')]);
 }
 
+const SECUREBIT_MEANS: {readonly [bit: string]: string} = {
+  SECBIT_NOROOT: 'uid 0 gives no capabilities at an execve',
+  SECBIT_NO_SETUID_FIXUP: 'a change of uid leaves the capabilities',
+  SECBIT_KEEP_CAPS: 'kept when all uids leave 0, until an execve',
+  SECBIT_NO_CAP_AMBIENT_RAISE: 'ambient capabilities cannot be added',
+};
+
+/** What prctl(2) set, as far as nsview saw the calls. */
+function toldLines(process: Process, say: Rows['say']): void {
+  const {securebits, subreaper} = process.told;
+  if (securebits !== null)
+    say(
+      'securebits',
+      securebits.length === 0
+        ? [dim('none')]
+        : securebits.flatMap((bit, index): Piece[] => {
+            const means = SECUREBIT_MEANS[bit];
+            return [...(index === 0 ? [] : [GAP]), strong(printable(bit)), ...(means === undefined ? [] : [dim(`: ${means}`)])];
+          }),
+    );
+  if (subreaper !== null)
+    say('subreaper', [
+      subreaper ? strong('yes: orphans of its descendants become its children') : dim('no: orphans of its descendants go further up'),
+    ]);
+}
+
+/** Capabilities are held in a user namespace and hold there and below it alone (user_namespaces(7)). */
+function reach(world: World, process: Process, identity: Identity): Piece[] {
+  const user = namespaceOf(world, process.links.user);
+  return identity.sameUser === false && user !== null ? [plain(' in '), namespacePiece(user), dim(' and below, not outside')] : [];
+}
+
 /** What bounds it: the rows that follow those of the process. */
 export function boundsLines(world: World, process: Process, identity: Identity, look: Look): Line[] {
   const {lines, say} = rows(look, LONG_LABEL);
@@ -231,13 +264,21 @@ export function boundsLines(world: World, process: Process, identity: Identity, 
   const above = other === null ? null : identityOf(world, other);
   lines.push([]);
   const than = above === null || other === null ? '' : `  + and - beside ${nameOf(other)}`;
-  lines.push(cutLine([plain('What it may do'), dim(than)], look.width));
+  const title = [plain('What it may do'), ...reach(world, process, identity), dim(than)];
+  lines.push(...wrapLine(title, Math.max(8, look.width)));
   capabilityLines(identity, above, say);
   boundLines(identity, above, say);
   limitLines(identity, above, say);
+  toldLines(process, say);
   lines.push([]);
-  const silent =
-    'The kernel tells nobody else its securebits, its keyrings and whether it is a subreaper: a traced prctl(2) is in the timeline.';
+  const {securebits, subreaper} = process.told;
+  const unknown = [
+    ...(securebits === null ? ['its securebits'] : []),
+    ...(subreaper === null ? ['whether it is a subreaper'] : []),
+    'its keyrings',
+  ];
+  const last = unknown.pop();
+  const silent = `The kernel tells nobody else ${unknown.length === 0 ? '' : `${unknown.join(', ')} and `}${last}${unknown.length === 0 ? '.' : ', and no call was seen that sets them.'}`;
   for (const row of wrapWords(silent, Math.max(8, look.width))) lines.push([dim(row)]);
   return lines;
 }

@@ -37,6 +37,8 @@ export type Limit = {readonly name: string; readonly soft: string; readonly hard
 type FourIds = readonly [real: number, effective: number, saved: number, fs: number];
 
 export type Identity = {
+  /** As of proc_pid_stat(5); what a tracer tells of it may be older. */
+  readonly state?: string;
   readonly uids: Seen<FourIds>;
   readonly gids: Seen<FourIds>;
   readonly credentials: Seen<Credentials>;

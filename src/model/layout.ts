@@ -31,7 +31,9 @@ export function layoutOf(
   if (zoom !== null) return {kind: 'panes', panes: {[zoom]: whole}};
   if (body < 12 || (hasTerminal && body < 17)) return {kind: 'panes', panes: {[focus]: whole}};
 
-  const terminal = hasTerminal ? clamp(Math.round(body * 0.42), 10, body - 11) : 0;
+  // While the keys are elsewhere the terminal's last rows are enough, and what is read has the room.
+  const open = clamp(Math.round(body * 0.42), 10, body - 11);
+  const terminal = !hasTerminal ? 0 : focus === 'terminal' ? open : Math.min(open, clamp(Math.round(body * 0.2), 5, 10));
   const wanted = hasTerminal ? clamp(Math.round(body * 0.16), 4, 12) : clamp(Math.round(body * 0.3), 5, 16);
   const timeline = body - terminal - wanted >= 7 ? wanted : 0;
   const top = body - terminal - timeline;
@@ -45,6 +47,17 @@ export function layoutOf(
   if (timeline > 0) panes.timeline = {x: 0, y: 1 + top, width: columns, height: timeline};
   if (terminal > 0) panes.terminal = {x: 0, y: 1 + top + timeline, width: columns, height: terminal};
   return {kind: 'panes', panes};
+}
+
+/**
+ * What the program's terminal measures, in cells: the same whether its pane is open or drawn smaller, since a program is told of
+ * every change of size (SIGWINCH). Null where it is not to be changed now.
+ */
+export function terminalSize(size: {readonly columns: number; readonly rows: number}, zoom: PaneName | null): Rect | null {
+  if (zoom !== null && zoom !== 'terminal') return null;
+  const layout = layoutOf(size, true, zoom, 'terminal');
+  const rect = layout.kind === 'panes' ? layout.panes.terminal : undefined;
+  return rect === undefined ? null : inside(rect);
 }
 
 /** What is inside the borders. */

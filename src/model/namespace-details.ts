@@ -2,10 +2,10 @@
 
 import {type Details, fixed, heading, inodePiece, type Look, mountsOf, nameOf, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
-import {column, cutLine, dim, type Line, type Piece, plain, toned} from './line.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, toned, wrapWords} from './line.ts';
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
-import {ownershipLines} from './ownership-lines.ts';
+import {emptySection, ownershipLines} from './ownership-lines.ts';
 import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -16,6 +16,20 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
   const {maker} = process;
   const against = maker === null ? [dim('against nsview itself')] : [dim('against '), plain(nameOf(maker))];
   const lines: Line[] = [];
+  const refusals = NAMESPACES.map(({link}) => process.links[link]);
+  const [first] = refusals;
+  // One reason for all of them, once.
+  if (process.end === null && isRefusal(first) && refusals.every(one => isRefusal(one) && one.errno === first.errno)) {
+    const dead = process.state === 'Z';
+    lines.push(cutLine(dead ? [plain('None any more: it has ended.')] : [plain('Not shown: '), ...refusalPieces(first)], look.width));
+    const why = dead
+      ? 'Its parent has not waited for it yet; its namespaces were given back.'
+      : world.header.host.euid === 0
+        ? 'The kernel refuses them even to this root: the process has rights that nsview has not, or a security module forbids it.'
+        : 'Namespaces are shown to the user of a process and to root: run nsview as its user, or as root.';
+    for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
+    return fixed(heading(process, against, look.width), [...lines, ...emptySection(world, process, look)]);
+  }
   for (const kind of NAMESPACES) {
     lines.push(namespaceLine(world, process, kind.type, look));
     if (!('childrenLink' in kind)) continue;
@@ -73,6 +87,8 @@ function namespaceLine(world: World, process: Process, type: NamespaceType, look
 
 function relate(process: Process, space: Namespace, above: Namespace | null): [string, 'dim' | 'plain' | 'strong'] {
   if (space === above) return [space.index === 0 ? 'as host' : 'as parent', 'dim'];
+  // Its parent's is not for nsview to see.
+  if (above === null && !process.opened.has(space)) return space.index === 0 ? ['as host', 'dim'] : ['not the host', 'strong'];
   if (space.index === 0) return ['host again', 'strong'];
   return process.opened.has(space) ? ['new here', 'strong'] : ['entered', 'strong'];
 }

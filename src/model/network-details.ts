@@ -1,6 +1,6 @@
 // Knows what the tab of the network says of a process.
 
-import {type Details, fixed, heading, type Look, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
 import type {Holder, Interface, Network, Partner} from './network.ts';
@@ -12,9 +12,10 @@ import {namespaceOf, studyOf, type World} from './world.ts';
 export function networkDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, [], look.width);
   const fact = studyOf(world, 'network', process);
-  if (fact === null) return fixed(title, said(look.live ? 'Reading …' : 'This tape holds no reading of it.', look.width));
+  if (fact === null) return fixed(title, said(unread(process, look, 'its network'), look.width));
   if (isRefusal(fact.seen)) return fixed(title, [cutLine([plain('network: '), ...refusalPieces(fact.seen)], look.width)]);
   const network = fact.seen;
+  if (process.state === 'Z') return fixed(title, said('It has ended: it is in no network any more.', look.width));
   const lines: Line[] = [];
   const say = (...line: Line) => lines.push(cutLine(line, look.width));
   const section = (name: string, remark: string) => {
@@ -77,7 +78,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   if (network.unread > 0) {
     lines.push([]);
     for (const row of wrapWords(
-      `The fds of ${network.unread} processes here are not for this user to read: sockets may be theirs.`,
+      `The fds of ${network.unread === 1 ? 'one process' : `${network.unread} processes`} here are not for this user to read: sockets may be theirs.`,
       look.width,
     ))
       say(dim(row));

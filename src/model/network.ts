@@ -78,5 +78,5 @@ export type Network = {
   readonly cut: readonly string[];
 };
 
-/** In a snapshot: the interfaces of a network namespace, and the process or thread through which they were read. */
+/** In a snapshot: the interfaces of a network namespace, and the process or thread through which they were read, 0 where nobody is in it. */
 export type SnapshotNetwork = {readonly inode: string; readonly pid: number; readonly interfaces: Seen<readonly Interface[]>};

@@ -1,9 +1,10 @@
 // Knows what the tab of the namespaces says of who owns them, what keeps them alive, and how to enter them.
 
+import {capabilityText} from './capability.ts';
 import {inodePiece, type Look, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Seen} from './fact.ts';
-import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
-import type {Holder, Ownership, Power} from './ownership.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
+import type {Holder, Ownership, Power, UserAbove} from './ownership.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece, quoteArgument} from './timeline.ts';
@@ -17,31 +18,30 @@ function named(world: World, inode: string, look: Look): Piece[] {
 
 const uidPiece = (uid: Seen<number>): Piece[] => (isRefusal(uid) ? [...refusalPieces(uid)] : [dim(` of uid ${uid}`)]);
 
-/** How many of them a mask as in /proc/PID/status has. */
-function counted(mask: string): string {
-  const count = BigInt(`0x${mask}`).toString(2).replaceAll('0', '').length;
-  return count === 1 ? '1 capability' : `${count} capabilities`;
-}
-
-function powerText({capabilities, rule}: Power): string {
+/** By which rule of user_namespaces(7), in words. */
+function powerText({capabilities, rule}: Power, last: number): string {
+  const names = capabilityText(capabilities, last);
   switch (rule) {
     case 'member':
-      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : `${counted(capabilities)}, its effective set`;
+      return names === 'none' ? 'nothing: its effective set is empty' : `${names} (its effective set)`;
     case 'owner':
-      return 'all capabilities: its uid made it';
+      return 'all: its uid made that one, from outside';
     case 'ancestor':
-      return BigInt(`0x${capabilities}`) === 0n ? 'no capabilities' : `${counted(capabilities)}, held from above`;
+      return names === 'none' ? 'nothing: its effective set is empty' : `${names} (its effective set, held from outside)`;
     case 'none':
-      return 'no capabilities: not below its own';
+      return 'nothing: that one is not inside its own';
     case 'unknown':
-      return '';
+      return 'not to be known';
     default:
       return rule satisfies never;
   }
 }
 
 /** Who holds it, and the command that makes it let go. */
-export function holderText(holder: Holder): {readonly who: string; readonly release: string} {
+export function holderText(
+  holder: Holder,
+  nameOf = (type: string, inode: string): string => `${type} #${inode}`,
+): {readonly who: string; readonly release: string} {
   switch (holder.by) {
     case 'processes':
       return {
@@ -54,16 +54,27 @@ export function holderText(holder: Holder): {readonly who: string; readonly rele
       return {who: `for the children of ${holder.pid}`, release: `kill ${holder.pid}`};
     case 'fd':
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
+    case 'socket':
+      return {who: `socket fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
     case 'mount':
       return {
-        who: `mounted on ${printable(holder.point)}`,
-        release: `nsenter --mount=/proc/${holder.pid}/ns/mnt umount ${printable(quoteArgument(holder.point))}`,
+        who: `mounted on ${printable(holder.point)}${holder.pid === 0 ? ` in ${nameOf('mnt', holder.inode)}, where nobody is` : ''}`,
+        release:
+          holder.pid === 0 && holder.through === undefined
+            ? ''
+            : `nsenter --mount=${printable(quoteArgument(holder.through ?? `/proc/${holder.pid}/ns/mnt`))} umount ${printable(quoteArgument(holder.point))}`,
       };
     case 'namespace':
-      return {who: `${holder.as === 'owned' ? 'owns' : 'is above'} ${holder.type} #${holder.inode}`, release: ''};
+      return {who: `${holder.as === 'owned' ? 'owns' : 'is above'} ${nameOf(holder.type, holder.inode)}`, release: ''};
     default:
       return holder satisfies never;
   }
+}
+
+/** Of the whole machine, whoever is looked at. */
+export function emptySection(world: World, process: Process, look: Look): Line[] {
+  const fact = studyOf(world, 'ownership', process);
+  return fact === null || isRefusal(fact.seen) ? [] : emptyLines(world, fact.seen, look);
 }
 
 export function ownershipLines(world: World, process: Process, look: Look): Line[] {
@@ -79,27 +90,7 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
     for (const row of wrapWords(seen.enter.map(quoteArgument).join(' '), Math.max(8, look.width - 2)))
       put(plain('  '), toned('accent', row));
   }
-  put();
-  put(dim('Who owns them, what it may do there'));
-  for (const {link, lineage, power} of seen.namespaces) {
-    const label = column('plain', link, 7);
-    if (isRefusal(lineage)) {
-      put(label, ...refusalPieces(lineage));
-      continue;
-    }
-    const path = link === 'user' ? lineage.chain : lineage.owners;
-    const pieces: Piece[] = [];
-    for (const [index, {inode, uid}] of path.entries()) {
-      if (index > 0) pieces.push(dim(' ‹ '));
-      pieces.push(...named(world, inode, look), ...(link === 'user' || index === 0 ? uidPiece(uid) : []));
-      if (link !== 'user') break;
-    }
-    if (path.length === 0) pieces.push(dim('owned above what nsview may see'));
-    const power_ = powerText(power);
-    const below = look.width < 60 || path.length > 2;
-    put(label, ...pieces, ...(power_ === '' || below ? [] : [dim(`  ${power_}`)]));
-    if (power_ !== '' && below) put(dim(`  ${power_}`));
-  }
+  lines.push([], ...ownerLines(world, seen, look));
   if (seen.pids.length > 1) {
     const pieces: Piece[] = [];
     for (const {pid, inode} of seen.pids)
@@ -116,14 +107,100 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
     put(dim('What keeps them, and what lets go'));
     for (const {inode, holders, more} of pinned) {
       put(...named(world, inode, look));
-      for (const holder of holders) {
-        const {who, release} = holderText(holder);
-        put(plain('  '), plain(who), ...(look.width >= 60 && release !== '' ? [plain('  '), toned('accent', release)] : []));
-        if (look.width < 60 && release !== '') put(plain('    '), toned('accent', release));
-      }
-      if (more > 0) put(dim(`  and ${more} more`));
+      lines.push(...holderLines(world, holders, more, look));
     }
+  }
+  lines.push(...emptyLines(world, seen, look));
+  if (pinned.length > 0 || seen.empty.length > 0) {
     if (seen.asked.processes < seen.asked.of) put(dim(`  ${seen.asked.processes} of ${seen.asked.of} processes asked so far`));
+  }
+  return lines;
+}
+
+/** The user namespaces from its own outwards: what of its own each owns, and what the process may do there. */
+function ownerLines(world: World, seen: Ownership, look: Look): Line[] {
+  const lines: Line[] = [];
+  const put = (...pieces: Line) => lines.push(cutLine(pieces, look.width));
+  const wrapped = (label: string, value: Line) => {
+    for (const [index, row] of wrapLine(value, Math.max(8, look.width - 8)).entries())
+      put(plain('  '), column('dim', index === 0 ? label : '', 6), ...row);
+  };
+  put(dim('Owners, and what it may do there'));
+  type Group = {readonly path: readonly UserAbove[]; readonly power: Power; readonly owned: Piece[][]};
+  const groups = new Map<string, Group>();
+  for (const {link, lineage, power} of seen.namespaces) {
+    if (isRefusal(lineage)) {
+      put(column('plain', link, 7), ...refusalPieces(lineage));
+      continue;
+    }
+    const path = link === 'user' ? lineage.chain : lineage.owners;
+    const key = path[0]?.inode ?? '';
+    const group = groups.get(key) ?? {path, power, owned: []};
+    groups.set(key, group);
+    group.owned.push(link === 'user' ? [plain('itself')] : named(world, lineage.inode, look));
+  }
+  for (const {path, power, owned} of groups.values()) {
+    if (path.length === 0) put(dim('a user namespace above what nsview may see'));
+    else {
+      const chain = path.flatMap(({inode, uid}, index): Piece[] => [
+        ...(index > 0 ? [dim(' ‹ ')] : []),
+        ...named(world, inode, look),
+        ...uidPiece(uid),
+      ]);
+      for (const row of wrapLine(chain, look.width)) put(...row);
+    }
+    wrapped(
+      'owns',
+      owned.flatMap((one, index) => [...(index > 0 ? [plain(' ')] : []), ...one]),
+    );
+    wrapped('may', [toned(power.rule === 'none' ? 'dim' : 'plain', powerText(power, seen.lastCapability))]);
+  }
+  return lines;
+}
+
+/** Each with the command that makes it let go; the namespaces that it owns or is above are one. */
+function holderLines(world: World, holders: readonly Holder[], more: number, look: Look): Line[] {
+  const lines: Line[] = [];
+  const put = (...pieces: Line) => lines.push(cutLine(pieces, look.width));
+  const nameOf = (type: string, inode: string): string => world.namespaces.byInode.get(inode)?.name ?? `${type} #${inode}`;
+  for (const as of ['child', 'owned'] as const) {
+    const names = holders.flatMap(holder => (holder.by === 'namespace' && holder.as === as ? [nameOf(holder.type, holder.inode)] : []));
+    if (names.length === 0) continue;
+    for (const row of wrapWords(`${as === 'child' ? 'is above' : 'owns'} ${names.join(' ')}`, Math.max(8, look.width - 2)))
+      put(plain(`  ${row}`));
+  }
+  for (const holder of holders) {
+    if (holder.by === 'namespace') continue;
+    const {who, release} = holderText(holder, nameOf);
+    put(plain('  '), plain(who), ...(look.width >= 60 && release !== '' ? [plain('  '), toned('accent', release)] : []));
+    if (look.width < 60 && release !== '') put(plain('    '), toned('accent', release));
+  }
+  if (more > 0) put(dim(`  and ${more} more`));
+  return lines;
+}
+
+/** Enough to see, and to draw. */
+const SHOWN = 200;
+
+/** What lives on though nobody is in it: each with what holds it and what lets go. */
+function emptyLines(world: World, {empty, unlisted}: Ownership, look: Look): Line[] {
+  if (empty.length === 0 && unlisted === null) return [];
+  const lines: Line[] = [];
+  const put = (...pieces: Line) => lines.push(cutLine(pieces, look.width));
+  put();
+  if (empty.length > 0) put(dim('Nobody is in these, machine-wide'));
+  for (const {type, inode, holders, more} of empty.slice(0, SHOWN)) {
+    put(column('plain', type, 7), strong(`#${inode}`));
+    lines.push(...holderLines(world, holders, more, look));
+    if (holders.length === 0) put(dim('  held by what nsview cannot ask: an fd on its way through a socket, say'));
+  }
+  if (empty.length > SHOWN) put(dim(`and ${empty.length - SHOWN} more`));
+  if (unlisted !== null) {
+    const why =
+      unlisted.errno === 'ENOTTY'
+        ? 'There may be mount namespaces that nobody is in: this kernel cannot list them (Linux 6.12 can).'
+        : 'There may be mount namespaces that nobody is in: only root outside of all containers may list them.';
+    for (const row of wrapWords(why, look.width)) put(dim(row));
   }
   return lines;
 }

@@ -25,8 +25,13 @@ export type Holder =
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number}
   | {readonly by: 'children'; readonly pid: number}
   | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
-  /** A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. */
-  | {readonly by: 'mount'; readonly inode: string; readonly pid: number; readonly point: string}
+  /** A socket that was made in it, of a process that is in another: network namespaces only. */
+  | {readonly by: 'socket'; readonly pid: number; readonly fd: number}
+  /**
+   * A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. Where nobody is (0), `through` is a file that leads to
+   * that mount namespace, if there is one.
+   */
+  | {readonly by: 'mount'; readonly inode: string; readonly pid: number; readonly point: string; readonly through?: string}
   | {readonly by: 'namespace'; readonly type: string; readonly inode: string; readonly as: 'owned' | 'child'};
 
 /** What a process may do with the resources of a namespace, and by which rule of user_namespaces(7). */
@@ -37,12 +42,28 @@ export type Owned = {readonly link: NamespaceLink; readonly lineage: Seen<Lineag
 
 export type Ownership = {
   readonly namespaces: readonly Owned[];
+  /** The number of the highest capability that the kernel knows. */
+  readonly lastCapability: number;
   /** Pids from the innermost pid namespace outwards, each with its namespace where nsview may look. */
   readonly pids: readonly {readonly pid: number; readonly inode: string | null}[];
   /** The command line that enters it from where nsview is; empty where nothing differs. */
   readonly enter: readonly string[];
   /** By inode: who holds it, at most 16 of each kind; `more` counts those that are left out. */
   readonly holders: readonly {readonly inode: string; readonly holders: readonly Holder[]; readonly more: number}[];
+  /** Namespaces of the whole machine that no process and no thread is in, so far as they are known; mnt also by NS_MNT_GET_NEXT. */
+  readonly empty: readonly {readonly type: string; readonly inode: string; readonly holders: readonly Holder[]; readonly more: number}[];
+  /** Why there may be mount namespaces besides; null: there are no others. */
+  readonly unlisted: Refusal | null;
   /** How many processes have been asked so far, of how many. */
   readonly asked: {readonly processes: number; readonly of: number};
+};
+
+/** Of `nsview who-pins`: who holds one namespace. */
+export type NamespaceHolders = {
+  readonly type: string;
+  readonly inode: string;
+  readonly holders: readonly Holder[];
+  readonly more: number;
+  /** How many processes were asked. */
+  readonly processes: number;
 };

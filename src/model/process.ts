@@ -3,6 +3,7 @@
 import type {CgroupPath, Ids, RefusedFact, Seen} from './fact.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
+import {type Told, toldNothing} from './told.ts';
 
 /** Links as far as they are known. */
 export type Links = {[link in NamespaceLink]?: Seen<string>};
@@ -43,6 +44,7 @@ export type Process = {
   born: {readonly at: number; readonly flags: Seen<readonly string[]>; readonly by: Process; readonly exitSignal: string | null} | null;
   /** Namespaces that were seen first in it. */
   readonly opened: Set<Namespace>;
+  told: Told;
   end: End | null;
   stopped: string | null;
   refused: RefusedFact | null;
@@ -73,6 +75,7 @@ export function createProcess(id: string, pid: number, start: string): Process {
     threads: new Map(),
     born: null,
     opened: new Set(),
+    told: toldNothing(),
     end: null,
     stopped: null,
     refused: null,

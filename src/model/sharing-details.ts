@@ -1,6 +1,6 @@
 // Knows what the tab of the sharing says of a process.
 
-import {type Details, fixed, heading, type Look, nameOf, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal} from './fact.ts';
 import {column, cutLine, dim, type Line, plain, spread, strong, toned, wrapWords} from './line.ts';
 import {cells, printable} from './printable.ts';
@@ -12,7 +12,7 @@ import {namespaceOf, studyOf, type World} from './world.ts';
 export function sharingDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, [], look.width);
   const fact = studyOf(world, 'sharing', process);
-  if (fact === null) return fixed(title, said(look.live ? 'Reading …' : 'This tape holds no reading of it.', look.width));
+  if (fact === null) return fixed(title, said(unread(process, look, 'what it shares'), look.width));
   if (isRefusal(fact.seen)) {
     if (process.state === 'Z' || process.end !== null)
       return fixed(title, said('It has ended: what it shared with others was given back.', look.width));

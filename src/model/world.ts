@@ -1,5 +1,6 @@
 // Knows the world: every fact so far, folded into processes, the namespaces that they are in, and a timeline.
 
+import {withRates} from './cgroup-limit.ts';
 import type {
   CallFact,
   CgroupFact,
@@ -25,6 +26,7 @@ import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {createProcess, type End, type Process} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
+import {observeTold, toldAfterExec, toldByMaker} from './told.ts';
 
 export type World = Remembered & {
   readonly header: TapeHeader;
@@ -143,6 +145,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       const process = known(world, fact.pid, at);
       const moves = observeMoves(world, process, fact.tid, fact.changed);
       if (process.end !== null) return;
+      observeTold(process.told, fact);
       if (fact.tid === fact.pid) {
         if (fact.uids !== undefined) process.uids = fact.uids.to;
         if (fact.gids !== undefined) process.gids = fact.gids.to;
@@ -181,12 +184,14 @@ function observeKind(world: World, fact: Fact, at: number): void {
       return;
     }
     case 'cgroup':
-      world.cgroups.set(cgroupKey(fact), fact);
+      world.cgroups.set(cgroupKey(fact), withRates(fact, world.cgroups.get(cgroupKey(fact))));
       return;
     case 'ownership':
     case 'identity':
     case 'network':
-    case 'sharing': {
+    case 'sharing':
+    case 'cgroupView':
+    case 'mountHolders': {
       const key = `${fact.kind}:${fact.pid}:${fact.start}`;
       world.studies.delete(key);
       world.studies.set(key, fact);
@@ -360,6 +365,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.gids = caller.gids;
     child.cgroup = caller.cgroup;
     child.state = 'R';
+    child.told = toldByMaker(caller.told, Array.isArray(fact.flags) && fact.flags.includes('CLONE_NEWUSER'));
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
     // clone(2): a child is born into the namespaces that are set aside for children.
     for (const link of NAMESPACE_LINKS) setLink(world.namespaces, child, link, links[link], false);
@@ -387,6 +393,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   process.comm = fact.comm;
   process.argv = fact.argv;
   process.exe = fact.path;
+  toldAfterExec(process.told, fact.formerTid === undefined);
   // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces along.
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
   if (caller !== undefined)

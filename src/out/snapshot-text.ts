@@ -90,6 +90,7 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
   };
   for (const root of roots) draw(root, '', '');
 
+  const nameOther = (kind: string, inode: string) => nameOfInode(names, NAMESPACES.find(one => one.type === kind)?.type ?? 'user', inode);
   const legend = snapshot.namespaces.map(namespace => {
     const type = NAMESPACES.find(kind => kind.type === namespace.type)?.type ?? 'user';
     const name = nameOfInode(names, type, namespace.inode);
@@ -97,9 +98,13 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
       namespace.processes.length > 0 ? count(namespace.processes.length, 'process') : '',
       namespace.threads === undefined ? '' : count(namespace.threads.length, 'thread'),
       namespace.forChildrenOf === undefined ? '' : `for the children of ${namespace.forChildrenOf.join(', ')}`,
-      ...(namespace.heldBy ?? []).slice(0, 4).map(holder => holderText(holder).who),
+      ...(namespace.heldBy ?? []).slice(0, 4).map(holder => holderText(holder, nameOther).who),
     ].filter(text => text !== '');
-    return {name, inode: namespace.inode, holders: holders.join(', ')};
+    return {
+      name,
+      inode: namespace.inode,
+      holders: holders.length === 0 ? 'nobody, and nothing that nsview can ask, holds it' : holders.join(', '),
+    };
   });
   const width = Math.max(0, ...legend.map(({name}) => name.length));
   lines.push('');

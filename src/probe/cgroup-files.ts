@@ -12,6 +12,8 @@ type Files = {
   readonly soft?: string;
   readonly use?: string;
   readonly peak?: string;
+  /** A file that counts since the cgroup exists, and its decoder to the unit of CgroupResource.total. */
+  readonly total?: readonly [file: string, decode: (text: string) => string | null];
   readonly weight?: string;
   readonly events?: readonly string[];
   readonly pressure?: string;
@@ -20,6 +22,13 @@ type Files = {
   /** Lists, and limits by device: what is not one number, each with what it is called. */
   readonly texts?: readonly (readonly [name: string, file: string])[];
 };
+
+/** A line a device: `8:0 rbytes=… wbytes=… …`; an empty file where it never read nor wrote. */
+export function decodeIoStat(text: string): string {
+  let bytes = 0n;
+  for (const [, count] of text.matchAll(/ [rw]bytes=([0-9]+)/g)) bytes += BigInt(count ?? 0);
+  return String(bytes);
+}
 
 /** Documentation/admin-guide/cgroup-v2.rst. */
 const V2: readonly Files[] = [
@@ -34,8 +43,21 @@ const V2: readonly Files[] = [
   },
   {resource: 'swap', limit: 'memory.swap.max', use: 'memory.swap.current', peak: 'memory.swap.peak', events: ['memory.swap.events']},
   {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
-  {resource: 'cpu', bandwidth: ['cpu.max'], weight: 'cpu.weight', events: ['cpu.stat'], pressure: 'cpu.pressure'},
-  {resource: 'io', texts: [['', 'io.max']], weight: 'io.weight', pressure: 'io.pressure'},
+  {
+    resource: 'cpu',
+    bandwidth: ['cpu.max'],
+    weight: 'cpu.weight',
+    events: ['cpu.stat'],
+    pressure: 'cpu.pressure',
+    total: ['cpu.stat', text => /^usage_usec ([0-9]+)$/m.exec(text)?.[1] ?? null],
+  },
+  {
+    resource: 'io',
+    texts: [['', 'io.max']],
+    weight: 'io.weight',
+    pressure: 'io.pressure',
+    total: ['io.stat', decodeIoStat],
+  },
   {
     resource: 'cpuset',
     texts: [
@@ -71,7 +93,14 @@ const V1: readonly Files[] = [
     events: ['memory.memsw.failcnt'],
   },
   {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
-  {resource: 'cpu', bandwidth: ['cpu.cfs_quota_us', 'cpu.cfs_period_us'], weight: 'cpu.shares', events: ['cpu.stat']},
+  {
+    resource: 'cpu',
+    bandwidth: ['cpu.cfs_quota_us', 'cpu.cfs_period_us'],
+    weight: 'cpu.shares',
+    events: ['cpu.stat'],
+    // Nanoseconds, of the controller cpuacct, which is often mounted together with cpu.
+    total: ['cpuacct.usage', text => (/^[0-9]+\n?$/.test(text) ? String(BigInt(text.trim()) / 1000n) : null)],
+  },
   {
     resource: 'io',
     texts: [
@@ -80,6 +109,7 @@ const V1: readonly Files[] = [
       ['reads/s', 'blkio.throttle.read_iops_device'],
       ['writes/s', 'blkio.throttle.write_iops_device'],
     ],
+    total: ['blkio.throttle.io_service_bytes', text => /^Total ([0-9]+)$/m.exec(text)?.[1] ?? null],
   },
   {
     resource: 'cpuset',
@@ -159,6 +189,7 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     files.use,
     files.weight,
     files.pressure,
+    files.total?.[0],
     ...(files.bandwidth ?? []),
     ...(files.texts ?? []).map(([, file]) => file),
   ];
@@ -167,10 +198,12 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   const events: {[name: string]: number} = {};
   for (const file of files.events ?? []) Object.assign(events, decodeEvents(text(file) ?? '', file));
   const pressure = decodePressure(text(files.pressure) ?? '');
+  const counted = text(files.total?.[0]);
   return {
     ...shared,
     ...optional('soft', number(files.soft)),
     ...optional('peak', number(files.peak)),
+    ...optional('total', counted === null ? null : (files.total?.[1](counted) ?? null)),
     ...optional('weight', number(files.weight)),
     ...(texts.length === 0 ? {} : {text: texts.join(', ')}),
     ...(Object.keys(events).length === 0 ? {} : {events}),

@@ -1,35 +1,41 @@
 // Knows who keeps namespaces alive: a look over the whole machine, in slices, so that nobody waits for it.
 
-import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
+import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import {NAMESPACE_LINKS, NAMESPACES, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {readLineage} from './lineage.ts';
+import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
-import {readNumbers} from './proc-file.ts';
+import {paced} from './pace.ts';
+import {readNumbers, readText} from './proc-file.ts';
 
 const ROWS = 8192;
 const rows = new BigInt64Array(ROWS * 4);
 const LINKS = 1;
-const FDS = 2;
+export const FDS = 2;
+export const SOCKETS = 4;
+const HOW = ['link', 'thread', 'fd', 'socket'] as const;
 /** Types as nsv_holds numbers them. */
 const TYPES = NAMESPACES.map(kind => kind.type);
 
 export type Held = {
-  readonly by: 'link' | 'thread' | 'fd';
+  readonly by: (typeof HOW)[number];
   readonly number: number;
   readonly link: number;
   readonly type: string;
   readonly inode: string;
 };
 
-function readHolds(pid: number, what: number): Held[] {
-  const count = loadNative().holds(pid, what, rows, ROWS);
+const readHolds = (pid: number, what: number): Held[] => decodeHolds(rows, 0, loadNative().holds(pid, what, rows, ROWS));
+
+/** `count` of those rows from row number `first` on; none where it is negative, a refusal. */
+export function decodeHolds(rows: BigInt64Array, first: number, count: number): Held[] {
   const held: Held[] = [];
-  for (let row = 0; row < count; row++) {
+  for (let row = first; row < first + count; row++) {
     const [how, number, type, inode] = [Number(rows[row * 4]), Number(rows[row * 4 + 1]), Number(rows[row * 4 + 2]), rows[row * 4 + 3]];
     held.push({
-      by: how === 0 ? 'link' : how === 1 ? 'thread' : 'fd',
+      by: HOW[how] ?? 'fd',
       number,
       link: how === 0 ? number : how === 1 ? type >> 4 : -1,
       type: TYPES[type & 15] ?? '?',
@@ -39,8 +45,51 @@ function readHolds(pid: number, what: number): Held[] {
   return held;
 }
 
-/** The namespaces that a process has open. Empty where nsview may not look. */
-export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS);
+/** The namespaces that a process has open, and its sockets (whose `inode` is the socket's). Empty where nsview may not look. */
+export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS | SOCKETS);
+
+/** A socket stays in the network namespace in which it was made, and keeps it, wherever its process goes (socket(7), network_namespaces(7)). */
+export type SocketNetworks = {
+  /** The inode of a socket's network namespace. null: not to be known. `first` gets a path that is good while it runs, once for each. */
+  networkOf(pid: number, fd: number, socket: string, first: (inode: string, path: string) => void): string | null;
+};
+
+/** To look at a socket is to have it for a moment, which would move it to nsview's class where these are in use (see nsview.h). */
+function mayTakeSockets(): boolean {
+  const cgroups = readText('/proc/self/cgroup');
+  return !isRefusal(cgroups) && !/^[^:]*:[^:]*\bnet_(cls|prio)\b/m.test(cgroups);
+}
+
+/** `before`: an earlier look's, so that each socket is asked once in its life. */
+export function createSocketNetworks(
+  before?: ReadonlyMap<string, string | null>,
+): SocketNetworks & {readonly known: ReadonlyMap<string, string | null>} {
+  const known = new Map<string, string | null>();
+  const met = new Set<string>();
+  const ret = new BigInt64Array(1);
+  const may = mayTakeSockets();
+  return {
+    known,
+    networkOf: (pid, fd, socket, first) => {
+      const earlier = known.get(socket) ?? before?.get(socket);
+      if (earlier !== undefined && (earlier === null || met.has(earlier))) {
+        known.set(socket, earlier);
+        return earlier;
+      }
+      if (!may) return null;
+      const native = loadNative();
+      const namespace = native.socketNetwork(pid, fd, BigInt(socket), ret);
+      const inode = namespace < 0 ? null : String(ret[0]);
+      known.set(socket, inode);
+      if (inode !== null && !met.has(inode)) {
+        met.add(inode);
+        first(inode, `/proc/self/fd/${namespace}`);
+      }
+      if (namespace >= 0) native.close(namespace);
+      return inode;
+    },
+  };
+}
 
 /** `net:[4026531840]`, the root of a bind mount of a namespace. */
 export function pinnedBy(mount: Mount): {readonly type: string; readonly inode: string} | null {
@@ -56,31 +105,41 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
   return below ? null : `/proc/${pid}/root${point}`;
 }
 
-type Building = {type: string; processes: number; pids: number[]; others: Holder[]; more: number};
-type Holders = {readonly byInode: Map<string, Building>; asked: number; of: number};
+/** `inhabited`: a thread is in it. */
+type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
+type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
+
+/** Processes that another thread asks in one go, and their rows: a reply is decoded within a few milliseconds. */
+const BATCH = 64;
+const BATCH_ROWS = 2 * ROWS;
 
 /** Of each namespace so many are kept one by one. */
 const KEPT = 16;
 
 export type HoldersLook = {
-  /** Goes on for so many milliseconds. */
+  /** Goes on for so many milliseconds, at most to the end of a look at all. */
   advance(milliseconds: number): void;
+  /** Goes on by itself, in slices that nobody feels, as long as somebody wants it every so often. */
+  want(): void;
   /** The last whole look, or what there is of the first. */
   readonly found: Holders;
 };
 
 export function createHolders(): HoldersLook {
   let whole: Holders | null = null;
-  let building: Holders = {byInode: new Map(), asked: 0, of: 0};
+  let building: Holders = {byInode: new Map(), unlisted: null, asked: 0, of: 0};
   let pids: readonly number[] = [];
   let next = 0;
+  let sockets = createSocketNetworks();
   let owners = new Set<string>();
   let tables = new Set<string>();
+  /** Mount namespaces by inode, and a file that leads to each: of those that no process is in, the mounts are read at the end. */
+  let files = new Map<string, string>();
 
   const at = (type: string, inode: string): Building => {
     let found = building.byInode.get(inode);
     if (found === undefined) {
-      found = {type, processes: 0, pids: [], others: [], more: 0};
+      found = {type, processes: 0, inhabited: false, pids: [], others: [], more: 0};
       building.byInode.set(inode, found);
     }
     return found;
@@ -125,20 +184,46 @@ export function createHolders(): HoldersLook {
       if (pinned === null) continue;
       add(pinned.type, pinned.inode, {by: 'mount', inode, pid, point: mount.point});
       const path = pathOfPin(pid, mount.point, mounts);
-      if (path !== null) lookUp(pinned.inode, path);
+      if (path === null) continue;
+      lookUp(pinned.inode, path);
+      if (pinned.type === 'mnt') files.set(pinned.inode, path);
     }
   };
-  const ask = (pid: number) => {
+  /** What is mounted where no process is. `lasting`: the path is good for others than nsview, and later. */
+  const lookInside = (inode: string, path: string, lasting: boolean) => {
+    if (tables.has(inode)) return;
+    tables.add(inode);
+    const mounts = readMountsThrough(path);
+    for (const {point, ...mount} of isRefusal(mounts) ? [] : mounts) {
+      const pinned = pinnedBy({point, ...mount});
+      if (pinned !== null) add(pinned.type, pinned.inode, {by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+    }
+  };
+  const end = () => {
+    for (const [inode, path] of files) lookInside(inode, path, true);
+    building.unlisted = walkMountNamespaces(({inode, path}) => {
+      at('mnt', inode);
+      lookUp(inode, path);
+      lookInside(inode, path, false);
+    });
+  };
+  const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
     const own = new Map<string, string>();
-    for (const {by, number, link, type, inode} of readHolds(pid, LINKS | FDS)) {
+    for (const {by, number, link, type, inode} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
-      if (by === 'fd') {
+      if (by === 'socket') {
+        const network = sockets.networkOf(pid, number, inode, lookUp);
+        if (network !== null && network !== own.get('net')) add('net', network, {by: 'socket', pid, fd: number});
+      } else if (by === 'fd') {
         add(type, inode, {by: 'fd', pid, fd: number});
         lookUp(inode, `${folder}/fd/${number}`);
+        if (type === 'mnt') files.set(inode, `${folder}/fd/${number}`);
       } else if (by === 'thread') {
         if (name !== typeOfLink(name)) continue;
         add(type, inode, {by: 'thread', pid, tid: number});
+        at(type, inode).inhabited = true;
+        if (type === 'mnt') files.set(inode, `${folder}/task/${number}/ns/mnt`);
         lookUp(inode, `${folder}/task/${number}/ns/${name}`);
       } else {
         if (name !== typeOfLink(name)) {
@@ -155,21 +240,53 @@ export function createHolders(): HoldersLook {
     }
   };
 
+  const begin = () => {
+    if (next < pids.length) return;
+    const all: Seen<number[]> = readNumbers('/proc');
+    pids = isRefusal(all) ? [] : all;
+    next = 0;
+    sockets = createSocketNetworks(sockets.known);
+    building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
+    owners = new Set();
+    tables = new Set();
+    files = new Map();
+  };
+  const settle = () => {
+    building.asked = next;
+    if (next < pids.length) return;
+    end();
+    whole = building;
+  };
+  const advance = (milliseconds: number) => {
+    const limit = performance.now() + milliseconds;
+    begin();
+    while (next < pids.length && performance.now() < limit) {
+      const pid = pids[next++] ?? 0;
+      ask(pid, readHolds(pid, LINKS | FDS | SOCKETS));
+    }
+    settle();
+  };
+  const many = {rows: new BigInt64Array(0), counts: new Int32Array(BATCH)};
+  const aside = async () => {
+    begin();
+    const [of, first] = [building, next];
+    if (many.rows.length === 0) many.rows = new BigInt64Array(BATCH_ROWS * 4);
+    const batch = Int32Array.from(pids.slice(first, first + BATCH));
+    const done = await loadNative().holdsOf(batch, LINKS | FDS | SOCKETS, many.rows, BATCH_ROWS, many.counts);
+    // Somebody could not wait, and went on meanwhile.
+    if (of !== building || first !== next) return;
+    let row = 0;
+    for (let i = 0; i < done; i++) {
+      const count = many.counts[i] ?? 0;
+      ask(batch[i] ?? 0, decodeHolds(many.rows, row, count));
+      row += Math.max(0, count);
+    }
+    next += done;
+    settle();
+  };
   return {
-    advance: milliseconds => {
-      const end = performance.now() + milliseconds;
-      if (next >= pids.length) {
-        const all: Seen<number[]> = readNumbers('/proc');
-        pids = isRefusal(all) ? [] : all;
-        next = 0;
-        building = {byInode: new Map(), asked: 0, of: pids.length};
-        owners = new Set();
-        tables = new Set();
-      }
-      while (next < pids.length && performance.now() < end) ask(pids[next++] ?? 0);
-      building.asked = next;
-      if (next >= pids.length) whole = building;
-    },
+    advance,
+    want: paced({advance, aside, isWhole: () => next >= pids.length}),
     get found() {
       return whole ?? building;
     },

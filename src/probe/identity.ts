@@ -26,6 +26,7 @@ const idMap: z.ZodType<IdMap> = z.object({
 });
 
 export const identitySchema: z.ZodType<Identity> = z.object({
+  state: z.string().exactOptional(),
   uids: seen(four),
   gids: seen(four),
   credentials: seen(credentialsSchema),
@@ -124,6 +125,12 @@ function readNumber(path: string): Seen<number> {
   return isRefusal(text) ? text : Number(text);
 }
 
+/** The number of the highest capability that this kernel knows; of 5.9 and later where it does not tell. */
+export function readLastCapability(): number {
+  const last = readNumber('/proc/sys/kernel/cap_last_cap');
+  return isRefusal(last) ? 40 : last;
+}
+
 export function readIdentity(pid: number): Seen<Identity> {
   const folder = `/proc/${pid}`;
   const text = readText(`${folder}/status`);
@@ -131,14 +138,15 @@ export function readIdentity(pid: number): Seen<Identity> {
   const {uids, gids} = decodeStatus(text);
   const credentials = decodeCredentials(text);
   const [user, own] = [readLink(`${folder}/ns/user`), readLink('/proc/self/ns/user')];
-  const last = readNumber('/proc/sys/kernel/cap_last_cap');
   const setgroups = readText(`${folder}/setgroups`);
   const limits = readText(`${folder}/limits`);
+  const state = /^State:\t(.)/m.exec(text)?.[1];
   return {
+    ...(state === undefined ? {} : {state}),
     uids,
     gids,
     credentials,
-    lastCapability: isRefusal(last) ? 40 : last,
+    lastCapability: readLastCapability(),
     sameUser: isRefusal(user) || isRefusal(own) ? null : user === own,
     uidMap: readIdMap(pid, 'uid'),
     gidMap: readIdMap(pid, 'gid'),

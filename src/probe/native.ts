@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import koffi from 'koffi';
 import {CALL_NAMES, pointerMask} from '../model/call.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
-import {CALL_LAYOUT, RECORD_LAYOUT} from './record.ts';
+import {CALL_LAYOUT, PROCESS_LAYOUT, RECORD_LAYOUT} from './record.ts';
 
 /** Returns of all functions: >= 0, or -errno. */
 export type Native = {
@@ -45,9 +45,32 @@ export type Native = {
   endBy(signal: number): number;
   /** Rows of three: inode, CLONE_NEW…, owner uid or -errno. ret: rows before the owner, and three errnos. */
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
-  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds. */
+  /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
+  /** The same of many, on another thread; the number of processes that were asked. The arrays are not to be touched until then. */
+  holdsOf(pids: Int32Array, what: number, rows: BigInt64Array, max: number, counts: Int32Array): Promise<number>;
+  /** An fd of the network namespace of a socket; ret: its inode. */
+  socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
+  /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
+  nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
+  /** Bytes of mountinfo; ret: the stage of a refusal. */
+  mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  /** Rows of three: what, number, mount. */
+  mountUses(
+    pid: number,
+    ids: BigInt64Array,
+    idsCount: number,
+    devices: BigInt64Array,
+    devicesCount: number,
+    rows: BigInt64Array,
+    max: number,
+  ): number;
+  /** Begins to read those processes; bytes of the next of them, 0 at the end (src/probe/processes.ts). holds: as of `holds`, or 0. */
+  readBegin(pids: Int32Array, count: number, holds: number): number;
+  readNext(buffer: Uint8Array, size: number): number;
+  readEnd(): void;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
+  readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
@@ -82,7 +105,7 @@ export function loadNative(): Native {
   const linkName: (index: number) => string | null = library.func('const char *nsv_link_name(int index)');
   const callName: (index: number) => string | null = library.func('const char *nsv_call_name(int index)');
   const callPointers: (index: number) => number = library.func('int nsv_call_pointers(int index)');
-  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT];
+  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT, ...PROCESS_LAYOUT];
   const same =
     count === expected.length &&
     expected.every((number, index) => layout[index] === number) &&
@@ -92,6 +115,9 @@ export function loadNative(): Native {
     linkName(NAMESPACE_LINKS.length) === null;
   if (!same) throw new NativeError('nsview: its native part is of another version: run `npm run build:native` in its folder');
 
+  const holdsOf = library.func(
+    'int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts)',
+  );
   loaded = {
     helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
     start: library.func('int nsv_start(const char *path, int follow, int32_t *ret)'),
@@ -112,9 +138,28 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
+    holdsOf: (pids, what, rows, max, counts) =>
+      new Promise((resolve, reject) => {
+        holdsOf.async(pids, pids.length, what, rows, max, counts, (error: unknown, done: number) => {
+          if (error) reject(error instanceof Error ? error : new Error(JSON.stringify(error)));
+          else resolve(done);
+        });
+      }),
+    socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
+    nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
+    mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
+    mountUses: library.func(
+      'int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)',
+    ),
     networkDump: library.func('int nsv_network_dump(const char *path, int type, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     networkIds: library.func(
       'int nsv_network_ids(const char *path, const uint8_t *paths, int count, int32_t *ret_ids, int32_t *ret_stage)',
+    ),
+    readBegin: library.func('int nsv_read_begin(const int32_t *pids, int count, int holds)'),
+    readNext: library.func('int nsv_read_next(uint8_t *buffer, uint32_t size)'),
+    readEnd: library.func('void nsv_read_end()'),
+    readInCgroupNamespace: library.func(
+      'int nsv_read_in_cgroup_namespace(const char *path, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
     ),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };

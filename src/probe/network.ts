@@ -383,10 +383,10 @@ export function readNetwork(pid: number): Seen<Network> {
   };
 }
 
-/** The interfaces of each of those network namespaces, each with the process or thread through which it is read. */
-export function readNetworks(namespaces: ReadonlyMap<string, number>): SnapshotNetwork[] {
+/** The interfaces of each of those network namespaces, each with a file that leads to it and the process or thread through which it is read. */
+export function readNetworks(namespaces: ReadonlyMap<string, {readonly pid: number; readonly path: string}>): SnapshotNetwork[] {
   const asked = [...namespaces].slice(0, MOST.namespaces);
-  const all = asked.map(([inode, pid]) => ({inode, pid, path: `/proc/${pid}/ns/net`, links: linksAt(`/proc/${pid}/ns/net`)}));
+  const all = asked.map(([inode, {pid, path}]) => ({inode, pid, path, links: linksAt(path)}));
   /** Who has a link of that number: only those are asked whether they are the partner's, so that many namespaces stay linear. */
   const byIndex = new Map<number, {inode: string; path: string; link: LinkMessage}[]>();
   for (const {inode, path, links} of all)

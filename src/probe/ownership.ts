@@ -3,8 +3,9 @@
 import {z} from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
-import type {Holder, Lineage, Owned, Ownership, Power} from '../model/ownership.ts';
+import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
 import {createHolders} from './holders.ts';
+import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
 import {readNamespaceLinks, readStatus, type Status} from './process.ts';
@@ -16,7 +17,8 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int()}),
   z.object({by: z.literal('children'), pid: z.int()}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
-  z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string()}),
+  z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
+  z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string(), through: z.string().exactOptional()}),
   z.object({by: z.literal('namespace'), type: z.string(), inode: z.string(), as: z.enum(['owned', 'child'])}),
 ]);
 export const holderSchema = holder;
@@ -37,9 +39,12 @@ export const ownershipSchema: z.ZodType<Ownership> = z.object({
       power: z.object({capabilities: z.string(), rule: z.enum(['member', 'owner', 'ancestor', 'none', 'unknown'])}),
     }),
   ),
+  lastCapability: z.int().min(0).max(63).default(40),
   pids: z.array(z.object({pid: z.int(), inode: z.string().nullable()})),
   enter: z.array(z.string()),
   holders: z.array(z.object({inode: z.string(), holders: z.array(holder), more: z.int()})),
+  empty: z.array(z.object({type: z.string(), inode: z.string(), holders: z.array(holder), more: z.int()})).default([]),
+  unlisted: refusal.nullable().default(null),
   asked: z.object({processes: z.int(), of: z.int()}),
 });
 
@@ -80,7 +85,10 @@ const FLAGS: {readonly [type in (typeof NAMESPACES)[number]['type']]: string} = 
 /** nsenter(1) for what differs from nsview's own. Entering a user namespace makes it uid 0 there unless it is told otherwise. */
 function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, status: Seen<Status>): string[] {
   const entered = NAMESPACES.filter(({link}) => !isRefusal(links[link]) && links[link] !== own[link]);
-  if (entered.length === 0) return [];
+  // Of another mount namespace the kernel shows the root as a path there, which nsview may not have.
+  const root = readLink(`/proc/${pid}/root`);
+  const isElsewhere = !isRefusal(root) && root !== '/';
+  if (entered.length === 0 && !isElsewhere) return [];
   const command = ['nsenter', '-t', String(pid), ...entered.map(({type}) => FLAGS[type])];
   if (entered.some(({type}) => type === 'user')) {
     const [uidMap, gidMap] = [readText(`/proc/${pid}/uid_map`), readText(`/proc/${pid}/gid_map`)];
@@ -90,14 +98,23 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
     if (uid === null || gid === null || process.geteuid?.() !== 0) command.push('--preserve-credentials');
     else command.push('-S', String(uid), '-G', String(gid));
   }
-  const root = readLink(`/proc/${pid}/root`);
-  if (!isRefusal(root) && root !== '/') command.push('--root');
+  if (isElsewhere) command.push('--root');
   return command;
 }
 
-/** Milliseconds of one reading that the look over the machine may take. */
-const SLICE = 25;
 const look = createHolders();
+
+const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly number[]; others: readonly Holder[]}): Holder[] => [
+  ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids}] : []),
+  ...others,
+];
+
+/** At once, from the first process to the last, for who can wait. */
+export function lookAtAll(): void {
+  const limit = performance.now() + 60_000;
+  do look.advance(1000);
+  while (look.found.asked < look.found.of && performance.now() < limit);
+}
 
 export function readOwnership(pid: number): Seen<Ownership> {
   const links = readNamespaceLinks(`/proc/${pid}`);
@@ -114,7 +131,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
   const nspid = isRefusal(status) || isRefusal(status.nspid) ? [] : status.nspid;
   const ofPid = namespaces.find(({link}) => link === 'pid')?.lineage;
   const levels = ofPid === undefined || isRefusal(ofPid) ? [] : ofPid.chain;
-  look.advance(SLICE);
+  look.want();
   const {found} = look;
   const wanted = new Set<string>();
   for (const {lineage: seen} of namespaces) {
@@ -123,15 +140,28 @@ export function readOwnership(pid: number): Seen<Ownership> {
   }
   return {
     namespaces,
+    lastCapability: readLastCapability(),
     pids: [...nspid].reverse().map((one, index) => ({pid: one, inode: levels[index]?.inode ?? null})),
     enter: enterCommand(pid, links, own, status),
     holders: [...wanted].flatMap(inode => {
       const held = found.byInode.get(inode);
       if (held === undefined) return [];
-      const {processes, pids, others, more} = held;
-      const first: Holder[] = processes > 0 ? [{by: 'processes', count: processes, pids}] : [];
-      return [{inode, holders: [...first, ...others], more}];
+      return [{inode, holders: holdersOf(held), more: held.more}];
     }),
+    // Until all were asked, somebody else may be in it.
+    empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
+      processes > 0 || inhabited ? [] : [{type, inode, holders: others, more}],
+    ),
+    unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},
   };
+}
+
+/** Who holds the namespace of that inode, when all were asked. `null`: nobody and nothing that nsview may see. */
+export function readNamespaceHolders(inode: string): NamespaceHolders | null {
+  lookAtAll();
+  const {byInode, asked} = look.found;
+  const held = byInode.get(inode);
+  if (held === undefined) return null;
+  return {type: held.type, inode, holders: holdersOf(held), more: held.more, processes: asked};
 }

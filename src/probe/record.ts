@@ -86,6 +86,9 @@ export const STAGE = {find: 8, self: 9, nested: 29} as const;
 /** struct nsv_call, as nsv_layout() tells it behind the record's. */
 export const CALL_LAYOUT = [152, 0, 48, 64, 80, 96, 112, 128, 132, 136, 144] as const;
 
+/** struct nsv_process: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
+export const PROCESS_LAYOUT = [136, 0, 8, 88, 92, 96, 100, 101, 104, 108, 112, 116, 120, 124, 128, 132] as const;
+
 /** struct nsv_record: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
 export const RECORD_LAYOUT = [232, 0, 4, 6, 8, 16, 20, 24, 28, 32, 40, 48, 52, 56, 72, 152] as const;
 const SIZE = RECORD_LAYOUT[0];

@@ -7,6 +7,7 @@ import type {
   CallFact,
   CgroupFact,
   CgroupPath,
+  CgroupViewFact,
   ChangeFact,
   CloneFact,
   ContinueFact,
@@ -19,6 +20,7 @@ import type {
   Ids,
   LostFact,
   Mount,
+  MountHoldersFact,
   MountsFact,
   NamespaceChanges,
   NamespaceLinks,
@@ -39,6 +41,7 @@ import type {
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
+import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
@@ -141,6 +144,7 @@ const cgroupLevel = z.object({
       weight: count.exactOptional(),
       text: z.string().exactOptional(),
       events: z.record(z.string(), z.number()).exactOptional(),
+      total: count.exactOptional().describe('Since the cgroup exists: cpu in µs of CPU time, io in bytes read and written.'),
       pressure: z.object({some: z.number(), full: z.number().exactOptional()}).exactOptional(),
     }),
   ),
@@ -251,6 +255,21 @@ const FACTS = {
   identity: z.object({kind: z.literal('identity'), at, pid, start, seen: seen(identitySchema)}) satisfies Holds<IdentityFact>,
   network: z.object({kind: z.literal('network'), at, pid, start, seen: seen(networkSchema)}) satisfies Holds<NetworkFact>,
   sharing: z.object({kind: z.literal('sharing'), at, pid, start, seen: seen(sharingSchema)}) satisfies Holds<SharingFact>,
+  cgroupView: z.object({
+    kind: z.literal('cgroupView'),
+    at,
+    pid,
+    start,
+    seen: seen(z.object({sameNamespace: z.boolean().nullable(), inside: seen(z.array(cgroupPath))})),
+  }) satisfies Holds<CgroupViewFact>,
+  mountHolders: z.object({
+    kind: z.literal('mountHolders'),
+    at,
+    pid,
+    start,
+    mount: z.int(),
+    seen: seen(mountHoldersSchema),
+  }) satisfies Holds<MountHoldersFact>,
   tracer: z.object({
     kind: z.literal('tracer'),
     at,
@@ -321,7 +340,14 @@ const snapshotSchema = z.object({
         .describe('Bind mounts, fds and, where no task is in it, namespaces that keep it alive.'),
     }),
   ),
-  mountNamespaces: z.array(z.object({inode, pid: pid.describe('The process through which it was read.'), mounts: seen(z.array(mount))})),
+  mountNamespaces: z.array(
+    z.object({
+      inode,
+      pid: z.int().min(0).describe('The process through which it was read; 0: none is in it.'),
+      mounts: seen(z.array(mount)),
+    }),
+  ),
+  unlisted: refusal.exactOptional().describe('Why mount namespaces without processes may be missing.'),
   cgroups: z.array(
     z.object({
       hierarchy: z.int(),
@@ -335,7 +361,13 @@ const snapshotSchema = z.object({
     }),
   ),
   networks: z
-    .array(z.object({inode, pid: pid.describe('The process or thread through which it was read.'), interfaces: seen(interfacesSchema)}))
+    .array(
+      z.object({
+        inode,
+        pid: z.int().min(0).describe('The process or thread through which it was read; 0: none is in it.'),
+        interfaces: seen(interfacesSchema),
+      }),
+    )
     .exactOptional(),
 }) satisfies Holds<Snapshot>;
 

@@ -1,11 +1,13 @@
 // Knows how to read the whole machine, or a tree of it, once.
 
+import {closeSync, openSync} from 'node:fs';
 import {
   isRefusal,
   type Mount,
   type MountsFact,
   type NamespaceLinks,
   type ProcessSeen,
+  type Refusal,
   type Seen,
   type Snapshot,
   type SnapshotCgroup,
@@ -14,26 +16,22 @@ import {
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
-import {pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
+import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
+import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
-import {readProcess} from './process.ts';
+import {type ProcessRead, readAll} from './processes.ts';
 
 const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
 const CHILDREN_LINKS: readonly NamespaceLink[] = ['pid_for_children', 'time_for_children'];
 
 /** Every process that /proc lists; those that vanish while it is read are left out, since they are no longer there. */
-function readProcesses(): ProcessSeen[] {
+function readProcesses(fds: boolean): ProcessRead[] {
   const pids = readNumbers('/proc');
-  const processes: ProcessSeen[] = [];
-  for (const pid of isRefusal(pids) ? [] : pids) {
-    const seen = readProcess(pid, {credentials: true});
-    if (!isRefusal(seen)) processes.push(seen);
-  }
-  return processes;
+  return readAll(isRefusal(pids) ? [] : pids, fds);
 }
 
 /** `root` and all that descends from it, by parent. */
@@ -169,13 +167,27 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
 
 type MountNamespace = ReturnType<typeof readMountNamespace>;
 
-/** Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. */
+type WithHolders = {
+  readonly namespaces: SnapshotNamespace[];
+  readonly tables: MountNamespace[];
+  readonly unlisted: Refusal | null;
+  /** Files that lead to namespaces, by inode. */
+  readonly paths: ReadonlyMap<string, string>;
+};
+
+/**
+ * Adds who owns each namespace, what holds it besides tasks, and, of the whole machine, those that have none. `kept` gets fds that `paths` are
+ * good as long as.
+ */
 function withHolders(
   peopled: readonly SnapshotNamespace[],
   processes: readonly ProcessSeen[],
   tables: readonly MountNamespace[],
   whole: boolean,
-): SnapshotNamespace[] {
+  kept: number[],
+  fdsOf: (pid: number) => readonly Held[],
+): WithHolders {
+  const sockets = createSocketNetworks();
   type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
   const byInode = new Map<string, Found>();
   const paths = new Map<string, string>();
@@ -194,7 +206,17 @@ function withHolders(
   for (const {pid, namespaces, threads} of processes) {
     addPath(namespaces, `/proc/${pid}`);
     for (const thread of threads) addPath(thread.namespaces ?? {}, `/proc/${pid}/task/${thread.tid}`);
-    for (const {number, type, inode} of readNamespaceFds(pid)) {
+    for (const {by, number, type, inode} of fdsOf(pid)) {
+      if (by === 'socket') {
+        const network = sockets.networkOf(pid, number, inode, (first, path) => {
+          if (byInode.has(first) || paths.has(first)) return;
+          const fd = openSync(path, 'r');
+          kept.push(fd);
+          paths.set(first, `/proc/self/fd/${fd}`);
+        });
+        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push({by: 'socket', pid, fd: number});
+        continue;
+      }
       found(type, inode)?.heldBy.push({by: 'fd', pid, fd: number});
       if (!paths.has(inode)) paths.set(inode, `/proc/${pid}/fd/${number}`);
     }
@@ -209,6 +231,22 @@ function withHolders(
       if (path !== null) paths.set(pinned.inode, path);
     }
   }
+  const read = new Set(tables.map(({inode}) => inode));
+  const unpeopled: MountNamespace[] = [];
+  /** The mounts of a namespace that no process is in. `lasting`: the path is good for others, and later. */
+  const readInside = (inode: string, path: string, lasting: boolean) => {
+    if (read.has(inode)) return;
+    read.add(inode);
+    const mounts = readMountsThrough(path);
+    unpeopled.push({inode, pid: 0, mounts});
+    for (const mount of isRefusal(mounts) ? [] : mounts) {
+      const pinned = pinnedBy(mount);
+      if (pinned === null) continue;
+      const {point} = mount;
+      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+    }
+  };
+  if (whole) for (const [inode, path] of paths) if (byInode.get(inode)?.namespace.type === 'mnt') readInside(inode, path, true);
   const seen = new Set<string>();
   /** Below to above, as far as that is not known yet. */
   const climb = (type: string, inode: string, chain: readonly {readonly inode: string}[], as: 'owned' | 'child') => {
@@ -224,36 +262,59 @@ function withHolders(
       below = {type: as === 'child' ? type : 'user', inode: up, as: 'child'};
     }
   };
-  for (const [inode, path] of paths) {
+  const lookUp = (inode: string, path: string) => {
     const lineage = readLineage(path);
     // Another one by that path since, or a mount over the mount.
-    if (isRefusal(lineage) || lineage.inode !== inode) continue;
+    if (isRefusal(lineage) || lineage.inode !== inode) return;
     climb(lineage.type, inode, lineage.chain.slice(1), 'child');
     if (lineage.type !== 'user') climb(lineage.type, inode, lineage.owners, 'owned');
-  }
+  };
+  for (const [inode, path] of paths) lookUp(inode, path);
+  const unlisted = whole
+    ? walkMountNamespaces(({inode, path}) => {
+        if (paths.has(inode)) return;
+        found('mnt', inode);
+        lookUp(inode, path);
+        readInside(inode, path, false);
+      })
+    : null;
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
-  return [...byInode.values()]
+  const namespaces = [...byInode.values()]
     .map(({namespace, owner, heldBy}) => ({
       ...namespace,
       ...(owner === undefined ? {} : {owner}),
       ...(heldBy.length > 0 ? {heldBy} : {}),
     }))
     .sort((a, b) => order(a.type) - order(b.type) || Number(a.inode) - Number(b.inode));
+  return {namespaces, tables: [...tables, ...unpeopled], unlisted, paths};
 }
 
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
   const at = String(process.hrtime.bigint());
   const realtime = String(BigInt(Date.now()) * 1_000_000n);
-  const all = readProcesses();
+  const read = readProcesses(options.root === undefined);
+  const all = read.map(({seen}) => seen);
+  const fds = new Map(read.map(one => [one.seen.pid, one.fds]));
   const processes = options.root === undefined ? all : treeOf(all, options.root);
   const mountNamespaces = [...mountReaders(processes)].map(([inode, pids]) => readMountNamespace(inode, pids));
   const namespaces = namespacesOf(processes);
-  const networks = new Map<string, number>();
-  for (const {type, inode, processes: pids, threads} of namespaces) {
+  const kept: number[] = [];
+  const held = withHolders(
+    namespaces,
+    processes,
+    mountNamespaces,
+    options.root === undefined,
+    kept,
+    pid => fds.get(pid) ?? readNamespaceFds(pid),
+  );
+  const networks = new Map<string, {pid: number; path: string}>();
+  for (const {type, inode, processes: pids, threads} of held.namespaces) {
+    if (type !== 'net') continue;
     const member = pids[0] ?? threads?.[0]?.tid;
-    if (type === 'net' && member !== undefined) networks.set(inode, member);
+    const path = member === undefined ? held.paths.get(inode) : `/proc/${member}/ns/net`;
+    if (path !== undefined) networks.set(inode, {pid: member ?? 0, path});
   }
-  return {
+  const snapshot: Snapshot = {
     format: 'nsview/snapshot',
     version: 1,
     nsview: options.version,
@@ -261,9 +322,12 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     realtime,
     host: readHost(),
     processes,
-    namespaces: withHolders(namespaces, processes, mountNamespaces, options.root === undefined),
-    mountNamespaces,
+    namespaces: held.namespaces,
+    mountNamespaces: held.tables,
+    ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
   };
+  for (const fd of kept) closeSync(fd);
+  return snapshot;
 }

@@ -13,6 +13,8 @@ export type EmulatorFrame = {
   readonly cursor: {readonly x: number; readonly y: number} | null;
   /** Rows that lie above what is shown. */
   readonly above: number;
+  /** Row where the program writes next, whether its cursor is seen or not. */
+  readonly cursorRow: number;
   /** Rows below it: more than none while a person has scrolled back. */
   readonly below: number;
 };
@@ -207,7 +209,8 @@ export function createEmulator(port: TerminalPort, size: {columns: number; rows:
       const below = buffer.baseY - buffer.viewportY;
       const y = buffer.cursorY + below;
       const shown = !cursorHidden && !ended && y < terminal.rows;
-      return {rows, cursor: shown ? {x: Math.min(buffer.cursorX, terminal.cols - 1), y} : null, above: buffer.viewportY, below};
+      const cursorRow = Math.min(y, terminal.rows - 1);
+      return {rows, cursor: shown ? {x: Math.min(buffer.cursorX, terminal.cols - 1), y} : null, cursorRow, above: buffer.viewportY, below};
     },
     resize: (columns, rows) => {
       if (columns === terminal.cols && rows === terminal.rows) return;

@@ -176,6 +176,10 @@ function timelineBody(state: State, rect: Rect, theme: Theme): Body {
   };
 }
 
+/** First row of the program's terminal that its pane shows: where the pane is the lower of both, the cursor's row is seen. */
+const terminalTop = ({rows, cursorRow}: EmulatorFrame, height: number): number =>
+  Math.max(0, Math.min(rows.length, cursorRow + 1) - height);
+
 function terminalBody(state: State, rect: Rect, theme: Theme, title: string, emulator: EmulatorFrame): Body {
   const focused = state.view.focus === 'terminal';
   const {width, height} = inside(rect);
@@ -186,12 +190,13 @@ function terminalBody(state: State, rect: Rect, theme: Theme, title: string, emu
   const hint = state.view.programEnded ? ended : focused ? 'Ctrl-] gives the keys back to nsview' : 'Ctrl-] or a click gives it the keys';
   const name = titled(' Terminal ', focused, theme);
   const said = cutLine([plain(`· ${printable(title)} `), dim(`· ${printable(hint)} `)], Math.max(0, width - name.titleCells));
-  const rows = emulator.rows.slice(0, height).map(row => row);
+  const top = terminalTop(emulator, height);
+  const rows = emulator.rows.slice(top, top + height);
   return {
     title: name.title + theme.paint(said),
     titleCells: name.titleCells + lineCells(said),
     rows,
-    foot: emulator.below > 0 ? `${emulator.below} rows further down` : '',
+    foot: emulator.below > 0 ? `${emulator.below} rows further down` : place(top, height, emulator.rows.length),
   };
 }
 
@@ -257,7 +262,8 @@ export function frameOf(state: State, theme: Theme, terminal: {readonly title: s
   if (below !== undefined && terminal !== null) {
     add('terminal', terminalBody(state, below, theme, terminal.title, terminal.frame));
     const at = terminal.frame.cursor;
-    if (at !== null && view.focus === 'terminal') cursor = {x: below.x + 1 + at.x, y: below.y + 1 + at.y};
+    if (at !== null && view.focus === 'terminal')
+      cursor = {x: below.x + 1 + at.x, y: below.y + 1 + at.y - terminalTop(terminal.frame, inside(below).height)};
   }
   if (view.whole !== null) {
     const lines = wholeLines(state);

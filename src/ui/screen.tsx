@@ -5,7 +5,7 @@ import {render} from 'ink';
 import {press, typeSearch} from '../model/commands.ts';
 import {wantedDetails} from '../model/details.ts';
 import type {Intent} from '../model/intent.ts';
-import {inside, layoutOf, type Rect} from '../model/layout.ts';
+import {inside, type Rect, terminalSize} from '../model/layout.ts';
 import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
 import {type Message, type State, selectedProcess} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
@@ -20,7 +20,9 @@ import {createTheme} from './theme.ts';
 /** What the screen needs of a keyboard: process.stdin, or a stand-in. */
 export type Keyboard = {
   on(event: 'data', listener: (chunk: Uint8Array) => void): unknown;
+  on(event: 'end' | 'error', listener: () => void): unknown;
   off(event: 'data', listener: (chunk: Uint8Array) => void): unknown;
+  off(event: 'end' | 'error', listener: () => void): unknown;
   setRawMode?(on: boolean): unknown;
   resume(): unknown;
   pause(): unknown;
@@ -56,6 +58,8 @@ export type Screen = {
   /** Closes it from outside. */
   close(): void;
 };
+
+const isToldAlready = () => {};
 
 /** Facts may come by the thousand; a person sees this many frames a second. */
 const FRAME = 33;
@@ -94,12 +98,7 @@ export function runScreen(options: ScreenOptions): Screen {
 
   // --- the program's terminal ---
 
-  const terminalRect = (state: State): Rect | null => {
-    const {view} = state;
-    const layout = layoutOf(view.size, view.hasTerminal, view.zoom, view.focus);
-    const rect = layout.kind === 'panes' ? layout.panes.terminal : undefined;
-    return rect === undefined ? null : inside(rect);
-  };
+  const terminalRect = ({view}: State): Rect | null => (view.hasTerminal ? terminalSize(view.size, view.zoom) : null);
   const firstRect = terminalRect(store.get());
   const emulator =
     terminal === undefined
@@ -228,9 +227,22 @@ export function runScreen(options: ScreenOptions): Screen {
   };
   // Before Ink's own listener, so that it never lays out the old frame in the new size.
   stdout.on('resize', onResize);
-  // EIO: the terminal is gone, and its SIGHUP may come later than the next frame.
-  const onGone = () => close({kind: 'signal', signal: 'SIGHUP'});
+  // EIO, or the end of the input: the terminal is gone. Its SIGHUP may come later, or not at all: the kernel sends it to the session's
+  // leader (tty_signal_session_leader(), drivers/tty/tty_jobctrl.c), which may be a script that passes it to nobody.
+  const onGone = () => leave({kind: 'signal', signal: 'SIGHUP'});
   stdout.on('error', onGone);
+  stdin.on('error', onGone);
+  stdin.on('end', onGone);
+
+  // All that ends it is heard from before the screen is touched; what comes until it stands is done then.
+  let stands = false;
+  let asked: Ending | null = null;
+  const leave = (ending: Ending) => {
+    if (stands) close(ending);
+    else asked ??= ending;
+  };
+  const onSignal = (signal: NodeJS.Signals) => leave({kind: 'signal', signal});
+  for (const signal of SIGNALS) process.on(signal, onSignal);
 
   const openInk = () => {
     frame = makeFrame();
@@ -279,6 +291,7 @@ export function runScreen(options: ScreenOptions): Screen {
     unsubscribe();
     input.close();
     stdin.off('data', onData);
+    stdin.off('end', onGone);
     stdin.pause();
     stdout.off('resize', onResize);
     ink.unmount();
@@ -287,7 +300,13 @@ export function runScreen(options: ScreenOptions): Screen {
     process.off('SIGCONT', onContinue);
     process.off('exit', restore);
     process.off('uncaughtExceptionMonitor', onException);
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    // signal-exit, which Ink brings, ends the process upon a signal that has no listener but its own: not while main lets everything go
+    // because the terminal is gone, of which the signal may tell last.
+    if (!process.listeners('SIGHUP').includes(isToldAlready)) process.on('SIGHUP', isToldAlready);
+    // Nor within the signal itself.
+    setImmediate(() => {
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+    });
     finish(ending);
   };
   // Stopped and continued from outside: a shell had the terminal meanwhile, and changed its modes.
@@ -299,12 +318,12 @@ export function runScreen(options: ScreenOptions): Screen {
   };
   // Whole, not only the modes: what Ink writes when it is unmounted belongs on the alternate screen.
   const onException = (error: unknown) => close({kind: 'failed', error});
-  const onSignal = (signal: NodeJS.Signals) => close({kind: 'signal', signal});
-  for (const signal of SIGNALS) process.on(signal, onSignal);
   process.on('exit', restore);
   // Before Node prints what went wrong.
   process.on('uncaughtExceptionMonitor', onException);
   process.on('SIGCONT', onContinue);
 
+  stands = true;
+  if (asked !== null) close(asked);
   return {done, close: () => close({kind: 'closed'})};
 }

@@ -2,8 +2,8 @@ import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from
 import {afterEach, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
-import {fixture} from '../support/paths.ts';
-import {MIDDLE, nsviewScreen, type Screen, SMALL, shellScreen} from '../support/screen.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/screen.ts';
 
 leaveNothingBehind();
 
@@ -275,6 +275,24 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
     await screen.ended;
     await ends(pid);
     expect(named('nsview-keeper')).toEqual([]);
+  });
+
+  it('ends in silence when its terminal is gone', async () => {
+    using folder = temporaryFolder();
+    // Several, since what Node made of it depended on which of the hang-up and the signal came first.
+    await Promise.all(
+      [1, 2, 3, 4].map(async number => {
+        const errors = folder.file(`errors${number}`);
+        await using screen = new Screen(SMALL, 'bash', ['-c', 'exec "$NSVIEW" -- cat 2>"$ERRORS"'], {NSVIEW, ERRORS: errors});
+        await screen.until(/Isolation/);
+        const [nsview = 0] = children(screen.child.pid ?? 0);
+        const [program = 0] = named('cat').filter(pid => statusOf(pid).includes(`\nPPid:\t${nsview}\n`));
+        screen.child.kill('SIGKILL');
+        await ends(nsview);
+        if (program !== 0) await ends(program);
+        expect(readFileSync(errors, 'utf8').replaceAll('\x1b[?25h', '')).toBe('');
+      }),
+    );
   });
 
   it('offers to end only, with --kill-on-exit, and does so when killed', async () => {

@@ -267,6 +267,24 @@ describe('the screen', () => {
     await screen.close();
   });
 
+  test('while the keys are elsewhere the terminal is drawn smaller, its last rows seen, and the program is told of no other size', async () => {
+    const terminal = fakeTerminal('bash');
+    const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
+    terminal.print('row1\r\nrow2\r\nrow3\r\nrow4\r\nrow5');
+    await screen.settled();
+    expect(screen.text()).toContain('row1');
+    const told: unknown[] = [];
+    const {resize} = terminal.port;
+    Object.assign(terminal.port, {resize: (...size: Parameters<typeof resize>) => told.push(size)});
+    await screen.press('\x1d');
+    expect(screen.text()).not.toContain('row2');
+    for (const shown of ['row3', 'row4', 'row5', '3–5 of 8']) expect(screen.text()).toContain(shown);
+    await screen.press('\x1d');
+    expect(screen.text()).toContain('row1');
+    expect(told).toEqual([]);
+    await screen.close();
+  });
+
   test('the cursor of the program is where the program has it', async () => {
     const terminal = fakeTerminal('bash');
     const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});

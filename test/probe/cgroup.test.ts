@@ -1,17 +1,19 @@
 import {execFileSync} from 'node:child_process';
 import {mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
-import {effectiveLimit} from '../../src/model/cgroup-limit.ts';
+import {effectiveLimit, withRates} from '../../src/model/cgroup-limit.ts';
 import {detailsOf} from '../../src/model/details.ts';
 import {type CgroupFact, type CgroupPath, isRefusal} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {cgroupDirectory, readCgroups} from '../../src/probe/cgroup.ts';
-import {decodeBandwidth, decodeEvents, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
+import {decodeBandwidth, decodeEvents, decodeIoStat, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
+import {readCgroupView} from '../../src/probe/cgroup-view.ts';
 import {readMounts} from '../../src/probe/mountinfo.ts';
 import {decodeCgroup, readProcess} from '../../src/probe/process.ts';
 import {parseFact} from '../../src/probe/schemas.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
 
@@ -74,6 +76,10 @@ function tab(pid: number, width: number): string {
   const process = world.byPid.get(pid);
   if (process === undefined || process.cgroup === null || isRefusal(process.cgroup)) throw new Error('not there');
   for (const fact of readCgroups(process.cgroup)) observe(world, fact);
+  const study = readStudy({kind: 'cgroupView', pid, start: process.start});
+  if (study === null) throw new Error('not there');
+  expect(parseFact(JSON.parse(JSON.stringify(study)))).toMatchObject({ok: true});
+  observe(world, study);
   const details = detailsOf(world, process, 'cgroup', {width, inodes: false, live: true});
   return Array.from({length: details.count}, (_, index) => lineText(details.line(index)))
     .join(' ')
@@ -151,6 +157,82 @@ describe('what limits a cgroup', () => {
   });
 });
 
+describe('what is counted', () => {
+  // The controller cpuacct of v1 is part of cpu in v2, where each cgroup has cpu.stat whatever is enabled (cgroup-v2.rst).
+  const v1 = home('cpuacct');
+  const mounts = readMounts('self');
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  const hierarchy = v1?.cgroup.hierarchy ?? 0;
+  const top = v1?.directory ?? root;
+  it('CPU time, as the kernel has it, and a rate from two readings', async () => {
+    if (top === null || isRefusal(top)) throw new Error('no hierarchy counts CPU time');
+    const directory = `${top}/nsview-test-${process.pid}`;
+    mkdirSync(directory);
+    made.push(directory);
+    await using one = new Running('sh', ['-c', 'read go; while :; do :; done']);
+    writeFileSync(`${directory}/cgroup.procs`, String(one.pid));
+    const counted = (): bigint => {
+      if (v1 !== null) return BigInt(readFileSync(`${directory}/cpuacct.usage`, 'utf8').trim()) / 1000n;
+      return BigInt(/^usage_usec (\d+)/m.exec(readFileSync(`${directory}/cpu.stat`, 'utf8'))?.[1] ?? '');
+    };
+    const reading = () => {
+      const least = counted();
+      const fact = factOf(one.pid, hierarchy);
+      const total = BigInt(fact.levels?.[0]?.resources.find(({resource}) => resource === 'cpu')?.total ?? -1);
+      expect(total).toBeGreaterThanOrEqual(least);
+      expect(total).toBeLessThanOrEqual(counted());
+      return {fact, total};
+    };
+    const first = reading();
+    one.child.stdin?.write('\n');
+    for (const limit = Date.now() + 10_000; counted() < first.total + 300_000n && Date.now() < limit; )
+      await new Promise(resolve => setTimeout(resolve, 50));
+    const second = reading();
+    const use = withRates(second.fact, first.fact).levels?.[0]?.resources.find(({resource}) => resource === 'cpu')?.use;
+    const passed = Number(BigInt(second.fact.at) - BigInt(first.fact.at)) / 1000;
+    expect(Number(use)).toBe(Math.round((Number(second.total - first.total) / passed) * 1000));
+    // One busy loop is at most one CPU.
+    expect(Number(use)).toBeGreaterThan(0);
+    expect(Number(use)).toBeLessThanOrEqual(1010);
+  });
+});
+
+describe('where it is', () => {
+  const found = ['pids', 'freezer', 'memory', 'cpu'].map(home).find(one => one !== null) ?? null;
+  it.skipIf(found === null)('inside its cgroup namespace, as it has it itself, also once it is moved out of the root of that', async () => {
+    if (found === null) return;
+    const {directory, cgroup} = found;
+    const outer = `${directory}/nsview-test-${process.pid}`;
+    const inner = `${outer}/inner`;
+    for (const path of [outer, inner]) {
+      mkdirSync(path);
+      made.push(path);
+    }
+    await using one = new Running('sh', ['-c', 'read go; echo moving; exec unshare --cgroup sh -c "echo inside; cat"']);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const inside = () => {
+      const view = readCgroupView(one.pid);
+      if (isRefusal(view) || isRefusal(view.inside)) throw new Error(JSON.stringify(view));
+      const {inside: paths, sameNamespace} = view;
+      return {sameNamespace, path: paths.find(({hierarchy}) => hierarchy === cgroup.hierarchy)?.path};
+    };
+    const path = `/nsview-test-${process.pid}`;
+    expect(inside()).toEqual({sameNamespace: true, path: `${path}/inner`});
+    one.child.stdin?.write('\n');
+    await one.says(/inside/);
+    expect(inside()).toEqual({sameNamespace: false, path: '/'});
+    const itself = () => execFileSync('nsenter', ['-t', String(one.pid), '--cgroup', 'cat', `/proc/${one.pid}/cgroup`]).toString();
+    const view = readCgroupView(one.pid);
+    expect(isRefusal(view) ? view : view.inside).toEqual(decodeCgroup(itself()));
+    for (const width of [36, 60, 100]) expect(tab(one.pid, width)).toContain(`${path}/inner › / inside`);
+    writeFileSync(`${outer}/cgroup.procs`, String(one.pid));
+    expect(inside()).toEqual({sameNamespace: false, path: '/..'});
+    expect(itself()).toContain(':/..\n');
+    expect(tab(one.pid, 100)).toContain(`${path} › /.. inside: out of its namespace`);
+  });
+});
+
 describe('the unified hierarchy', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const mounts = readMounts('self');
@@ -191,6 +273,8 @@ describe('the files', () => {
     const psi = 'some avg10=1.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=0.25 avg60=0.00 avg300=0.00 total=3\n';
     expect(decodePressure(psi)).toEqual({some: 1.5, full: 0.25});
     expect(decodePressure('')).toBe(null);
+    expect(decodeIoStat('8:0 rbytes=10 wbytes=3 rios=1 wios=1 dbytes=90 dios=9\n8:16 rbytes=4 wbytes=0 rios=1 wios=0\n')).toBe('17');
+    expect(decodeIoStat('')).toBe('0');
     expect(decodeEvents('low 0\nmax 3\noom_kill 1\n', 'memory.events')).toEqual({max: 3, oom_kill: 1});
     expect(decodeEvents('7\n', 'memory.failcnt')).toEqual({'memory.failcnt': 7});
   });

@@ -5,11 +5,13 @@ import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
+import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
-import {idInside, powerOver, readOwnership} from '../../src/probe/ownership.ts';
+import {idInside, lookAtAll, powerOver, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
 
 leaveNothingBehind();
 
@@ -26,12 +28,14 @@ function tab(pid: number, width: number): string {
   for (const seen of snapshot.processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
   const process = world.byPid.get(pid);
   if (process === undefined) throw new Error('not there');
+  lookAtAll();
   observe(world, {kind: 'ownership', at, pid, start: process.start, seen: readOwnership(pid)});
   const details = detailsOf(world, process, 'namespaces', {width, inodes: false, live: true});
   return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
 }
 
 function read(pid: number): Ownership {
+  lookAtAll();
   const seen = readOwnership(pid);
   if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
   return seen;
@@ -40,6 +44,19 @@ function read(pid: number): Ownership {
 /** A shell in namespaces of its own that tells when it is there. */
 async function inside(...options: string[]): Promise<Running> {
   const running = new Running('unshare', [...options, 'sh', '-c', 'echo ready $$; exec cat']);
+  await running.says(/ready/);
+  return running;
+}
+
+/**
+ * A mount namespace can be mounted only in an older one (mnt_ns_loop(), fs/namespace.c), and since 6.18 ages are compared by numbers that each CPU
+ * draws from a store of its own: what makes one inside another must stay on one CPU.
+ */
+const onOneCpu = (): string[] => ['-c', /^Cpus_allowed_list:\t(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'];
+
+/** A program that is ready. */
+async function said(program: string, args: readonly string[]): Promise<Running> {
+  const running = new Running(program, args);
   await running.says(/ready/);
   return running;
 }
@@ -65,7 +82,7 @@ describe('ownership', () => {
       expect(text).toMatch(/To enter it\n {2}nsenter -t /);
       expect(text.replaceAll(/\s+/g, ' ')).toContain(`nsenter -t ${running.pid} --user --net`);
       expect(text).toContain(`#${ghost}`);
-      expect(text).toContain(`is above user #${own}`);
+      expect(text).toContain('is above user:b');
       for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(width);
     }
     running.release();
@@ -88,13 +105,33 @@ describe('ownership', () => {
     await running.ended;
   });
 
-  it('enters by the command that it shows', async () => {
-    await using running = await inside('-Ur', '--mount', '--net', '--uts');
-    const {enter} = read(running.pid);
+  it.each([
+    ['user, mnt, net and uts', ['-Ur', '--mount', '--net', '--uts']],
+    ['pid with a /proc of its own', ['--pid', '--fork', '--mount-proc']],
+    ['pid alone', ['--pid', '--fork']],
+    ['time', ['--time', '--fork']],
+    ['cgroup and ipc', ['--cgroup', '--ipc']],
+    ['all of them', ['-Ur', '-m', '-p', '-f', '-n', '-u', '-i', '-C', '-T']],
+    ['another root', []],
+  ])('enters %s by the command that it shows', async (what, options) => {
+    using folder = temporaryFolder();
+    // The same files below, so that there are programs.
+    const chroot = `mount --make-rprivate / && mount --rbind / ${folder.path} && exec chroot ${folder.path} sh -c 'echo ready; exec cat'`;
+    await using running =
+      what === 'another root' ? await said('unshare', ['--mount', 'sh', '-c', chroot]) : await inside(...options, '--kill-child');
+    const forked = options.some(option => option === '--fork' || option === '-f');
+    const pid = forked ? Number(readChildren(running.pid)) : running.pid;
+    const {enter} = read(pid);
     const [program = '', ...args] = enter;
-    const links = ['user', 'mnt', 'net', 'uts', 'ipc'];
+    const links = ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'];
     const out = execFileSync(program, [...args, '--', 'readlink', ...links.map(link => `/proc/self/ns/${link}`)]).toString();
-    expect(out.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${running.pid}/ns/${link}`)));
+    expect(out.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${pid}/ns/${link}`)));
+    if (what === 'another root') {
+      expect(enter).toContain('--root');
+      expect(execFileSync(program, [...args, '--', 'stat', '-Lc', '%d:%i', '/']).toString()).toBe(
+        execFileSync('stat', ['-Lc', '%d:%i', `/proc/${pid}/root`]).toString(),
+      );
+    }
     running.release();
     await running.ended;
   });
@@ -102,8 +139,7 @@ describe('ownership', () => {
   it('finds all that lsns finds, and what is pinned inside another mount namespace', async () => {
     using folder = temporaryFolder();
     const script = `mount -t tmpfs none ${folder.path} && mount --make-private ${folder.path} && touch ${folder.path}/uts ${folder.path}/mnt && unshare --uts=${folder.path}/uts true && unshare --mount=${folder.path}/mnt true && echo ready && exec cat`;
-    await using running = new Running('unshare', ['--mount', 'sh', '-c', script]);
-    await running.says(/ready/);
+    await using running = await said('taskset', [...onOneCpu(), 'unshare', '--mount', 'sh', '-c', script]);
     const {namespaces} = readSnapshot({version: 'test'});
     const pinned = (['uts', 'mnt'] as const).map(type =>
       namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${folder.path}/${type}`)),
@@ -121,6 +157,33 @@ describe('ownership', () => {
     await running.ended;
   });
 
+  it('finds a mount namespace that nobody is in and nothing leads to, with its mounts', async context => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    // The one that is pinned pins another in turn, which no path of this machine leads to once the pin is in a namespace without processes.
+    const inner = `mount -t tmpfs -o nr_inodes=9 below ${path}; touch ${path}/pin; mount --make-private ${path}; unshare --mount=${path}/pin true`;
+    const script = `mount -t tmpfs none ${path} && mount --make-private ${path} && touch ${path}/mnt && unshare --mount=${path}/mnt sh -c '${inner}' && echo ready && exec cat`;
+    await using running = await said('taskset', [...onOneCpu(), 'unshare', '--mount', 'sh', '-c', script]);
+    const {namespaces, mountNamespaces, unlisted} = readSnapshot({version: 'test'});
+    const outer = namespaces.find(({heldBy}) => heldBy?.some(holder => holder.by === 'mount' && holder.point === `${path}/mnt`));
+    // Its mounts are read through the pin, on any kernel.
+    const table = mountNamespaces.find(({inode}) => inode === outer?.inode);
+    if (table === undefined || isRefusal(table.mounts)) throw new Error(JSON.stringify(table));
+    expect(table.mounts).toContainEqual(expect.objectContaining({point: path, source: 'below'}));
+    const nested = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'mount' && one.inode === outer?.inode && one.pid === 0));
+    expect(nested).toMatchObject({type: 'mnt', processes: []});
+    const release = nested?.heldBy?.map(holder => holderText(holder).release)[0] ?? '';
+    if (unlisted === undefined) {
+      expect(nested?.owner).toBe(inodeOf('/proc/self/ns/user'));
+      expect(mountNamespaces.find(({inode}) => inode === nested?.inode)?.mounts).toContainEqual(expect.objectContaining({point: path}));
+    }
+    execFileSync('sh', ['-c', release]);
+    expect(readSnapshot({version: 'test'}).namespaces.map(({inode}) => inode)).not.toContain(nested?.inode);
+    running.release();
+    await running.ended;
+    if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
+  });
+
   it('finds a namespace that only an fd holds', async () => {
     // The namespace's only process has ended by the time that it says so.
     const script = 'unshare --net sleep 0.5 & sleep 0.2; exec 8</proc/$!/ns/net; wait $!; echo ready; exec cat';
@@ -130,6 +193,30 @@ describe('ownership', () => {
       heldBy?.some(one => one.by === 'fd' && one.pid === running.pid),
     );
     expect(fds).toMatchObject([{type: 'net', processes: [], heldBy: [{by: 'fd', fd: 8}]}]);
+    running.release();
+    await running.ended;
+  });
+
+  it('finds a network namespace that only a socket holds, its owner and its interfaces, and what lets go', async () => {
+    await using running = await said(fixture('socket-elsewhere'), []);
+    const {namespaces, networks} = readSnapshot({version: 'test'});
+    const lone = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'socket' && one.pid === running.pid));
+    const fd = Number(/socket (\d+)/.exec(running.stdout)?.[1]);
+    expect(lone).toEqual({
+      type: 'net',
+      inode: /net (\d+)/.exec(running.stdout)?.[1],
+      processes: [],
+      owner: inodeOf('/proc/self/ns/user'),
+      heldBy: [{by: 'socket', pid: running.pid, fd}],
+    });
+    expect(networks?.find(({inode}) => inode === lone?.inode)).toMatchObject({pid: 0, interfaces: [{name: 'lo', up: false}]});
+    expect(
+      JSON.parse(execFileSync('lsns', ['-J', '-o', 'NS']).toString()).namespaces.map(({ns}: {ns: number}) => String(ns)),
+    ).not.toContain(lone?.inode);
+    // The tab says so of the whole machine, whoever is selected.
+    expect(tab(process.pid, 60).replaceAll(/\s+/g, ' ')).toContain(
+      `net #${lone?.inode} socket fd ${fd} of ${running.pid} gdb -p ${running.pid}`,
+    );
     running.release();
     await running.ended;
   });

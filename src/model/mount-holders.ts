@@ -1,0 +1,49 @@
+// Knows the shape of a reading of what keeps a mount busy.
+
+import type {Refusal} from './seen.ts';
+
+/** What of a process is on it: each keeps umount(2) from succeeding (EBUSY). */
+export type MountUse = {
+  readonly by: 'cwd' | 'root' | 'exe' | 'fd' | 'map' | 'socket';
+  readonly pid: number;
+  readonly comm: string;
+  readonly fd?: number;
+  /** Of an fd, a mapped file or the name that a unix socket is bound to, where it is to be read. */
+  readonly path?: string;
+  /** The device is the same, but the kernel does not tell nsview which mount of it. */
+  readonly perhaps?: true;
+};
+
+/** The same file system, or the same part of it, mounted elsewhere: it lives on though this mount goes. */
+export type MountCopy = {
+  /** Of its mount namespace, and a process that is in it. */
+  readonly inode: string;
+  readonly pid: number;
+  readonly id: number;
+  readonly point: string;
+  /** In the peer group of the mount above: an unmount here unmounts it as well, and fails where it is busy (mount_namespaces(7)). */
+  readonly together: boolean;
+  readonly uses: readonly MountUse[];
+};
+
+export type MountHolders = {
+  readonly inode: string;
+  readonly id: number;
+  readonly point: string;
+  readonly fsType: string;
+  readonly source: string;
+  /** As asked for, where it is below the mount point. */
+  readonly asked?: string;
+  readonly uses: readonly MountUse[];
+  /** Mounts directly on it, by their mount points. */
+  readonly below: readonly string[];
+  readonly copies: readonly MountCopy[];
+  /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
+  readonly processes: number;
+  readonly of: number;
+  readonly unread: number;
+  /** Uses that are left out, since there are too many. */
+  readonly more: number;
+  /** Mount namespaces whose mounts are not to be read. */
+  readonly refused: Refusal | null;
+};

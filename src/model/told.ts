@@ -1,0 +1,38 @@
+// Knows what a process told the kernel of itself that the kernel tells nobody else: known from the calls that were seen, or not at all.
+
+import {type CallFact, isRefusal} from './fact.ts';
+
+export type Told = {
+  /** Names of PR_SET_SECUREBITS, of the leader; null: not known, since they were set, if they were, before nsview looked (capabilities(7)). */
+  securebits: readonly string[] | null;
+  /** PR_SET_CHILD_SUBREAPER (prctl(2)); null: not known. */
+  subreaper: boolean | null;
+};
+
+export const toldNothing = (): Told => ({securebits: null, subreaper: null});
+
+/** prctl(2): securebits are inherited, subreaper is not. A new user namespace begins with none (create_user_ns(), kernel/user_namespace.c). */
+export const toldByMaker = (maker: Told, newUser: boolean): Told => ({
+  securebits: newUser ? [] : maker.securebits,
+  subreaper: false,
+});
+
+/** capabilities(7): SECBIT_KEEP_CAPS is cleared by an execve. That of another thread than the leader brings bits of which nothing is known. */
+export function toldAfterExec(told: Told, byLeader: boolean): void {
+  told.securebits = byLeader ? (told.securebits?.filter(bit => bit !== 'SECBIT_KEEP_CAPS') ?? null) : null;
+}
+
+export function observeTold(told: Told, fact: CallFact): void {
+  if (typeof fact.result === 'object') return;
+  // unshare and setns: a process begins in a user namespace with none.
+  if (fact.tid === fact.pid && fact.changed.user !== undefined && !isRefusal(fact.changed.user.to)) told.securebits = [];
+  if (fact.name !== 'prctl' || fact.args === null) return;
+  const {op, flags, set, state} = fact.args;
+  if (op === 'PR_SET_CHILD_SUBREAPER' && typeof set === 'number') told.subreaper = set !== 0;
+  if (fact.tid !== fact.pid) return;
+  if (op === 'PR_SET_SECUREBITS' && Array.isArray(flags)) told.securebits = flags.map(String);
+  if (op === 'PR_SET_KEEPCAPS' && told.securebits !== null) {
+    const others = told.securebits.filter(bit => bit !== 'SECBIT_KEEP_CAPS');
+    told.securebits = state === 0 ? others : [...others, 'SECBIT_KEEP_CAPS'];
+  }
+}

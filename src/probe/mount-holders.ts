@@ -1,0 +1,291 @@
+// Knows how to find what keeps a mount busy: what of every process is on it, what is mounted on it, and where else it is mounted.
+
+import {closeSync, openSync} from 'node:fs';
+import {z} from 'zod';
+import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
+import type {MountCopy, MountHolders, MountUse} from '../model/mount-holders.ts';
+import {errnoName} from './errno.ts';
+import {readNamespaceFds} from './holders.ts';
+import {readMounts} from './mountinfo.ts';
+import {loadNative} from './native.ts';
+import {type Look, paced} from './pace.ts';
+import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
+
+/** Of open(2), the same on every architecture that nsview runs on. */
+const O_PATH = 0o10000000;
+const ROWS = 4096;
+const USES = ['cwd', 'root', 'exe', 'fd', 'map'] as const;
+/** Uses that are told one by one. */
+const KEPT = 2000;
+
+const inodeOf = (link: string): string => /\[(\d+)\]$/.exec(link)?.[1] ?? '';
+
+type Table = {readonly pid: number; readonly mounts: readonly Mount[]};
+
+/** A table of each mount namespace that a process is in, with a process whose root is the namespace's where there is one. */
+function readTables(pids: readonly number[]): {tables: Map<string, Table>; refused: Refusal | null} {
+  const tables = new Map<string, Table>();
+  const whole = new Set<string>();
+  let refused: Refusal | null = null;
+  for (const pid of pids) {
+    const link = readLink(`/proc/${pid}/ns/mnt`);
+    if (isRefusal(link)) {
+      if (link.errno === 'EACCES') refused = link;
+      continue;
+    }
+    const inode = inodeOf(link);
+    if (whole.has(inode)) continue;
+    const isWhole = readLink(`/proc/${pid}/root`) === '/';
+    if (isWhole) whole.add(inode);
+    else if (tables.has(inode)) continue;
+    const mounts = readMounts(pid);
+    if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid, mounts});
+  }
+  return {tables, refused};
+}
+
+function deviceNumber(device: string): bigint {
+  const [major = '0', minor = '0'] = device.split(':');
+  return (BigInt(major) << 32n) | BigInt(minor);
+}
+
+/** The id of the mount that a path is on, as the kernel resolves it: of an O_PATH fd, which opens nothing (open(2)). */
+export function mountIdOf(path: string): Seen<number> {
+  let fd: number;
+  try {
+    fd = openSync(path, O_PATH);
+  } catch (error) {
+    return refusalOf(error, 'open');
+  }
+  const info = readText(`/proc/self/fdinfo/${fd}`);
+  closeSync(fd);
+  const id = isRefusal(info) ? null : /^mnt_id:\s*(\d+)$/m.exec(info);
+  return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
+}
+
+/** Other mounts of the same file system, in every mount namespace that nsview may look into. */
+function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table): (Omit<MountCopy, 'uses'> & {uses: MountUse[]})[] {
+  const above = own.mounts.find(one => one.id === mount.parent);
+  const below = above === undefined || above.point === '/' ? mount.point : mount.point.slice(above.point.length);
+  const group = above?.propagation.shared;
+  return [...tables].flatMap(([inode, {pid, mounts}]) => {
+    const byId = new Map(mounts.map(one => [one.id, one]));
+    return mounts
+      .filter(one => one.device === mount.device && one.id !== mount.id)
+      .map(({id, root, point, parent}) => {
+        // Unmounts go to the peers and slaves of the mount above (mount_namespaces(7)), and take what sits at the same place.
+        const there = byId.get(parent);
+        const hears =
+          group !== undefined && there !== above && (there?.propagation.shared === group || there?.propagation.master === group);
+        return {inode, pid, id, point, together: hears && root === mount.root && point.endsWith(below), uses: []};
+      });
+  });
+}
+
+/** A look at every process of the machine, some 50 µs each. */
+type MountLook = Look & {read(): MountHolders};
+
+/** What keeps the mount `id` of the mount namespace that `pid` is in. */
+function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLook> {
+  const native = loadNative();
+  const rows = new BigInt64Array(ROWS * 3);
+  let link: string;
+  let pids: readonly number[] = [];
+  let next = 0;
+  let building: {holders: MountHolders; mount: Mount; ids: BigInt64Array; uses: MountUse[]; byId: Map<number, {uses: MountUse[]}>};
+  let counts = {unread: 0, more: 0};
+  let whole: MountHolders | null = null;
+
+  const begin = (): Refusal | null => {
+    const seen = readLink(`/proc/${pid}/ns/mnt`);
+    if (isRefusal(seen)) return seen;
+    link = seen;
+    const all = readNumbers('/proc');
+    if (isRefusal(all)) return all;
+    pids = all.filter(one => one !== process.pid);
+    next = 0;
+    const {tables, refused} = readTables([pid, ...pids]);
+    const inode = inodeOf(link);
+    const own = tables.get(inode);
+    const mount = own?.mounts.find(one => one.id === id);
+    if (own === undefined || mount === undefined) return {errno: 'ENOENT', during: 'read mountinfo'};
+    const copies = copiesOf(mount, tables, own);
+    const {point, fsType, source} = mount;
+    const uses: MountUse[] = [];
+    counts = {unread: 0, more: 0};
+    building = {
+      mount,
+      ids: BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort(),
+      uses,
+      byId: new Map(copies.map(copy => [copy.id, copy])),
+      holders: {
+        inode,
+        id,
+        point,
+        fsType,
+        source,
+        ...(asked === undefined || asked === point ? {} : {asked}),
+        uses,
+        below: own.mounts.filter(one => one.parent === id && one.id !== id).map(one => one.point),
+        copies,
+        processes: 0,
+        of: pids.length,
+        unread: 0,
+        more: 0,
+        refused,
+      },
+    };
+    return null;
+  };
+
+  const ask = (one: number) => {
+    const {mount, ids, uses, byId} = building;
+    // Of an overlay mapped files are of the layers below it, on some kernels.
+    const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
+    const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
+    const refused = count < 0 ? errnoName(-count) : '';
+    if (refused === 'EACCES' || refused === 'EPERM') counts.unread++;
+    if (count <= 0) return;
+    const text = readText(`/proc/${one}/comm`);
+    const comm = isRefusal(text) ? '?' : text.trimEnd();
+    const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
+    let mapped: Map<number, string> | undefined;
+    const said = new Set<string>();
+    for (let row = 0; row < count; row++) {
+      const by = USES[Number(rows[row * 3])] ?? 'fd';
+      const number = Number(rows[row * 3 + 1]);
+      const on = Number(rows[row * 3 + 2]);
+      let path: string | undefined;
+      if (by === 'fd') {
+        const target = readLink(`/proc/${one}/fd/${number}`);
+        if (!isRefusal(target)) path = target;
+      } else if (by === 'map') {
+        mapped ??= readMapped(one);
+        path = mapped.get(number);
+        if (on < 0 && (path === undefined || !isBelow(path, mount.point) || isElsewhere())) continue;
+        // The program is told as such, and a file that is mapped in pieces once.
+        if (path !== undefined && (said.has(path) || (said.has('exe') && path === readLink(`/proc/${one}/exe`)))) continue;
+        if (path !== undefined) said.add(path);
+      } else if (by === 'exe') said.add('exe');
+      const list = on === id || on < 0 ? uses : byId.get(on)?.uses;
+      if (list === undefined) continue;
+      if (list.length >= KEPT) counts.more += list === uses ? 1 : 0;
+      else
+        list.push({
+          by,
+          pid: one,
+          comm,
+          ...(by === 'fd' ? {fd: number} : {}),
+          ...(path === undefined ? {} : {path}),
+          ...(on < 0 ? {perhaps: true as const} : {}),
+        });
+    }
+  };
+
+  const refused = begin();
+  if (refused !== null) return refused;
+  const read = (): MountHolders => ({...building.holders, ...counts, processes: next});
+  return {
+    advance: milliseconds => {
+      const limit = performance.now() + milliseconds;
+      // It may be gone by now: what was found last stays.
+      if (next >= pids.length && whole !== null && begin() !== null) return;
+      while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
+      if (next < pids.length) return;
+      building.uses.push(...boundSockets(id, building.mount, link, pids));
+      whole = read();
+    },
+    isWhole: () => next >= pids.length,
+    read: () => whole ?? read(),
+  };
+}
+
+/** At once, for who can wait. */
+export function readMountHolders(pid: number, id: number, asked?: string): Seen<MountHolders> {
+  const look = openMountHolders(pid, id, asked);
+  if (isRefusal(look)) return look;
+  look.advance(Number.POSITIVE_INFINITY);
+  return look.read();
+}
+
+let shown: {readonly pid: number; readonly id: number; readonly look: MountLook; readonly want: () => void} | undefined;
+
+/** So much as is known by now, for who looks at it: it goes on in slices. */
+export function studyMountHolders(pid: number, id: number): Seen<MountHolders> {
+  if (shown?.pid !== pid || shown.id !== id) {
+    const look = openMountHolders(pid, id);
+    if (isRefusal(look)) return look;
+    shown = {pid, id, look, want: paced(look)};
+  }
+  shown.want();
+  return shown.look.read();
+}
+
+/** File systems whose server may never answer: nothing is looked up on them. */
+const MAY_HANG = /^(fuse|nfs|cifs|smb|9p|afs|autofs|ceph|virtiofs)/;
+
+/** A unix socket that is bound to a name keeps the mount that the name is on (unix_bind_bsd(), net/unix/af_unix.c). */
+function boundSockets(id: number, mount: Mount, namespace: string, pids: readonly number[]): MountUse[] {
+  if (MAY_HANG.test(mount.fsType)) return [];
+  const names = new Map<string, string>();
+  const networks = new Set<string>();
+  for (const pid of pids) {
+    const network = readLink(`/proc/${pid}/ns/net`);
+    if (isRefusal(network) || networks.has(network) || readLink(`/proc/${pid}/ns/mnt`) !== namespace) continue;
+    networks.add(network);
+    const table = readText(`/proc/${pid}/net/unix`);
+    for (const line of isRefusal(table) ? [] : table.split('\n')) {
+      const match = /(\d+) (\/.*)$/.exec(line);
+      const [, socket = '', path = ''] = match ?? [];
+      if (match !== null && isBelow(path, mount.point) && mountIdOf(`/proc/${pid}/root${path}`) === id) names.set(socket, path);
+    }
+  }
+  if (names.size === 0) return [];
+  return pids.flatMap(pid =>
+    readNamespaceFds(pid).flatMap(({by, number, inode}): MountUse[] => {
+      const path = by === 'socket' ? names.get(inode) : undefined;
+      if (path === undefined) return [];
+      const text = readText(`/proc/${pid}/comm`);
+      return [{by: 'socket', pid, comm: isRefusal(text) ? '?' : text.trimEnd(), fd: number, path}];
+    }),
+  );
+}
+
+const isBelow = (path: string, point: string): boolean => path === point || point === '/' || path.startsWith(`${point}/`);
+
+/** Files by the first address at which they are mapped, from maps: to read map_files wants a privilege. */
+function readMapped(pid: number): Map<number, string> {
+  const maps = readText(`/proc/${pid}/maps`);
+  const found = new Map<number, string>();
+  for (const line of isRefusal(maps) ? [] : maps.split('\n')) {
+    const slash = line.indexOf('/');
+    if (slash >= 0) found.set(Number.parseInt(line, 16), line.slice(slash));
+  }
+  return found;
+}
+
+const use: z.ZodType<MountUse> = z.object({
+  by: z.enum(['cwd', 'root', 'exe', 'fd', 'map', 'socket']),
+  pid: z.int(),
+  comm: z.string(),
+  fd: z.int().exactOptional(),
+  path: z.string().exactOptional(),
+  perhaps: z.literal(true).exactOptional(),
+});
+
+export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
+  inode: z.string(),
+  id: z.int(),
+  point: z.string(),
+  fsType: z.string(),
+  source: z.string(),
+  asked: z.string().exactOptional(),
+  uses: z.array(use),
+  below: z.array(z.string()),
+  copies: z.array(z.object({inode: z.string(), pid: z.int(), id: z.int(), point: z.string(), together: z.boolean(), uses: z.array(use)})),
+  processes: z.int(),
+  of: z.int(),
+  unread: z.int(),
+  more: z.int(),
+  refused: z.object({errno: z.string(), during: z.string()}).nullable(),
+});

@@ -1,0 +1,142 @@
+import {execFileSync, spawnSync} from 'node:child_process';
+import {copyFileSync, mkdirSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {isRefusal} from '../../src/model/fact.ts';
+import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
+import type {MountHolders} from '../../src/model/mount-holders.ts';
+import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
+import {readStat} from '../../src/probe/process.ts';
+import {parseFact} from '../../src/probe/schemas.ts';
+import {readStudy} from '../../src/probe/study.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running, run, temporaryFolder} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+function mount(point: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'pinned', point]);
+}
+
+/** A folder with a mount on it: both are gone at the end of its scope. */
+function mountedFolder(): Disposable & {readonly path: string} {
+  const folder = temporaryFolder();
+  execFileSync('chmod', ['755', folder.path]);
+  mount(folder.path);
+  return {
+    path: folder.path,
+    [Symbol.dispose]: () => {
+      spawnSync('umount', ['--recursive', '--lazy', folder.path]);
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+function holders(path: string): MountHolders {
+  const id = mountIdOf(path);
+  if (isRefusal(id)) throw new Error(JSON.stringify(id));
+  const seen = readMountHolders(process.pid, id);
+  if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
+  return seen;
+}
+
+const unmounts = (point: string): boolean => spawnSync('umount', [point]).status === 0;
+
+describe('who pins a mount', () => {
+  it('finds each that makes umount fail, and when all have let go by its commands, umount works', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    expect(holders(path)).toMatchObject({point: path, fsType: 'tmpfs', source: 'pinned', uses: [], below: []});
+    mkdirSync(`${path}/below`);
+    mkdirSync(`${path}/work`);
+    copyFileSync('/bin/sleep', `${path}/program`);
+    execFileSync('chmod', ['+x', `${path}/program`]);
+    await using works = new Running('sleep', ['60'], {cwd: `${path}/work`});
+    await using runs = new Running(`${path}/program`, ['60']);
+    await using opens = new Running('sh', ['-c', `exec 7>${path}/file; echo ready; exec sleep 60`]);
+    await using binds = new Running(fixture('binds-socket'), [`${path}/socket`]);
+    await opens.says(/ready/);
+    await binds.says(/ready/);
+    mount(`${path}/below`);
+    const seen = holders(path);
+    const of = (pid: number) => seen.uses.filter(use => use.pid === pid).map(({by}) => by);
+    expect(of(works.pid)).toEqual(['cwd']);
+    expect(of(runs.pid)).toEqual(['exe']);
+    expect(seen.uses.find(use => use.pid === opens.pid)).toMatchObject({by: 'fd', fd: 7, path: `${path}/file`});
+    expect(seen.uses.find(use => use.pid === binds.pid)).toMatchObject({by: 'socket', path: `${path}/socket`});
+    expect(seen.below).toEqual([`${path}/below`]);
+    expect(new Set(seen.uses.map(use => use.pid)).size).toBe(4);
+    // Each by itself is enough to keep it.
+    expect(unmounts(`${path}/below`)).toBe(true);
+    for (const one of [works, runs, opens, binds]) {
+      expect(unmounts(path)).toBe(false);
+      const {release} = mountUsesText(holders(path).uses.filter(use => use.pid === one.pid));
+      if (release.startsWith('kill')) execFileSync('sh', ['-c', release]);
+      else one.child.kill('SIGKILL');
+      await one.ended;
+    }
+    expect(holders(path).uses).toEqual([]);
+    expect(unmounts(path)).toBe(true);
+  });
+
+  it('tells the copies in other mount namespaces with who uses them', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    await using other = new Running('unshare', ['--mount', 'sh', '-c', `cd ${path}; echo ready; exec cat`]);
+    await other.says(/ready/);
+    const [copy] = holders(path).copies;
+    expect(copy).toMatchObject({point: path, pid: other.pid, uses: [{by: 'cwd', pid: other.pid}]});
+    other.release();
+    await other.ended;
+  });
+
+  it('is a study of a process, in slices, by the schema of tapes', async () => {
+    using folder = mountedFolder();
+    await using works = new Running('sleep', ['60'], {cwd: folder.path});
+    const mount = mountIdOf(folder.path);
+    if (isRefusal(mount)) throw new Error(JSON.stringify(mount));
+    const stat = readStat(process.pid);
+    const start = isRefusal(stat) ? '' : stat.start;
+    for (;;) {
+      const fact = readStudy({kind: 'mountHolders', pid: process.pid, start, mount});
+      expect(parseFact(fact)).toMatchObject({ok: true, value: {kind: 'mountHolders', mount}});
+      if (fact?.kind !== 'mountHolders' || isRefusal(fact.seen)) throw new Error(JSON.stringify(fact));
+      if (fact.seen.processes < fact.seen.of) await new Promise(resolve => setTimeout(resolve, 20));
+      else {
+        expect(fact.seen.uses).toEqual([{by: 'cwd', pid: works.pid, comm: 'sleep'}]);
+        break;
+      }
+    }
+    works.child.kill('SIGKILL');
+    await works.ended;
+  });
+
+  it('says it in a command, for a mount, a namespace and what is neither', async () => {
+    using folder = mountedFolder();
+    await using works = new Running('sleep', ['60'], {cwd: folder.path});
+    const mountSaid = await run('who-pins', folder.path);
+    expect(mountSaid.code).toBe(0);
+    expect(mountSaid.stdout).toContain(`sleep ${works.pid}: cwd`);
+    const json = await run('who-pins', '--json', folder.path);
+    expect(JSON.parse(json.stdout)).toMatchObject({point: folder.path, uses: [{pid: works.pid}]});
+    const space = await run('who-pins', `${works.pid}:net`);
+    expect(space.stdout).toMatch(/^net:\[\d+\]\n {2}\d+ processes\n {4}kill /);
+    expect(await run('who-pins', `${folder.path}/none`)).toMatchObject({code: 1, stderr: `nsview: ${folder.path}/none: open: ENOENT\n`});
+    expect((await run('who-pins')).code).toBe(2);
+    works.child.kill('SIGKILL');
+    await works.ended;
+  });
+
+  it('says to an ordinary user what it may not see', async () => {
+    using folder = mountedFolder();
+    await using works = new Running('sleep', ['60'], {cwd: folder.path});
+    const args = ['--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'who-pins', folder.path];
+    await using user = new Running('setpriv', args);
+    const {stdout, code} = await user.ended;
+    expect(code).toBe(0);
+    expect(stdout).toContain('Nothing that nsview may see keeps it.');
+    expect(stdout).toMatch(/\d+ of \d+ processes are not for this user to ask/);
+    works.child.kill('SIGKILL');
+    await works.ended;
+  });
+});

@@ -1,0 +1,52 @@
+import {execFileSync} from 'node:child_process';
+import {existsSync, readFileSync, readlinkSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running, start} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+import {type Tabs, tabsAs} from '../support/tabs.ts';
+
+leaveNothingBehind();
+
+const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--bounding-set=-all'];
+
+/** Of everything that is drawn. */
+function look(tabs: Tabs): {readonly [tab: string]: string} {
+  for (const [width, each] of Object.entries(tabs.widths))
+    for (const [tab, text] of Object.entries(each)) {
+      expect(text.trim(), tab).not.toBe('');
+      expect(text, tab).not.toMatch(/undefined|NaN|\[object|Reading …|not known yet|\b1 processes/);
+      for (const line of text.split('\n')) expect(line.length, `${tab} at ${width}: ${line}`).toBeLessThanOrEqual(Number(width));
+    }
+  const text: {[tab: string]: string} = {};
+  for (const [tab, drawn] of Object.entries(tabs.widths[60] ?? {})) text[tab] = drawn;
+  return text;
+}
+
+describe('an ordinary user', () => {
+  it('sees in every tab what the kernel grants, and why not the rest: own, foreign, zombie, kernel thread', async () => {
+    await using own = new Running('setpriv', [...NOBODY.slice(1), 'unshare', '-Urmn', '--', 'sh', '-c', 'echo ready; exec cat']);
+    await using foreign = new Running('unshare', ['--net', 'sh', '-c', 'echo ready; exec cat']);
+    await using zombie = start(fixture('leaves-zombie'));
+    for (const one of [own, foreign]) await one.says(/ready/);
+    await zombie.says(/zombie|ready/);
+    const dead = Number(readFileSync(`/proc/${zombie.pid}/task/${zombie.pid}/children`, 'utf8').trim().split(' ')[0]);
+    // kthreadd is 2 outside of every pid namespace.
+    const isThread = existsSync('/proc/2') && readFileSync('/proc/2/comm', 'utf8') === 'kthreadd\n';
+    const pids = [own.pid, foreign.pid, dead, ...(isThread ? [2] : [])];
+    const tabs = tabsAs(NOBODY, pids);
+    if (process.env.SHOW) for (const pid of pids) console.log(JSON.stringify(tabs[pid]?.widths[60], null, 1).replaceAll('\\n', '\n'));
+    const [mine, theirs, gone] = pids.map(pid => look(tabs[pid] as Tabs));
+    expect(mine?.namespaces).toContain('all (its effective set)');
+    expect(mine?.network).toContain('Nobody, not even itself: lo is down.');
+    for (const tab of ['namespaces', 'mounts', 'network', 'sharing']) expect(theirs?.[tab], tab).toMatch(/EACCES|EPERM|not for this user/);
+    expect(gone?.namespaces).toContain('it has ended');
+    // The command that is shown is theirs to run.
+    const links = ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'].map(link => `ns/${link}`);
+    const enter = [...NOBODY, ...(tabs[own.pid]?.enter ?? []), '--', 'readlink', ...links.map(link => `/proc/self/${link}`)];
+    const inside = execFileSync(enter[0] ?? '', enter.slice(1), {cwd: '/'}).toString();
+    expect(inside.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${own.pid}/${link}`)));
+    for (const one of [own, foreign, zombie]) one.release();
+    await Promise.all([own, foreign, zombie].map(one => one.ended));
+  });
+});

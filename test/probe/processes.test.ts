@@ -1,0 +1,83 @@
+import {describe, expect, it} from 'vitest';
+import {isRefusal, type ProcessSeen, type Snapshot} from '../../src/model/fact.ts';
+import {readNamespaceFds} from '../../src/probe/holders.ts';
+import {readNumbers} from '../../src/probe/proc-file.ts';
+import {readProcess} from '../../src/probe/process.ts';
+import {readAll} from '../../src/probe/processes.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {Running, start} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+/** What may differ between two readings of a process that sleeps. */
+const steady = (seen: ProcessSeen): unknown => ({...seen, state: /[SDI]/.test(seen.state) ? 'S' : seen.state});
+
+describe('all processes at once', () => {
+  it('are what each is by itself: sleeping, stopped, dead, with threads, in namespaces of their own, of long arguments and none', async () => {
+    await using plain = new Running('cat', ['—', 'ä\n', '']);
+    await using apart = new Running('unshare', ['-Uimnpur', '--fork', 'sh', '-c', 'echo inside; cat']);
+    await using threads = start(fixture('thread-unshares-net'));
+    await using long = new Running('sh', ['-c', 'echo long; cat', 'x'.repeat(100_000)]);
+    await using many = new Running('sh', ['-c', 'echo many; cat', ...Array.from({length: 3000}, (_, index) => String(index))]);
+    await using zombie = start(fixture('leaves-zombie'));
+    await using holder = new Running('bash', ['-c', 'exec 9</proc/self/ns/net 8<>/dev/null; echo held; exec cat']);
+    await apart.says(/inside/);
+    await long.says(/long/);
+    await many.says(/many/);
+    await holder.says(/held/);
+    await threads.says(/\w/);
+    const gone = Number((await zombie.says(/(\d+)/))[1]);
+    const pids = readNumbers('/proc');
+    if (isRefusal(pids)) throw new Error(pids.errno);
+    const own = [plain, apart, threads, long, many, zombie, holder].map(({pid}) => pid);
+    const all = readAll(pids, true);
+    expect(all.map(({seen}) => seen.pid)).toEqual(all.map(({seen}) => seen.pid).sort((a, b) => a - b));
+    const byPid = new Map(all.map(one => [one.seen.pid, one]));
+    for (const pid of [...own, 1, gone]) {
+      const one = byPid.get(pid);
+      const single = readProcess(pid, {credentials: true});
+      if (one === undefined || isRefusal(single)) throw new Error(`${pid} is not there`);
+      expect(steady(one.seen)).toEqual(steady(single));
+      if (one.fds !== null) expect(one.fds).toEqual(readNamespaceFds(pid));
+    }
+    expect(byPid.get(gone)?.seen.state).toBe('Z');
+    expect(byPid.get(holder.pid)?.fds?.map(({by, number, type}) => ({by, number, type}))).toContainEqual({
+      by: 'fd',
+      number: 9,
+      type: 'net',
+    });
+    // Of what lives through both, whatever it is.
+    const after = pids.flatMap(pid => {
+      const seen = readProcess(pid, {credentials: true});
+      return isRefusal(seen) ? [] : [seen];
+    });
+    for (const seen of after) {
+      const one = byPid.get(seen.pid)?.seen;
+      if (one?.start !== seen.start || seen.state === 'R' || one.state === 'R' || one.state !== seen.state) continue;
+      expect(one).toEqual(seen);
+    }
+    for (const one of [threads, zombie]) one.release();
+  });
+
+  it('are left out when they are gone, and more than a batch come in their order', () => {
+    expect(readAll([], true)).toEqual([]);
+    const many = Array.from({length: 1000}, (_, index) => (index % 3 === 0 ? process.pid : 4_194_304 + index));
+    const all = readAll(many, false);
+    expect(all.map(({seen}) => seen.pid)).toEqual(Array.from({length: 334}, () => process.pid));
+    // Not only once.
+    expect(readAll([process.pid], false)).toHaveLength(1);
+  });
+
+  it('say to an ordinary user which call the kernel refused', async () => {
+    await using foreign = new Running('cat', []);
+    const {stdout} = await new Running('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'snapshot', '--json']).ended;
+    const snapshot: Snapshot = JSON.parse(stdout);
+    const seen = snapshot.processes.find(({pid}) => pid === foreign.pid);
+    const denied = {errno: 'EACCES', during: 'readlink'};
+    expect(seen?.exe).toEqual(denied);
+    expect(Object.values(seen?.namespaces ?? {})).toEqual(Array.from({length: 10}, () => denied));
+    expect(seen?.argv).toEqual(['cat']);
+    expect(seen?.uids).toEqual([0, 0, 0, 0]);
+  });
+});
