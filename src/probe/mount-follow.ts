@@ -12,6 +12,8 @@ export const NAMESPACES_WATCHED = 256;
 const LOOK = 500;
 /** Milliseconds after a change: many at once are one. */
 const CHANGES_GATHER = 20;
+/** And at least so many times as long as their last reading took. */
+const REST = 4;
 /** Milliseconds of reading first tables in one go. */
 const SLICE = 10;
 
@@ -29,11 +31,13 @@ export function followMounts(options: MountFollowOptions): Disposable {
   const tables = new Map<string, {bytes: Buffer; fact: MountsFact | null}>();
   const changed = new Map<string, number>();
   let reading: NodeJS.Timeout | undefined;
+  let pause = CHANGES_GATHER;
   let isTooMany = false;
 
   const read = () => {
     reading = undefined;
     const facts: MountsFact[] = [];
+    const began = performance.now();
     for (const [inode, pid] of changed) {
       const before = tables.get(inode);
       const bytes = readMountinfo(pid);
@@ -45,13 +49,14 @@ export function followMounts(options: MountFollowOptions): Disposable {
     }
     changed.clear();
     if (facts.length > 0) options.emit(facts);
+    pause = Math.max(CHANGES_GATHER, REST * (performance.now() - began));
   };
 
   const watched = watchMounts({
     most: NAMESPACES_WATCHED,
     changed: ({inode, pid}) => {
       changed.set(inode, pid);
-      reading ??= setTimeout(read, CHANGES_GATHER);
+      reading ??= setTimeout(read, pause);
     },
   });
 

@@ -19,7 +19,7 @@ import {watchDetails} from '../../src/probe/details.ts';
 import {readHost} from '../../src/probe/host.ts';
 import {watchMounts} from '../../src/probe/mount-watch.ts';
 import {readProcess} from '../../src/probe/process.ts';
-import {readMountsFact} from '../../src/probe/snapshot.ts';
+import {readMountsFact, readSnapshot} from '../../src/probe/snapshot.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
@@ -128,6 +128,8 @@ describe('hidden mounts', () => {
     expect(unreached.length).toBeGreaterThanOrEqual(5);
     const hidden = hiddenMounts(mounts);
     expect(mounts.filter(mount => hidden.has(mount.id))).toEqual(unreached);
+    const inSnapshot = readSnapshot({root: shell.pid, version: 'test'}).mountNamespaces.find(({inode}) => inode === spaceAt(shell.pid));
+    expect(inSnapshot?.hidden).toEqual(unreached.map(({id}) => id).sort((a, b) => a - b));
     // Whatever hides something is a mount of that table.
     for (const {by} of hidden.values()) expect(mounts).toContain(by);
   });
