@@ -64,40 +64,46 @@ function digits(text: string, from: number, to: number): number {
   return value;
 }
 
+/** Where the field that begins there ends: at a space, or at the end of the line. */
+function fieldEnd(text: string, from: number, to: number): number {
+  const space = from < to ? text.indexOf(' ', from) : -1;
+  return space < 0 || space > to ? to : space;
+}
+
 /**
  * A line of the text, or null where it is none: a reader that lags behind a changing kernel skips what it cannot read. It goes from space to
  * space, since tables of thousands of mounts are read while somebody waits for the screen.
  */
 function decodeLine(text: string, from: number, to: number): Mount | null {
-  let at = from;
-  const next = (): string => {
-    const space = text.indexOf(' ', at);
-    const end = space < 0 || space > to ? to : space;
-    const field = text.slice(at, end);
-    at = Math.min(end + 1, to);
-    return field;
-  };
-  const decoded = (): string => {
-    return decodeOctal(next());
-  };
   const idEnd = text.indexOf(' ', from);
   const parentEnd = text.indexOf(' ', idEnd + 1);
   if (idEnd < 0 || parentEnd < 0 || parentEnd > to) return null;
   const id = digits(text, from, idEnd);
   const parent = digits(text, idEnd + 1, parentEnd);
   if (id < 0 || parent < 0) return null;
-  at = parentEnd + 1;
-  const device = next();
-  const root = decoded();
-  const point = decoded();
-  const options = optionsOf(next());
-  const optional = at;
-  // Any number of fields, and then a single dash.
-  while (at < to && !(text.charCodeAt(at) === DASH && (at + 1 === to || text.charCodeAt(at + 1) === SPACE))) next();
-  if (at >= to) return null;
-  const propagation = at === optional ? PRIVATE : propagationOf(text.slice(optional, at - 1));
-  next();
-  return {id, parent, device, root, point, options, propagation, fsType: decoded(), source: decoded(), superOptions: optionsOf(next())};
+  const deviceEnd = fieldEnd(text, parentEnd + 1, to);
+  const rootEnd = fieldEnd(text, deviceEnd + 1, to);
+  const pointEnd = fieldEnd(text, rootEnd + 1, to);
+  const optionsEnd = fieldEnd(text, pointEnd + 1, to);
+  // Any number of optional fields, and then a single dash.
+  let dash = optionsEnd + 1;
+  while (dash < to && !(text.charCodeAt(dash) === DASH && (dash + 1 === to || text.charCodeAt(dash + 1) === SPACE)))
+    dash = fieldEnd(text, dash, to) + 1;
+  if (dash >= to) return null;
+  const typeEnd = fieldEnd(text, dash + 2, to);
+  const sourceEnd = fieldEnd(text, typeEnd + 1, to);
+  return {
+    id,
+    parent,
+    device: text.slice(parentEnd + 1, deviceEnd),
+    root: decodeOctal(text.slice(deviceEnd + 1, rootEnd)),
+    point: decodeOctal(text.slice(rootEnd + 1, pointEnd)),
+    options: optionsOf(text.slice(pointEnd + 1, optionsEnd)),
+    propagation: dash === optionsEnd + 1 ? PRIVATE : propagationOf(text.slice(optionsEnd + 1, dash - 1)),
+    fsType: decodeOctal(text.slice(dash + 2, typeEnd)),
+    source: decodeOctal(text.slice(typeEnd + 1, sourceEnd)),
+    superOptions: optionsOf(text.slice(sourceEnd + 1, fieldEnd(text, sourceEnd + 1, to))),
+  };
 }
 
 export function decodeMountinfo(text: string): Mount[] {
