@@ -179,6 +179,61 @@ async function mounts() {
   }
 }
 
+/** Milliseconds and peak memory (KiB) of a command. */
+async function measured([command, ...args]) {
+  const began = process.hrtime.bigint();
+  const child = spawn(command, args, {stdio: 'ignore'});
+  let peak = 0;
+  const look = setInterval(() => {
+    try {
+      // Of nsview itself: a script executes it.
+      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0));
+    } catch {
+      // It has ended.
+    }
+  }, 5);
+  await once(child, 'exit');
+  clearInterval(look);
+  return {took: Number(process.hrtime.bigint() - began) / 1e6, peak};
+}
+
+/** The whole machine once, beside a loop in C that reads the same files, and lsns. */
+async function snapshots() {
+  const [makesTree, readsProc] = ['makes-tree', 'reads-proc'].map(name => join(root, 'build', 'fixtures', name));
+  if (!existsSync(makesTree) || !existsSync(readsProc)) {
+    console.log('skipped: snapshots: npm test builds their fixtures');
+    return;
+  }
+  if (!has('lsns')) console.log('skipped: lsns is not installed');
+  console.log(`\nsnapshot --json of the whole machine, median of ${ROUNDS} rounds, start-up included; lsns once`);
+  for (const count of [1000, 4000, 16_000]) {
+    const target = spawn(makesTree, [String(count), '1'], {stdio: ['pipe', 'pipe', 'inherit']});
+    await once(target.stdout, 'data');
+    await sleep(1000);
+    execFileSync(readsProc);
+    const [bare, own] = [[], []];
+    for (let round = 0; round < ROUNDS; round++) {
+      bare.push(await measured([readsProc]));
+      own.push(await measured([nsview, 'snapshot', '--json']));
+    }
+    const lsns = has('lsns') && target.exitCode === null ? await measured(['lsns']) : null;
+    const times = all => all.map(({took}) => took);
+    const [c, ours] = [median(times(bare)), median(times(own))];
+    const all = times(own)
+      .sort((a, b) => a - b)
+      .map(ms => ms.toFixed(0))
+      .join(' ');
+    console.log(
+      `${String(count).padStart(6)} processes   C loop ${c.toFixed(0).padStart(5)} ms   nsview ${ours.toFixed(0).padStart(5)} ms  × ${(ours / c).toFixed(2)}  ${(Math.max(...own.map(({peak}) => peak)) / 1024).toFixed(0)} MiB   lsns ${lsns === null ? '–' : lsns.took.toFixed(0)} ms; nsview ${all}`,
+    );
+    if (target.exitCode !== null || target.signalCode !== null)
+      console.log('   the processes ended before the last round: these numbers are of fewer');
+    target.stdin.end();
+    if (target.exitCode === null && target.signalCode === null) await once(target, 'exit');
+    await sleep(1000);
+  }
+}
+
 const TABLES = {
   mounts,
   loop: () =>
@@ -196,6 +251,7 @@ const TABLES = {
       ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', 'count=1'],
     ),
   tree,
+  snapshot: snapshots,
 };
 
 for (const [name, measure] of Object.entries(TABLES)) if (process.argv.length <= 2 || process.argv.includes(name)) await measure();

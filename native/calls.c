@@ -21,6 +21,13 @@
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
+/* 6.8 and 6.15. */
+#ifndef SYS_lsm_set_self_attr
+#define SYS_lsm_set_self_attr 460
+#endif
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
 
 #if defined(__x86_64__)
 #define NARROW(i386, arm) (i386)

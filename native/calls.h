@@ -26,7 +26,9 @@ struct nsv_pointer {
 #define NSV_POINTER_MAX 1024u
 
 /* X(name of the call, its number as i386 has it, its other number there (the one with 32-bit ids; of umount2, the one without flags), its
- * number as arm has it where that differs, pointers …). 0: none. clone and clone3 are told where they fail: where not, their births are. */
+ * number as arm has it where that differs, pointers …). 0: none. clone and clone3 are told where they fail: where not, their births are.
+ * Not among them: what only asks (statmount, listmount, listns, lsm_get_self_attr, pidfd_open), what a file's owner may do (setxattr, chown),
+ * personality, since what it sets isolates nothing, and the ioctls of nsfs and of seccomp's notifications. */
 #define NSV_S(argument) {argument, NSV_POINTER_STRING, 0, 0}
 #define NSV_B(argument, size) {argument, NSV_POINTER_BYTES, size, 0}
 #define NSV_C(argument, size, count) {argument, NSV_POINTER_COUNTED, size, count}
@@ -63,7 +65,10 @@ struct nsv_pointer {
         X(sethostname, 74, 0, 0, NSV_C(0, 1, 1))                                         \
         X(setdomainname, 121, 0, 0, NSV_C(0, 1, 1))                                      \
         X(clone, 120, 0, 0, NSV_O)                                                       \
-        X(clone3, 435, 0, 0, NSV_C(0, 1, 1))
+        X(clone3, 435, 0, 0, NSV_C(0, 1, 1))                                             \
+        X(open_tree_attr, 467, 0, 0, NSV_S(1), NSV_B(3, 32))                             \
+        X(lsm_set_self_attr, 460, 0, 0, NSV_C(1, 1, 2))                                  \
+        X(keyctl, 288, 0, 311, NSV_S(1))
 
 enum nsv_call_name {
 #define NSV_CALL_NAME(name, ...) NSV_CALL_##name,
@@ -82,6 +87,8 @@ __attribute__((always_inline)) static inline int nsv_call_counts(uint32_t name, 
                 return first < 2; /* SECCOMP_GET_… follow */
         if (name == NSV_CALL_landlock_create_ruleset)
                 return third == 0; /* LANDLOCK_CREATE_RULESET_VERSION and _ERRATA */
+        if (name == NSV_CALL_keyctl)
+                return first == 1 || first == 18; /* KEYCTL_JOIN_SESSION_KEYRING, KEYCTL_SESSION_TO_PARENT: the others act on keys */
         if (name != NSV_CALL_prctl)
                 return 1;
         switch (first) {

@@ -669,6 +669,8 @@ static bool returns_number(uint32_t name)
         case NSV_CALL_setfsgid:
         case NSV_CALL_seccomp:
         case NSV_CALL_landlock_create_ruleset:
+        case NSV_CALL_open_tree_attr:
+        case NSV_CALL_keyctl:
                 return true;
         default:
                 return false;

@@ -7,6 +7,8 @@
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,7 +30,7 @@
 
 struct question {
         const char *path; /* of the namespace */
-        int type;         /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, or RTM_GETNSID */
+        int type;         /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNSID, or of sock_diag(7) SOCK_DIAG_BY_FAMILY */
         const char *paths;
         int count; /* of paths, for RTM_GETNSID */
         uint8_t *buffer;
@@ -46,15 +48,20 @@ static int64_t milliseconds(void)
 }
 
 struct way_in {
-        int user, network, fd;
+        int user, network, protocol, fd;
 };
+
+static int protocol_of(const struct question *question)
+{
+        return question->type == SOCK_DIAG_BY_FAMILY ? NETLINK_SOCK_DIAG : NETLINK_ROUTE;
+}
 
 static int go_in(void *argument)
 {
         struct way_in *in = argument;
         if (setns(in->user, CLONE_NEWUSER) < 0 || setns(in->network, CLONE_NEWNET) < 0)
                 in->fd = -errno;
-        else if ((in->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)) < 0)
+        else if ((in->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, in->protocol)) < 0)
                 in->fd = -errno;
         return 0;
 }
@@ -62,9 +69,9 @@ static int go_in(void *argument)
 /* A socket made where one has no privilege but owns the user namespace that owns the network namespace, and so has all capabilities inside
  * (user_namespaces(7)). One of several threads may not enter a user namespace, nor may one whose root and cwd are another's: a child that lives
  * for it alone may. It shares the memory and the fds, so that the socket is the caller's. */
-static int connect_as_owner(int network)
+static int connect_as_owner(int network, int protocol)
 {
-        struct way_in in = {.user = ioctl(network, NS_GET_USERNS), .network = network, .fd = -EPERM};
+        struct way_in in = {.user = ioctl(network, NS_GET_USERNS), .network = network, .protocol = protocol, .fd = -EPERM};
         if (in.user < 0)
                 return -errno;
         enum { STACK = 65536 };
@@ -92,14 +99,14 @@ static int enter_and_connect(struct question *question)
                 if (setns(namespace, CLONE_NEWNET) < 0) {
                         if (errno != EPERM)
                                 return -errno;
-                        fd = connect_as_owner(namespace);
+                        fd = connect_as_owner(namespace, protocol_of(question));
                         if (fd < 0)
                                 return -EPERM;
                 }
         }
         question->stage = NSV_NETWORK_SOCKET;
         if (fd < 0)
-                fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+                fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol_of(question));
         if (fd < 0)
                 return -errno;
         struct timeval patience = {.tv_usec = PATIENCE * 1000};
@@ -122,14 +129,22 @@ static int dump(int fd, const struct question *question)
 {
         struct {
                 struct nlmsghdr header;
-                struct ifinfomsg body; /* as large as the largest of the three bodies that may be asked with */
+                union {
+                        struct ifinfomsg route; /* as large as the largest of the three bodies that rtnetlink may be asked with */
+                        struct unix_diag_req sockets;
+                } body;
         } request = {
-                .header = {.nlmsg_len = sizeof(request),
+                .header = {.nlmsg_len = sizeof(request.header) + sizeof(request.body.route),
                            .nlmsg_type = (uint16_t)question->type,
                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                            .nlmsg_seq = 1},
         };
-        if (send(fd, &request, sizeof(request), 0) < 0)
+        if (question->type == SOCK_DIAG_BY_FAMILY) {
+                request.header.nlmsg_len = sizeof(request);
+                request.body.sockets = (struct unix_diag_req){
+                        .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER};
+        }
+        if (send(fd, &request, request.header.nlmsg_len, 0) < 0)
                 return -errno;
         int64_t limit = milliseconds() + PATIENCE;
         /* A dump's datagrams are at most 32 KiB, or one object (netlink_dump(), net/netlink/af_netlink.c). */
@@ -259,7 +274,7 @@ static int ask_in_thread(struct question *question, int32_t *ret_stage)
 
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage)
 {
-        static const int types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE};
+        static const int types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, SOCK_DIAG_BY_FAMILY};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path, .type = types[type], .buffer = buffer, .size = size};

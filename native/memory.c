@@ -21,11 +21,17 @@ static ssize_t read_memory(pid_t tid, uint64_t address, void *to, size_t size)
         return n < 0 ? -errno : n;
 }
 
+/* Without CAP_SYS_PTRACE there is memory that may not be read; the memory of a task that has ended leads nowhere (ESRCH). */
+static uint32_t failure(ssize_t error)
+{
+        return error == -EFAULT || error == -ESRCH ? NSV_POINTER_FAULT : NSV_POINTER_REFUSED;
+}
+
 static uint32_t read_string(pid_t tid, uint64_t address, char to[static NSV_POINTER_MAX])
 {
         ssize_t n = read_memory(tid, address, to, NSV_POINTER_MAX);
         if (n < 0)
-                return n == -EFAULT ? NSV_POINTER_FAULT : NSV_POINTER_REFUSED;
+                return failure(n);
         const char *end = memchr(to, '\0', (size_t)n);
         if (end)
                 return (uint32_t)(end - to) + 1;
@@ -56,5 +62,5 @@ uint32_t memory_read_pointer(pid_t tid, const struct nsv_pointer *pointer, const
         ssize_t n = read_memory(tid, address, to, size);
         if (n > 0)
                 return (uint32_t)n;
-        return n < 0 && n != -EFAULT ? NSV_POINTER_REFUSED : NSV_POINTER_FAULT;
+        return n < 0 ? failure(n) : NSV_POINTER_FAULT;
 }

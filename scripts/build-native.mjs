@@ -1,16 +1,16 @@
 // Compiles the native part with the system's C compiler: what native/SOURCES lists, into build/. Rebuilds only what is older than its
-// sources. `--sanitize` makes build/asan/nsview-helper for the tests instead.
+// sources. `--sanitize` makes build/asan/nsview-helper for the tests instead, `--into DIRECTORY` puts it all there.
 
 import {execFile} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {promisify} from 'node:util';
+import {parseArgs, promisify} from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const native = join(root, 'native');
-const sanitize = process.argv.includes('--sanitize');
-const build = join(root, 'build', ...(sanitize ? ['asan'] : []));
+const {sanitize, into} = parseArgs({options: {sanitize: {type: 'boolean', default: false}, into: {type: 'string'}}}).values;
+const build = into ?? join(root, 'build', ...(sanitize ? ['asan'] : []));
 
 const FLAGS = [
   '-std=gnu17',

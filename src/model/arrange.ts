@@ -1,6 +1,7 @@
-// Knows the ways to arrange the tree besides by who made whom: by a kind of namespace, or by cgroup. Within a group a process still
+// Knows the ways to arrange the tree besides by who made whom: by a kind of namespace, by cgroup, or by container. Within a group a process still
 // stands under its maker, where that is in the same group.
 
+import {type Contained, type Container, containerName} from './container.ts';
 import {isRefusal} from './fact.ts';
 import {dim, type Piece, plain, toned} from './line.ts';
 import type {NamespaceType} from './namespace.ts';
@@ -8,7 +9,7 @@ import {printable} from './printable.ts';
 import type {Process, Thread} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 
-export type Arrangement = 'process' | 'user' | 'pid' | 'mnt' | 'net' | 'cgroup';
+export type Arrangement = 'process' | 'user' | 'pid' | 'mnt' | 'net' | 'cgroup' | 'container';
 
 /** In the order in which a key goes through them. */
 export const ARRANGEMENTS: readonly {readonly by: Arrangement; readonly title: string}[] = [
@@ -18,6 +19,7 @@ export const ARRANGEMENTS: readonly {readonly by: Arrangement; readonly title: s
   {by: 'mnt', title: 'by mount namespace'},
   {by: 'net', title: 'by network namespace'},
   {by: 'cgroup', title: 'by cgroup'},
+  {by: 'container', title: 'by container'},
 ];
 
 /** A group with all that belongs to it. `depth` is that of the group itself; only cgroups lie within each other. */
@@ -52,9 +54,31 @@ function* descent(from: readonly Process[]): Generator<Process> {
   }
 }
 
-export function group(from: readonly Process[], by: Exclude<Arrangement, 'process'>): Grouped {
+export function group(
+  from: readonly Process[],
+  by: Exclude<Arrangement, 'process'>,
+  containerOf: (process: Contained) => Container | null,
+): Grouped {
   const members = [...descent(from)];
+  if (by === 'container') return byContainer(members, containerOf);
   return by === 'cgroup' ? byCgroup(members) : byNamespace(members, by);
+}
+
+function byContainer(members: readonly Process[], containerOf: (process: Contained) => Container | null): Grouped {
+  const groups = new Map<string, Group>();
+  const none: Group = {key: '', depth: 0, label: [dim('in no container that is known')], count: 0, tops: [], threads: []};
+  const childrenOf = sortInto(members, groups, process => {
+    const container = containerOf(process);
+    const key = container?.key ?? none.key;
+    if (!groups.has(key))
+      groups.set(
+        key,
+        container === null ? none : {key, depth: 0, label: [toned('accent', containerName(container))], count: 0, tops: [], threads: []},
+      );
+    return key;
+  });
+  const sorted = [...groups.values()].sort((a, b) => Number(a === none) - Number(b === none) || (a.key < b.key ? -1 : 1));
+  return {groups: sorted, childrenOf};
 }
 
 /** Sorts members into groups; `keyOf` is asked once for each. */

@@ -390,11 +390,29 @@ const LANDLOCK_CREATE: Names = [
 const FSOPEN: Names = [[1, 'FSOPEN_CLOEXEC']];
 const FSMOUNT: Names = [[1, 'FSMOUNT_CLOEXEC']];
 
+/** include/uapi/linux/lsm.h */
+const LSM_ATTR: Names = [
+  [100, 'LSM_ATTR_CURRENT'],
+  [101, 'LSM_ATTR_EXEC'],
+  [102, 'LSM_ATTR_FSCREATE'],
+  [103, 'LSM_ATTR_KEYCREATE'],
+  [104, 'LSM_ATTR_PREV'],
+  [105, 'LSM_ATTR_SOCKCREATE'],
+];
+const LSM_ID: Names = 'CAPABILITY SELINUX SMACK TOMOYO APPARMOR YAMA LOADPIN SAFESETID LOCKDOWN BPF LANDLOCK IMA EVM IPE'
+  .split(' ')
+  .map((name, index) => [100 + index, `LSM_ID_${name}`]);
+const KEYCTL: Names = [
+  [1, 'KEYCTL_JOIN_SESSION_KEYRING'],
+  [18, 'KEYCTL_SESSION_TO_PARENT'],
+];
+
 /** Each of them is a number in the headers of the kernel: a test compares. */
 export const KERNEL_NAMES: Names = [
   [MOUNT, UMOUNT, MOVE_MOUNT, AT, OPEN_TREE, MOUNT_ATTR, ATIMES, FSCONFIG, FSPICK, FSOPEN, FSMOUNT, CAPABILITY, CAPABILITY_VERSION],
   [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE],
   [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
+  [LSM_ATTR, LSM_ID, KEYCTL],
 ].flat(2);
 
 /* ---- The calls ---- */
@@ -528,6 +546,27 @@ const CALLS = {
     },
   ],
   clone3: [{...structure('cl_args', 88, cloneArgs), length: raw => lengthOf(raw, 1)}, size('size')],
+  open_tree_attr: [directory('dfd'), string('path'), flags('flags', OPEN_TREE), mountAttr(4), size('size')],
+  lsm_set_self_attr: [
+    choice('attr', LSM_ATTR),
+    // struct lsm_ctx, whose text has the length that it tells itself.
+    {
+      ...structure('ctx', 32, (ctx, raw) => {
+        const told = ctx.getBigUint64(24, true);
+        const room = Math.max(0, ctx.byteLength - 32);
+        const length = told < BigInt(room) ? Number(told) : room;
+        return {
+          id: named(ctx.getBigUint64(0, true), LSM_ID),
+          flags: uint64(ctx.getBigUint64(8, true)),
+          ctx: lengthOf(raw, 2) < 32 ? null : text(new Uint8Array(ctx.buffer, ctx.byteOffset + 32, length)),
+        };
+      }),
+      length: raw => uint32(argument(raw, 2)),
+    },
+    unsigned('size'),
+    unsigned('flags'),
+  ],
+  keyctl: [choice('operation', KEYCTL), {...string('name'), follows: raw => uint32(argument(raw, 0)) === 1}],
 } as const satisfies {readonly [name: string]: readonly Parameter[]};
 
 export type CallName = keyof typeof CALLS;

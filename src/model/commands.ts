@@ -268,7 +268,7 @@ export const COMMANDS: readonly Command[] = [
   {
     id: 'arrange',
     keys: ['t'],
-    does: 'arrange the tree by process, or by user, pid, mount or network namespace, or by cgroup',
+    does: 'arrange the tree: by process, user, pid, mount or network namespace, cgroup, container',
     group: 'Look',
     footer: {word: 'arrange', rank: 6, in: ['tree']},
     run: arrange,

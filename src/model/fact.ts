@@ -1,6 +1,7 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
 import type {CgroupLevel} from './cgroup-limit.ts';
+import type {Containers, Evidence} from './container.ts';
 import type {Credentials, Identity} from './identity.ts';
 import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
@@ -270,6 +271,9 @@ export type MountHoldersFact = StudyOf<'mountHolders', MountHolders> & {readonly
 export type StudyFact = OwnershipFact | IdentityFact | NetworkFact | SharingFact | CgroupViewFact | MountHoldersFact;
 export type StudyKind = StudyFact['kind'];
 
+/** What container runtimes have written of what they run on this machine. */
+export type ContainersFact = At & Containers & {readonly kind: 'containers'};
+
 /** How the tree is observed from now on. `scope` is the pid under which it is, or null for the whole machine. */
 export type TracerFact = At & {
   readonly kind: 'tracer';
@@ -317,6 +321,7 @@ export type Fact =
   | GoneFact
   | MountsFact
   | CgroupFact
+  | ContainersFact
   | StudyFact
   | TracerFact
   | RefusedFact;
@@ -373,6 +378,18 @@ export type SnapshotCgroup = {
   readonly limits?: {readonly [resource: string]: {readonly limit: string; readonly use?: string; readonly by: string}};
 };
 
+/** A container that a runtime has a name for, and what says so. */
+export type SnapshotContainer = {
+  readonly runtime: string;
+  readonly through?: string;
+  readonly id: string;
+  readonly name: string | null;
+  readonly processes: readonly number[];
+  /** As of the first of its processes. */
+  readonly evidence: readonly Evidence[];
+  readonly missing: string | null;
+};
+
 /** `nsview snapshot --json`. */
 export type Snapshot = {
   readonly format: 'nsview/snapshot';
@@ -396,4 +413,5 @@ export type Snapshot = {
   readonly cgroups: readonly SnapshotCgroup[];
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];
+  readonly containers?: readonly SnapshotContainer[];
 };

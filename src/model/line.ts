@@ -88,6 +88,14 @@ export function wrapText(text: string, width: number): string[] {
   return [...rows, rest];
 }
 
+/** What is said, and a command behind it where that fits; else below it and whole, since a command that is cut is none. */
+export function withCommand(said: string, command: string, width: number): Line[] {
+  if (command === '') return [cutLine([plain(said)], width)];
+  if (cells(said) + 2 + cells(command) <= width) return [[plain(said), plain('  '), toned('accent', command)]];
+  const rows = wrapText(command, Math.max(8, width - 4));
+  return [cutLine([plain(said)], width), ...rows.map((row): Line => [plain('    '), toned('accent', row)])];
+}
+
 /** Pieces over as many rows as they need; a gap of two spaces, which sets things apart, is where a row ends. */
 export function wrapPieces(line: Line, width: number): Line[] {
   const groups: Piece[][] = [[]];

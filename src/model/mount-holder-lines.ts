@@ -1,6 +1,6 @@
 // Knows what to say of what keeps a mount busy, and of the commands that make it let go.
 
-import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
+import {cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapWords} from './line.ts';
 import type {MountHolders, MountUse} from './mount-holders.ts';
 import {printable} from './printable.ts';
 import {quoteArgument} from './timeline.ts';
@@ -59,10 +59,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   const say = (text: string) => {
     for (const row of wrapWords(text, width)) put(dim(row));
   };
-  const command = (who: string, release: string) => {
-    put(plain('  '), plain(who), ...(width >= 90 ? [plain('  '), toned('accent', release)] : []));
-    if (width < 90) put(plain('    '), toned('accent', release));
-  };
+  const command = (who: string, release: string) => lines.push(...withCommand(`  ${who}`, release, width));
   if (seen.asked !== undefined) put(dim(`${printable(seen.asked)} is on the mount at`));
   put(strong(printable(seen.point)), dim(`  ${printable(seen.fsType)} of ${printable(seen.source)} in `), nameOf(seen.inode));
   const together = seen.copies.filter(copy => copy.together);
@@ -104,7 +101,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
         command(`  ${who}`, release);
       }
       if (users.length > 3) put(dim(`    and ${users.length - 3} more`));
-      if (!copy.together && enter !== '') put(plain('    '), toned('accent', `${enter}umount ${quoted(copy.point)}`));
+      if (!copy.together && enter !== '') lines.push(...withCommand('   ', `${enter}umount ${quoted(copy.point)}`, width));
     }
     if (seen.copies.length > SHOWN) put(dim(`  and ${seen.copies.length - SHOWN} more`));
   }

@@ -1,5 +1,6 @@
 // Knows what the tab of the namespaces says of a process.
 
+import {containerLines} from './container-lines.ts';
 import {type Details, fixed, heading, inodePiece, type Look, mountsOf, nameOf, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, toned, wrapWords} from './line.ts';
@@ -15,7 +16,7 @@ import type {World} from './world.ts';
 export function namespaceDetails(world: World, process: Process, look: Look): Details {
   const {maker} = process;
   const against = maker === null ? [dim('against nsview itself')] : [dim('against '), plain(nameOf(maker))];
-  const lines: Line[] = [];
+  const lines: Line[] = containerLines(world, process, look);
   const refusals = NAMESPACES.map(({link}) => process.links[link]);
   const [first] = refusals;
   // One reason for all of them, once.

@@ -73,7 +73,28 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), dim('  '), ...owners(holders));
   });
   section('Abstract unix sockets', 'all in this network namespace reach them');
-  listed(network.abstract, 'none', ({name, type, holders}) => say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders)));
+  listed(network.abstract, 'none', ({name, type, holders, peers = []}) => {
+    say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders));
+    if (peers.length > 0) say(dim('    connected: '), ...owners(peers));
+  });
+
+  if (network.threads !== undefined) {
+    section('Threads elsewhere', 'each in a network of its own');
+    for (const {tid, namespace, interfaces, routes} of network.threads) {
+      const space = namespaceOf(world, namespace);
+      const comm = process.threads.get(tid)?.comm;
+      say(
+        plain(`  ⌇ ${comm === undefined ? '' : `${printable(comm)} `}${tid}`),
+        dim(' in '),
+        ...(space === null ? [strong(`net #${namespace}`)] : [namespacePiece(space)]),
+      );
+      for (const row of wrapWords(summary(world, {namespace, interfaces, routes}), Math.max(8, look.width - 4))) say(plain(`    ${row}`));
+    }
+  }
+  lines.push([]);
+  const isOwn = namespaceOf(world, network.namespace)?.index === 0;
+  const next = `To see more: ${isOwn ? '' : `nsenter -t ${process.pid} -n `}ip -d addr, ss -lntup or tcpdump; tab 1 has who keeps it.`;
+  for (const row of wrapWords(next, look.width)) say(dim(row));
 
   if (network.unread > 0) {
     lines.push([]);
@@ -83,16 +104,18 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     ))
       say(dim(row));
   }
-  if (network.cut.length > 0) say(toned('warn', `Too long, cut: ${[...new Set(network.cut)].map(printable).join(', ')}`));
+  if (network.cut.length > 0) say(toned('warn', `Not all was read so far: ${[...new Set(network.cut)].map(printable).join(', ')}`));
   return fixed(title, lines);
 }
 
+type Reach = Pick<Network, 'namespace' | 'interfaces' | 'routes'>;
+
 /** What it can talk to, in one sentence. */
-function summary(world: World, network: Network): string {
+function summary(world: World, network: Reach): string {
   const {interfaces, routes} = network;
   if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
   const space = namespaceOf(world, network.namespace);
-  const host = space?.index === 0 ? "nsview's own network, " : '';
+  const host = space?.index === 0 ? 'The same network as nsview: ' : '';
   const gates = new Set(
     (isRefusal(routes) ? [] : routes).flatMap(({to, type, device}) =>
       to === 'default' && type === undefined && device !== undefined ? [device] : [],
@@ -107,7 +130,7 @@ function summary(world: World, network: Network): string {
   };
   if (gates.size > 0) {
     const ways = interfaces.filter(one => gates.has(one.name)).map(named);
-    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`.replace(/^n/, 'N');
+    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`;
   }
   if (others.length > 0)
     return `${host}${host === '' ? 'Only' : 'only'} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;
@@ -115,7 +138,7 @@ function summary(world: World, network: Network): string {
   return 'Only itself, by lo.';
 }
 
-function whereText(world: World, network: Network, {namespace}: Partner): string {
+function whereText(world: World, network: Reach, {namespace}: Partner): string {
   if (namespace === null) return ' in a namespace that nsview cannot see';
   if (namespace === network.namespace) return '';
   return ` in ${namespaceOf(world, namespace)?.name ?? `net:[${namespace}], without processes`}`;
@@ -137,6 +160,8 @@ function statePieces({up, state, kind}: Interface): Piece[] {
   if (!up) return [toned('bad', 'down')];
   // lo and others without a carrier never say more than unknown.
   if (state === 'up' || state === 'unknown' || kind === 'loopback') return [toned('good', 'up')];
+  // Its peer or the device that it is on.
+  if (state === 'lowerlayerdown') return [toned('warn', 'up, other end down')];
   return [toned('warn', `up, ${printable(state ?? '')}`)];
 }
 

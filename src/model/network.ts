@@ -62,7 +62,21 @@ export type Listener = {
 };
 
 /** An abstract unix socket that others can reach by its name (unix(7)): whoever is in the network namespace. */
-export type AbstractSocket = {readonly name: string; readonly type: string; readonly holders: readonly Holder[]};
+export type AbstractSocket = {
+  readonly name: string;
+  readonly type: string;
+  readonly holders: readonly Holder[];
+  /** Who has the other ends of its connections, as far as unix_diag and the fds of the namespace's processes tell. */
+  readonly peers?: readonly Holder[];
+};
+
+/** A thread that is in another network namespace than its process. */
+export type ThreadNetwork = {
+  readonly tid: number;
+  readonly namespace: string;
+  readonly interfaces: Seen<readonly Interface[]>;
+  readonly routes: Seen<readonly Route[]>;
+};
 
 export type Network = {
   readonly namespace: Seen<string>;
@@ -72,6 +86,7 @@ export type Network = {
   readonly routes: Seen<readonly Route[]>;
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
+  readonly threads?: readonly ThreadNetwork[];
   /** Processes of the namespace whose fds could not be read, so that a socket may be theirs. */
   readonly unread: number;
   /** What was longer than nsview reads. */

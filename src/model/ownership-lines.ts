@@ -3,7 +3,7 @@
 import {capabilityText} from './capability.ts';
 import {inodePiece, type Look, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Seen} from './fact.ts';
-import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
+import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapLine, wrapWords} from './line.ts';
 import type {Holder, Ownership, Power, UserAbove} from './ownership.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
@@ -172,8 +172,7 @@ function holderLines(world: World, holders: readonly Holder[], more: number, loo
   for (const holder of holders) {
     if (holder.by === 'namespace') continue;
     const {who, release} = holderText(holder, nameOf);
-    put(plain('  '), plain(who), ...(look.width >= 60 && release !== '' ? [plain('  '), toned('accent', release)] : []));
-    if (look.width < 60 && release !== '') put(plain('    '), toned('accent', release));
+    lines.push(...withCommand(`  ${who}`, release, look.width));
   }
   if (more > 0) put(dim(`  and ${more} more`));
   return lines;

@@ -1,6 +1,8 @@
 // Knows the rows of the isolation tree: which there are, and what each of them says.
 
 import {type Arrangement, type Group, group} from './arrange.ts';
+import {containerName} from './container.ts';
+import {containersIn} from './containers-in.ts';
 import {isRefusal} from './fact.ts';
 import {dim, type Line, type Piece, plain, spread, strong, toned} from './line.ts';
 import type {Namespace} from './names.ts';
@@ -71,7 +73,7 @@ export function treeOf(world: World, shape: Shape): Tree {
   const from = root === null ? world.roots : [root];
   if (arrangement === 'process') addProcesses(rows, folded, from, 0, process => process.children, true);
   else {
-    const {groups, childrenOf} = group(from, arrangement);
+    const {groups, childrenOf} = group(from, arrangement, containersIn(world));
     /** Depth of the folded group that the rows are within. */
     let within = Number.POSITIVE_INFINITY;
     for (const [index, one] of groups.entries()) {
@@ -170,6 +172,14 @@ export function innerPids(process: Process): readonly number[] {
   return process.nspid.slice(1);
 }
 
+/** The container that begins with this process. */
+function containerMark(world: World, process: Process): Piece[] {
+  const containerOf = containersIn(world);
+  const container = containerOf(process);
+  if (container === null || (process.maker !== null && containerOf(process.maker)?.key === container.key)) return [];
+  return [toned('accent', containerName(container))];
+}
+
 function remark(process: Process): Piece[] {
   if (process.end !== null) {
     const bad = process.end.signal !== undefined;
@@ -231,10 +241,12 @@ export function treeLine(world: World, row: TreeRow, width: number, isMatch: boo
       ];
       if (inner.length > 0) left.push(dim(` (${inner.join(' ')})`));
       const differs = differences(world, process);
+      const named = isEnded ? [] : containerMark(world, process);
+      const said = remark(process);
       return joined(
         left,
         isEnded ? differs.map(space => dim(`+${space.type} `)) : marks(differs),
-        remark(process),
+        [...named, ...(named.length > 0 && said.length > 0 ? [plain('  ')] : []), ...said],
         width,
         argumentsOf(process),
       );

@@ -6,6 +6,7 @@ import type {
   CgroupFact,
   ChangeFact,
   CloneFact,
+  ContainersFact,
   ExecFact,
   Fact,
   MountsFact,
@@ -38,6 +39,7 @@ export type World = Remembered & {
   readonly cgroups: Map<string, CgroupFact>;
   /** The newest by kind, pid and start time, the latest read last. */
   readonly studies: Map<string, StudyFact>;
+  containers: ContainersFact | null;
   tracer: TracerFact | null;
   living: number;
   /** Until then, processes that are met were there before: a watch has just begun to look around. */
@@ -61,6 +63,7 @@ export function createWorld(header: TapeHeader): World {
     mountNews: new Map(),
     cgroups: new Map(),
     studies: new Map(),
+    containers: null,
     tracer: null,
     target: null,
     living: 0,
@@ -185,6 +188,9 @@ function observeKind(world: World, fact: Fact, at: number): void {
     }
     case 'cgroup':
       world.cgroups.set(cgroupKey(fact), withRates(fact, world.cgroups.get(cgroupKey(fact))));
+      return;
+    case 'containers':
+      world.containers = fact;
       return;
     case 'ownership':
     case 'identity':

@@ -113,7 +113,8 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
     lines.push(options.columns > 0 ? fitCells(text, options.columns) : text);
   }
 
-  const {host} = snapshot;
+  const {host, unlisted} = snapshot;
+  if (unlisted !== undefined) lines.push(dim(`mount namespaces that nobody is in may be missing: ${unlisted.during}: ${unlisted.errno}`));
   const summary = `${count(snapshot.processes.length, 'process')}, ${count(snapshot.namespaces.length, 'namespace')}, Linux ${printable(host.kernel)}, cgroups ${host.cgroups}; a is nsview's own`;
   return `${lines.join('\n')}\n\n${dim(options.columns > 0 ? fitCells(summary, options.columns) : summary)}\n`;
 }

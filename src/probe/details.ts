@@ -3,6 +3,7 @@
 import {type FSWatcher, watch as watchFiles} from 'chokidar';
 import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type Seen} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
+import {readContainers} from './containers.ts';
 import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readLink} from './proc-file.ts';
@@ -33,6 +34,8 @@ const SLICE = 10;
 const SLICE_PAUSE = 15;
 /** How many mount tables are watched: `wantedDetails` asks for no more. */
 const TABLES_WATCHED = 66;
+/** Milliseconds between readings of what container runtimes have written. */
+const CONTAINERS = 2000;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
   let shown: Shown = {mounts: [], cgroups: [], studies: []};
@@ -128,14 +131,25 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     }
   };
 
+  let containers = {at: Number.NEGATIVE_INFINITY, text: ''};
+  const lookAtContainers = (facts: Fact[]) => {
+    const now = performance.now();
+    if (now - containers.at < CONTAINERS - LOOK / 2) return;
+    const read = readContainers();
+    const text = JSON.stringify(read);
+    if (text !== containers.text) facts.push({kind: 'containers', at: String(process.hrtime.bigint()), ...read});
+    containers = {at: now, text};
+  };
+
   const look = () => {
     clearTimeout(timer);
     const facts: Fact[] = [];
     lookAtMounts();
+    lookAtContainers(facts);
     lookAtCgroups(facts);
     study(facts);
     if (facts.length > 0) options.emit(facts);
-    timer = shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? setTimeout(look, LOOK) : undefined;
+    timer = setTimeout(look, shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? LOOK : CONTAINERS);
   };
 
   /** inotify tells of child cgroups that come and go, and of cgroup.events; never of cgroup.procs (cgroups(7)). */

@@ -48,6 +48,12 @@ export function decodeHolds(rows: BigInt64Array, first: number, count: number): 
 /** The namespaces that a process has open, and its sockets (whose `inode` is the socket's). Empty where nsview may not look. */
 export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS | SOCKETS);
 
+/** The threads of a process that are in another network namespace than it. */
+export const readThreadNetworks = (pid: number): {readonly tid: number; readonly inode: string}[] =>
+  readHolds(pid, LINKS).flatMap(({by, link, number, inode}) =>
+    by === 'thread' && NAMESPACE_LINKS[link] === 'net' ? [{tid: number, inode}] : [],
+  );
+
 /** A socket stays in the network namespace in which it was made, and keeps it, wherever its process goes (socket(7), network_namespaces(7)). */
 export type SocketNetworks = {
   /** The inode of a socket's network namespace. null: not to be known. `first` gets a path that is good while it runs, once for each. */
@@ -60,14 +66,16 @@ function mayTakeSockets(): boolean {
   return !isRefusal(cgroups) && !/^[^:]*:[^:]*\bnet_(cls|prio)\b/m.test(cgroups);
 }
 
-/** `before`: an earlier look's, so that each socket is asked once in its life. */
+/** `before`: an earlier look's, so that each socket is asked once in its life. `most`: of one process. */
 export function createSocketNetworks(
   before?: ReadonlyMap<string, string | null>,
+  most = Number.POSITIVE_INFINITY,
 ): SocketNetworks & {readonly known: ReadonlyMap<string, string | null>} {
   const known = new Map<string, string | null>();
   const met = new Set<string>();
   const ret = new BigInt64Array(1);
   const may = mayTakeSockets();
+  let [last, asked] = [0, 0];
   return {
     known,
     networkOf: (pid, fd, socket, first) => {
@@ -77,6 +85,8 @@ export function createSocketNetworks(
         return earlier;
       }
       if (!may) return null;
+      if (pid !== last) [last, asked] = [pid, 0];
+      if (asked++ >= most) return null;
       const native = loadNative();
       const namespace = native.socketNetwork(pid, fd, BigInt(socket), ret);
       const inode = namespace < 0 ? null : String(ret[0]);
@@ -107,10 +117,20 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 
 /** `inhabited`: a thread is in it. */
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
-type Holders = {readonly byInode: Map<string, Building>; unlisted: Refusal | null; asked: number; of: number};
+/** `sockets`: by the socket's inode the first processes that have it. */
+type Holders = {
+  readonly byInode: Map<string, Building>;
+  readonly sockets: Map<string, number[]>;
+  unlisted: Refusal | null;
+  asked: number;
+  of: number;
+};
 
 /** Processes that another thread asks in one go, and their rows: a reply is decoded within a few milliseconds. */
 const BATCH = 64;
+/** Milliseconds of the rest in one go, and sockets of one process that are asked in one look: the others are in the next. */
+const REST = 4;
+const MOST_SOCKETS = 256;
 const BATCH_ROWS = 2 * ROWS;
 
 /** Of each namespace so many are kept one by one. */
@@ -125,9 +145,9 @@ export type HoldersLook = {
   readonly found: Holders;
 };
 
-export function createHolders(): HoldersLook {
+function createHolders(): HoldersLook {
   let whole: Holders | null = null;
-  let building: Holders = {byInode: new Map(), unlisted: null, asked: 0, of: 0};
+  let building: Holders = {byInode: new Map(), sockets: new Map(), unlisted: null, asked: 0, of: 0};
   let pids: readonly number[] = [];
   let next = 0;
   let sockets = createSocketNetworks();
@@ -199,20 +219,32 @@ export function createHolders(): HoldersLook {
       if (pinned !== null) add(pinned.type, pinned.inode, {by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
     }
   };
-  const end = () => {
-    for (const [inode, path] of files) lookInside(inode, path, true);
-    building.unlisted = walkMountNamespaces(({inode, path}) => {
+  /** When all processes were asked: the mounts where none of them is. */
+  function* remainder(): Generator<void, Refusal | null> {
+    for (const [inode, path] of files) {
+      lookInside(inode, path, true);
+      yield;
+    }
+    const walk = walkMountNamespaces();
+    let step = walk.next();
+    for (; !step.done; step = walk.next()) {
+      const {inode, path} = step.value;
       at('mnt', inode);
       lookUp(inode, path);
       lookInside(inode, path, false);
-    });
-  };
+      yield;
+    }
+    return step.value;
+  }
   const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
     const own = new Map<string, string>();
     for (const {by, number, link, type, inode} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
+        const have = building.sockets.get(inode);
+        if (have === undefined) building.sockets.set(inode, [pid]);
+        else if (have.length < KEPT && have.at(-1) !== pid) have.push(pid);
         const network = sockets.networkOf(pid, number, inode, lookUp);
         if (network !== null && network !== own.get('net')) add('net', network, {by: 'socket', pid, fd: number});
       } else if (by === 'fd') {
@@ -240,22 +272,32 @@ export function createHolders(): HoldersLook {
     }
   };
 
+  let rest: Generator<void, Refusal | null> | null = null;
+  const isWhole = (): boolean => next >= pids.length && rest === null && (whole === null ? pids.length === 0 : whole === building);
   const begin = () => {
-    if (next < pids.length) return;
+    if (!isWhole()) return;
     const all: Seen<number[]> = readNumbers('/proc');
     pids = isRefusal(all) ? [] : all;
     next = 0;
-    sockets = createSocketNetworks(sockets.known);
-    building = {byInode: new Map(), unlisted: null, asked: 0, of: pids.length};
+    sockets = createSocketNetworks(sockets.known, MOST_SOCKETS);
+    building = {byInode: new Map(), sockets: new Map(), unlisted: null, asked: 0, of: pids.length};
     owners = new Set();
     tables = new Set();
     files = new Map();
   };
-  const settle = () => {
-    building.asked = next;
+  const settle = (limit: number) => {
+    // The last counts when the rest is done as well.
+    building.asked = Math.min(next, pids.length - 1);
     if (next < pids.length) return;
-    end();
-    whole = building;
+    rest ??= remainder();
+    do {
+      const step = rest.next();
+      if (!step.done) continue;
+      building.unlisted = step.value;
+      building.asked = building.of;
+      whole = building;
+      rest = null;
+    } while (rest !== null && performance.now() < limit);
   };
   const advance = (milliseconds: number) => {
     const limit = performance.now() + milliseconds;
@@ -264,11 +306,12 @@ export function createHolders(): HoldersLook {
       const pid = pids[next++] ?? 0;
       ask(pid, readHolds(pid, LINKS | FDS | SOCKETS));
     }
-    settle();
+    settle(limit);
   };
   const many = {rows: new BigInt64Array(0), counts: new Int32Array(BATCH)};
   const aside = async () => {
     begin();
+    if (next >= pids.length) return settle(performance.now() + REST);
     const [of, first] = [building, next];
     if (many.rows.length === 0) many.rows = new BigInt64Array(BATCH_ROWS * 4);
     const batch = Int32Array.from(pids.slice(first, first + BATCH));
@@ -282,13 +325,16 @@ export function createHolders(): HoldersLook {
       row += Math.max(0, count);
     }
     next += done;
-    settle();
+    if (next < pids.length) building.asked = next;
   };
   return {
     advance,
-    want: paced({advance, aside, isWhole: () => next >= pids.length}),
+    want: paced({advance, aside, isWhole}),
     get found() {
       return whole ?? building;
     },
   };
 }
+
+/** The one that all who want to know share. */
+export const machineLook: HoldersLook = createHolders();

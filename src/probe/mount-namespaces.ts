@@ -22,27 +22,34 @@ export function readMountsThrough(path: string): Seen<Mount[]> {
 const MOST = 65536;
 
 /**
- * Every mount namespace but nsview's own, with its number of mounts and a path to it that is good while `each` runs: by NS_MNT_GET_NEXT of
- * Linux 6.12 (ioctl_nsfs(2)). null: all were told; else what refused.
+ * Every mount namespace but nsview's own, with its number of mounts and a path to it that is good until the next is asked for: by
+ * NS_MNT_GET_NEXT of Linux 6.12 (ioctl_nsfs(2)). Returns null where all were told; else what refused.
  */
-export function walkMountNamespaces(
-  each: (found: {readonly inode: string; readonly mounts: number; readonly path: string}) => void,
-): Refusal | null {
+export function* walkMountNamespaces(): Generator<
+  {readonly inode: string; readonly mounts: number; readonly path: string},
+  Refusal | null
+> {
   const native = loadNative();
   const ret = new BigInt64Array(2);
-  for (const backwards of [0, 1]) {
-    let from = -1;
-    let next = -1;
-    for (let count = 0; count < MOST; count++) {
-      next = native.nextMountNamespace(from, backwards, ret);
-      if (from >= 0) native.close(from);
-      from = next;
-      if (next < 0) break;
-      each({inode: String(ret[0]), mounts: Number(ret[1]), path: `/proc/self/fd/${next}`});
+  let at = -1;
+  try {
+    for (const backwards of [0, 1]) {
+      for (let count = 0; count < MOST; count++) {
+        const next = native.nextMountNamespace(at, backwards, ret);
+        if (at >= 0) native.close(at);
+        at = next;
+        if (next < 0) {
+          // ENOENT: there is no other.
+          if (errnoName(-next) !== 'ENOENT') return {errno: errnoName(-next), during: 'ioctl NS_MNT_GET_NEXT'};
+          break;
+        }
+        yield {inode: String(ret[0]), mounts: Number(ret[1]), path: `/proc/self/fd/${next}`};
+      }
+      if (at >= 0) native.close(at);
+      at = -1;
     }
-    if (from >= 0) native.close(from);
-    // ENOENT: there is no other.
-    if (next < 0 && errnoName(-next) !== 'ENOENT') return {errno: errnoName(-next), during: 'ioctl NS_MNT_GET_NEXT'};
+    return null;
+  } finally {
+    if (at >= 0) native.close(at);
   }
-  return null;
 }

@@ -69,8 +69,9 @@ export type Native = {
   readBegin(pids: Int32Array, count: number, holds: number): number;
   readNext(buffer: Uint8Array, size: number): number;
   readEnd(): void;
-  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes; ret: the stage of a refusal. */
+  /** Bytes of a file as that cgroup namespace has it; ret: the stage of a refusal. */
   readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */

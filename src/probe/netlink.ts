@@ -24,6 +24,8 @@ export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
+/** Of sock_diag(7). */
+const SOCK_DIAG_BY_FAMILY = 20;
 const ARPHRD_LOOPBACK = 772;
 /** IF_OPER_*, linux/if.h. */
 const STATES = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing', 'dormant', 'up'];
@@ -105,6 +107,26 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
     });
   }
   return links;
+}
+
+/** A unix socket; `name` as /proc/net/unix has it, with @ for the NUL of an abstract one; `peer`: the inode of the other end. */
+export type UnixMessage = {readonly inode: string; readonly name: string; readonly peer: string | null};
+
+/** struct unix_diag_msg and its attributes (linux/unix_diag.h). */
+export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
+  const sockets: UnixMessage[] = [];
+  for (const message of messages(bytes, SOCK_DIAG_BY_FAMILY)) {
+    if (message.length < 16) continue;
+    const found = attributes(message, 16);
+    const name = found.get(0) ?? Buffer.alloc(0);
+    const peer = found.get(2);
+    sockets.push({
+      inode: String(message.readUInt32LE(4)),
+      name: name[0] === 0 ? `@${name.subarray(1).toString()}` : text(name),
+      peer: peer !== undefined && peer.length >= 4 ? String(peer.readUInt32LE(0)) : null,
+    });
+  }
+  return sockets;
 }
 
 export function decodeAddresses(bytes: Buffer): AddressMessage[] {

@@ -3,10 +3,21 @@
 import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
 import {z} from 'zod';
 import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
-import type {AbstractSocket, Holder, Interface, Listener, Network, Partner, Route, SnapshotNetwork} from '../model/network.ts';
+import type {
+  AbstractSocket,
+  Holder,
+  Interface,
+  Listener,
+  Network,
+  Partner,
+  Route,
+  SnapshotNetwork,
+  ThreadNetwork,
+} from '../model/network.ts';
 import {errnoName} from './errno.ts';
+import {machineLook, readThreadNetworks} from './holders.ts';
 import {loadNative} from './native.ts';
-import {addressText, decodeAddresses, decodeLinks, decodeRoutes, type LinkMessage} from './netlink.ts';
+import {addressText, decodeAddresses, decodeLinks, decodeRoutes, decodeUnixSockets, type LinkMessage} from './netlink.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 
 const refusalSchema = z.object({errno: z.string(), during: z.string()});
@@ -34,31 +45,34 @@ export const interfacesSchema = z.array(
   }),
 );
 
+const routesSchema = z.array(
+  z.object({
+    to: z.string(),
+    version: z.int(),
+    via: z.string().exactOptional(),
+    device: z.string().exactOptional(),
+    metric: z.number().exactOptional(),
+    type: z.string().exactOptional(),
+    table: z.number().exactOptional(),
+  }),
+);
+
 export const networkSchema: z.ZodType<Network> = z.object({
   namespace: seen(z.string()),
   interfaces: seen(interfacesSchema),
   refused: refusalSchema.nullable(),
-  routes: seen(
-    z.array(
-      z.object({
-        to: z.string(),
-        version: z.int(),
-        via: z.string().exactOptional(),
-        device: z.string().exactOptional(),
-        metric: z.number().exactOptional(),
-        type: z.string().exactOptional(),
-        table: z.number().exactOptional(),
-      }),
-    ),
-  ),
+  routes: seen(routesSchema),
   listeners: seen(z.array(z.object({protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int(), holders}))),
-  abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders}))),
+  abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders, peers: holders.exactOptional()}))),
+  threads: z
+    .array(z.object({tid: z.int(), namespace: z.string(), interfaces: seen(interfacesSchema), routes: seen(routesSchema)}))
+    .exactOptional(),
   unread: z.int(),
   cut: z.array(z.string()),
 });
 
 /** Bytes of a dump, of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
-const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 2000, fds: 4096, shown: 1000};
+const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 300, fds: 4096, shown: 1000, threads: 8};
 
 const STAGES = ['open', 'setns', 'socket', 'rtnetlink'];
 const dumped = Buffer.alloc(MOST.dump);
@@ -66,6 +80,7 @@ const stage = new Int32Array(1);
 const LINKS = 0;
 const ADDRESSES = 1;
 const ROUTES = 2;
+const UNIX = 3;
 
 const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
 
@@ -272,7 +287,6 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
   const held = new Map<string, Holder[]>();
   let unread = 0;
   if (wanted.size === 0) return {held, unread};
-  if (members.length > MOST.holders) cut.push('processes');
   for (const pid of members.slice(0, MOST.holders)) {
     const fds = readNumbers(`/proc/${pid}/fd`);
     if (isRefusal(fds)) {
@@ -296,10 +310,42 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
       else others.push(holder);
     }
   }
+  if (members.length <= MOST.holders) return {held, unread};
+  // That many take longer than anybody waits for a key: another thread asks them.
+  machineLook.want();
+  const {sockets: all, asked, of} = machineLook.found;
+  if (asked < of) cut.push('holders of sockets');
+  for (const inode of wanted) {
+    const known = new Set(held.get(inode)?.map(({pid}) => pid));
+    const others = (all.get(inode) ?? []).filter(pid => !known.has(pid));
+    const told = others.map(pid => {
+      const comm = readText(`/proc/${pid}/comm`);
+      return {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd()};
+    });
+    if (told.length > 0) held.set(inode, [...(held.get(inode) ?? []), ...told]);
+  }
   return {held, unread};
 }
 
-function socketsOf(pid: number, members: readonly number[], cut: string[]): Pick<Network, 'listeners' | 'abstract' | 'unread'> {
+/** By name of a listening socket, the inodes of the other ends: what it has accepted has its name, and a peer. */
+function peersOf(path: string, names: ReadonlySet<string>): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  const bytes = dump(path, UNIX);
+  for (const {name, peer} of isRefusal(bytes) ? [] : decodeUnixSockets(bytes)) {
+    if (peer === null || !names.has(name)) continue;
+    const others = found.get(name);
+    if (others === undefined) found.set(name, [peer]);
+    else others.push(peer);
+  }
+  return found;
+}
+
+function socketsOf(
+  pid: number,
+  path: string,
+  members: readonly number[],
+  cut: string[],
+): Pick<Network, 'listeners' | 'abstract' | 'unread'> {
   const listeners: (Omit<Listener, 'holders'> & Bound)[] = [];
   let refused: Refusal | null = null;
   for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
@@ -329,13 +375,54 @@ function socketsOf(pid: number, members: readonly number[], cut: string[]): Pick
         inode: match[3] ?? '',
       });
   }
-  const {held, unread} = holdersOf(new Set([...listeners, ...abstract].map(socket => socket.inode)), members, cut);
+  const names = new Set(abstract.map(({name}) => name));
+  const peers = names.size > 0 ? peersOf(path, names) : new Map<string, string[]>();
+  const wanted = [...listeners, ...abstract].map(socket => socket.inode);
+  const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, cut);
   const whole = <T extends Bound>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
+  const withPeers = (socket: Omit<AbstractSocket, 'holders'> & Bound): AbstractSocket => {
+    const there = (peers.get(socket.name) ?? []).flatMap(one => held.get(one) ?? []);
+    const each = [...new Map(there.map(holder => [holder.pid, holder])).values()];
+    return {...whole(socket), ...(each.length > 0 ? {peers: each} : {})};
+  };
   return {
     listeners: listeners.length === 0 && refused !== null ? refused : listeners.map(whole),
-    abstract: isRefusal(unix) ? unix : abstract.map(whole),
+    abstract: isRefusal(unix) ? unix : abstract.map(withPeers),
     unread,
   };
+}
+
+/** Default routes first. */
+function routesAt(path: string, links: readonly LinkMessage[], cut: string[]): Seen<Route[]> {
+  const names = new Map(links.map(one => [one.index, one.name]));
+  const bytes = dump(path, ROUTES);
+  if (isRefusal(bytes)) return bytes;
+  if (bytes.length > MOST.dump - 65536) cut.push('routes');
+  return decodeRoutes(bytes).map(({deviceIndex, ...route}) => {
+    const device = names.get(deviceIndex ?? 0);
+    return {...route, ...(device === undefined ? {} : {device})};
+  });
+}
+
+function sortedRoutes(routes: Seen<Route[]>, cut: string[]): Seen<Route[]> {
+  if (isRefusal(routes)) return routes;
+  if (routes.length > MOST.shown) cut.push('routes');
+  return [...routes.filter(route => route.to === 'default'), ...routes.filter(route => route.to !== 'default')].slice(0, MOST.shown);
+}
+
+/** Each network namespace once, by the first thread that is in it. */
+function threadsOf(pid: number, cut: string[]): ThreadNetwork[] {
+  const apart = new Map<string, number>();
+  for (const {tid, inode} of readThreadNetworks(pid)) if (!apart.has(inode)) apart.set(inode, tid);
+  if (apart.size > MOST.threads) cut.push('threads');
+  return [...apart].slice(0, MOST.threads).map(([namespace, tid]) => {
+    const path = `/proc/${pid}/task/${tid}/ns/net`;
+    const links = linksAt(path);
+    if (isRefusal(links)) return {tid, namespace, interfaces: links, routes: links};
+    const {paths} = readEveryone(2000);
+    const interfaces = interfacesOf(links, addressesAt(path), partnersOf(path, namespace, links, paths));
+    return {tid, namespace, interfaces, routes: sortedRoutes(routesAt(path, links, cut), cut)};
+  });
 }
 
 /** The last reading of who holds sockets: fds are read at most every two seconds. */
@@ -351,33 +438,19 @@ export function readNetwork(pid: number): Seen<Network> {
   const cut: string[] = [];
   const links = linksAt(path);
   const refused = isRefusal(links) ? links : null;
-  let routes: Seen<Route[]>;
-  if (isRefusal(links)) routes = procRoutes(pid, cut);
-  else {
-    const names = new Map(links.map(one => [one.index, one.name]));
-    const bytes = dump(path, ROUTES);
-    if (!isRefusal(bytes) && bytes.length > MOST.dump - 65536) cut.push('routes');
-    routes = isRefusal(bytes)
-      ? bytes
-      : decodeRoutes(bytes).map(({deviceIndex, ...route}) => {
-          const device = names.get(deviceIndex ?? 0);
-          return {...route, ...(device === undefined ? {} : {device})};
-        });
-  }
-  if (!isRefusal(routes)) {
-    if (routes.length > MOST.shown) cut.push('routes');
-    routes = [...routes.filter(route => route.to === 'default'), ...routes.filter(route => route.to !== 'default')].slice(0, MOST.shown);
-  }
+  const routes = isRefusal(links) ? procRoutes(pid, cut) : routesAt(path, links, cut);
   if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > 2000) {
     const cutSockets: string[] = [];
-    const found = socketsOf(pid, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
+    const found = socketsOf(pid, path, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
     sockets = {at: performance.now(), pid, found, cut: cutSockets};
   }
+  const threads = threadsOf(pid, cut);
   return {
     namespace: isRefusal(link) ? link : inode,
     interfaces: isRefusal(links) ? procInterfaces(pid, cut) : interfacesOf(links, addressesAt(path), partnersOf(path, inode, links, paths)),
     refused,
-    routes,
+    routes: sortedRoutes(routes, cut),
+    ...(threads.length > 0 ? {threads} : {}),
     ...sockets.found,
     cut: [...cut, ...sockets.cut],
   };

@@ -4,7 +4,7 @@ import {z} from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
-import {createHolders} from './holders.ts';
+import {machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
@@ -101,8 +101,6 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
   if (isElsewhere) command.push('--root');
   return command;
 }
-
-const look = createHolders();
 
 const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly number[]; others: readonly Holder[]}): Holder[] => [
   ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids}] : []),

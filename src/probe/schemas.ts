@@ -10,6 +10,7 @@ import type {
   CgroupViewFact,
   ChangeFact,
   CloneFact,
+  ContainersFact,
   ContinueFact,
   ExecFact,
   ExitFact,
@@ -40,6 +41,7 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {containersShape, evidenceSchema} from './containers.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
 import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
@@ -251,6 +253,7 @@ const FACTS = {
     members: seen(z.array(z.int())),
     events: z.record(z.string(), z.int()).exactOptional(),
   }) satisfies Holds<CgroupFact>,
+  containers: z.object({kind: z.literal('containers'), at, ...containersShape}) satisfies Holds<ContainersFact>,
   ownership: z.object({kind: z.literal('ownership'), at, pid, start, seen: seen(ownershipSchema)}) satisfies Holds<OwnershipFact>,
   identity: z.object({kind: z.literal('identity'), at, pid, start, seen: seen(identitySchema)}) satisfies Holds<IdentityFact>,
   network: z.object({kind: z.literal('network'), at, pid, start, seen: seen(networkSchema)}) satisfies Holds<NetworkFact>,
@@ -370,6 +373,20 @@ const snapshotSchema = z.object({
       }),
     )
     .exactOptional(),
+  containers: z
+    .array(
+      z.object({
+        runtime: z.string(),
+        through: z.string().exactOptional(),
+        id: z.string(),
+        name: z.string().nullable(),
+        processes: z.array(pid),
+        evidence: z.array(evidenceSchema),
+        missing: z.string().nullable(),
+      }),
+    )
+    .exactOptional()
+    .describe('What container runtimes call trees of processes, with what says so.'),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */

@@ -1,6 +1,7 @@
 // Knows how to read the whole machine, or a tree of it, once.
 
 import {closeSync, openSync} from 'node:fs';
+import {type Contained, createContainers} from '../model/container.ts';
 import {
   isRefusal,
   type Mount,
@@ -11,12 +12,14 @@ import {
   type Seen,
   type Snapshot,
   type SnapshotCgroup,
+  type SnapshotContainer,
   type SnapshotNamespace,
 } from '../model/fact.ts';
 import {hiddenMounts} from '../model/mounts.ts';
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
+import {readContainers} from './containers.ts';
 import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
@@ -166,6 +169,40 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
     });
 }
 
+/** What is known of `all` says which containers `processes` are in. */
+function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSeen[]): SnapshotContainer[] {
+  type Building = Contained & {maker: Contained | null};
+  const byPid = new Map<number, Building>();
+  for (const process of all) byPid.set(process.pid, {...process, links: process.namespaces, maker: null});
+  for (const {pid, ppid} of all) {
+    const process = byPid.get(pid);
+    const maker = byPid.get(ppid);
+    if (process === undefined || maker === undefined) continue;
+    // One that has the pid of a parent that ended while /proc was read came later than the child: no process stands above itself.
+    const age = Number(process.start) - Number(maker.start);
+    if (age > 0 || (age === 0 && maker.pid < pid)) process.maker = maker;
+  }
+  const containerOf = createContainers(readContainers(), pid => byPid.get(pid));
+  const found = new Map<string, {container: NonNullable<ReturnType<typeof containerOf>>; pids: number[]}>();
+  for (const {pid} of processes) {
+    const process = byPid.get(pid);
+    const container = process === undefined ? null : containerOf(process);
+    if (container === null) continue;
+    const known = found.get(container.key);
+    if (known === undefined) found.set(container.key, {container, pids: [pid]});
+    else known.pids.push(pid);
+  }
+  return [...found.values()].map(({container: {runtime, through, id, name, evidence, missing}, pids}) => ({
+    runtime,
+    ...(through === undefined ? {} : {through}),
+    id,
+    name,
+    processes: pids,
+    evidence,
+    missing,
+  }));
+}
+
 type MountNamespace = ReturnType<typeof readMountNamespace>;
 
 type WithHolders = {
@@ -271,14 +308,19 @@ function withHolders(
     if (lineage.type !== 'user') climb(lineage.type, inode, lineage.owners, 'owned');
   };
   for (const [inode, path] of paths) lookUp(inode, path);
-  const unlisted = whole
-    ? walkMountNamespaces(({inode, path}) => {
-        if (paths.has(inode)) return;
-        found('mnt', inode);
-        lookUp(inode, path);
-        readInside(inode, path, false);
-      })
-    : null;
+  let unlisted: Refusal | null = null;
+  if (whole) {
+    const walk = walkMountNamespaces();
+    let step = walk.next();
+    for (; !step.done; step = walk.next()) {
+      const {inode, path} = step.value;
+      if (paths.has(inode)) continue;
+      found('mnt', inode);
+      lookUp(inode, path);
+      readInside(inode, path, false);
+    }
+    unlisted = step.value;
+  }
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
   const namespaces = [...byInode.values()]
     .map(({namespace, owner, heldBy}) => ({
@@ -335,6 +377,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
+    containers: containersOf(all, processes),
   };
   for (const fd of kept) closeSync(fd);
   return snapshot;

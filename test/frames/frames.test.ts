@@ -91,9 +91,12 @@ describe('frames of recorded tapes', () => {
 
 describe('frames', () => {
   const session = readTape('shell-session');
+  const studied = readTape('studied-session');
   for (const size of SIZES) {
     test(`a session in a shell, its terminal below, ${size.join('×')}`, () => frame('launch', session, 'launch', size, ''));
     test(`a process in namespaces of its own, ${size.join('×')}`, () => frame('namespaces', session, 'attach', size, 'jjj'));
+    test(`who owns and keeps its namespaces, ${size.join('×')}`, () => frame('owners', studied, 'attach', size, 'jjj'));
+    test(`what it can talk to, ${size.join('×')}`, () => frame('network', studied, 'attach', size, 'jjj5'));
     test(`its mounts, ${size.join('×')}`, () => frame('mounts', session, 'attach', size, 'jjj2'));
     test(`a machine of 300 processes, at its end, ${size.join('×')}`, () => frame('machine', machine(300), 'machine', size, 'G'));
   }
@@ -105,6 +108,7 @@ describe('frames', () => {
   }
   const SMALL = [80, 24] as const;
   const MIDDLE = [120, 40] as const;
+  test('who owns and keeps its namespaces, scrolled to the end', () => frame('owners-end', studied, 'attach', SMALL, 'jjj\tzG'));
   test('its cgroup', () => frame('cgroup', session, 'attach', MIDDLE, 'jjj3'));
   test('its identity', () => frame('identity', session, 'attach', MIDDLE, 'jjj4'));
   test('mounts whose master is out of reach, with peer groups', () => frame('mounts-unreachable', leaks, 'attach', MIDDLE, 'jjjj2i'));
@@ -180,7 +184,7 @@ describe('the screen', () => {
     const before = screen.text();
     const chosen = () => /▌[ ▾▸·]*(\S+ \d+)/.exec(screen.text())?.[1];
     const selected = chosen();
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 6; i++) {
       await screen.press('t');
       expect(screen.text()).toContain(' · by ');
       expect(chosen()).toBe(selected);

@@ -1,12 +1,17 @@
 import {execFileSync} from 'node:child_process';
+import {existsSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
+import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
 import type {Interface, Network} from '../../src/model/network.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {decodeAddresses, decodeLinks, decodeRoutes} from '../../src/probe/netlink.ts';
-import {networkSchema, readNetwork} from '../../src/probe/network.ts';
+import {networkSchema, readNetwork, readNetworks} from '../../src/probe/network.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {start} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
 
 leaveNothingBehind();
 
@@ -39,6 +44,24 @@ function read(pid: number): Network & {interfaces: readonly Interface[]} {
   if (isRefusal(network) || isRefusal(network.interfaces)) throw new Error(JSON.stringify(network));
   expect(networkSchema.safeParse(network).success).toBe(true);
   return {...network, interfaces: network.interfaces};
+}
+
+/** Whether ss can ask it here. */
+function hasUnixDiag(): boolean {
+  return existsSync('/sys/module/unix_diag') || execFileSync('ss', ['-xH']).toString().includes('u_str');
+}
+
+/** The tab as it is drawn. */
+function tab(pid: number, width: number): string {
+  const at = '1';
+  const {host, processes} = readSnapshot({version: 'test'});
+  const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
+  for (const seen of processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
+  const process = world.byPid.get(pid);
+  if (process === undefined) throw new Error('not there');
+  observe(world, {kind: 'network', at, pid, start: process.start, seen: readNetwork(pid)});
+  const details = detailsOf(world, process, 'network', {width, inodes: false, live: true});
+  return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
 }
 
 describe('a network namespace', () => {
@@ -102,6 +125,67 @@ describe('a network namespace', () => {
     expect(listeners).toContainEqual({protocol: 'tcp', address: '127.0.0.1', port, holders});
     expect(abstract).toContainEqual({name: '@nsview-abstract', type: 'stream', holders});
     expect(execFileSync('ss', ['-Hltnp', `sport = :${port}`]).toString()).toContain(`pid=${one.pid},`);
+  });
+
+  it('finds who listens behind hundreds of processes, which nobody waits for', async () => {
+    await using many = start(fixture('makes-tree'), '400', '1');
+    await many.says(/./);
+    const program =
+      "require('net').createServer().listen('\\0nsview-late',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())";
+    await using one = start(process.execPath, '-e', program);
+    await one.says(/ready/);
+    for (const limit = Date.now() + 15_000; ; await new Promise(resolve => setTimeout(resolve, 100))) {
+      const {abstract, cut} = read(one.pid);
+      const found = isRefusal(abstract) ? undefined : abstract.find(({name}) => name === '@nsview-late');
+      if (found?.holders.some(({pid}) => pid === one.pid)) break;
+      expect(Date.now(), JSON.stringify({found, cut})).toBeLessThan(limit);
+    }
+    many.release();
+    await many.ended;
+  });
+
+  it('tells who is connected to an abstract socket, inside and outside of the tree', async context => {
+    const server =
+      "require('net').createServer(c=>console.log('accepted')).listen('\\0nsview-peers',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())";
+    await using one = start(process.execPath, '-e', server);
+    await one.says(/ready/);
+    const client = "require('net').connect('\\0nsview-peers');process.stdin.on('data',()=>process.exit())";
+    await using other = start(process.execPath, '-e', client);
+    await one.says(/accepted/);
+    const socket = () => {
+      const {abstract} = read(one.pid);
+      return isRefusal(abstract) ? undefined : abstract.find(({name}) => name === '@nsview-peers');
+    };
+    expect(socket()?.holders.map(({pid}) => pid)).toEqual([one.pid]);
+    const seen = socket();
+    context.skip(seen?.peers === undefined && !hasUnixDiag(), 'this kernel has no unix_diag');
+    expect(seen?.peers?.map(({pid}) => pid)).toEqual([other.pid]);
+    const text = tab(one.pid, 60);
+    expect(text).toMatch(new RegExp(`connected: \\S+ ${other.pid} outside`));
+  });
+
+  it('shows the network of a thread that is alone in it', async () => {
+    await using one = start(fixture('thread-unshares-net'));
+    const tid = Number((await one.says(/tid (\d+)/))[1]);
+    const {threads, namespace} = read(one.pid);
+    expect(threads).toMatchObject([{tid, interfaces: [{name: 'lo', up: false}], routes: []}]);
+    expect(threads?.[0]?.namespace).not.toBe(namespace);
+    expect(tab(one.pid, 60)).toMatch(
+      new RegExp(`Threads elsewhere.*\n +⌇ alone ${tid} in net:[b-z]\n +Nobody, not even itself: lo is down`),
+    );
+    one.release();
+    await one.ended;
+  });
+
+  it('says what refused it: a process that is not there, a file that is no network', () => {
+    expect(readNetwork(4194303)).toMatchObject({
+      namespace: {errno: 'ENOENT', during: 'readlink'},
+      refused: {errno: 'ENOENT', during: 'open'},
+      interfaces: {errno: 'ENOENT'},
+      routes: {errno: 'ENOENT'},
+    });
+    const told = readNetworks(new Map([['1', {pid: 0, path: '/proc/self/ns/uts'}]]));
+    expect(told).toEqual([{inode: '1', pid: 0, interfaces: {errno: 'EINVAL', during: 'setns'}}]);
   });
 
   it('passes over what is no message', () => {

@@ -3,7 +3,8 @@ import {existsSync, readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start} from '../support/nsview.ts';
-import {fixture} from '../support/paths.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
+import {MIDDLE, Screen} from '../support/screen.ts';
 import {type Tabs, tabsAs} from '../support/tabs.ts';
 
 leaveNothingBehind();
@@ -48,5 +49,28 @@ describe('an ordinary user', () => {
     expect(inside.trim().split('\n')).toEqual(links.map(link => readlinkSync(`/proc/${own.pid}/${link}`)));
     for (const one of [own, foreign, zombie]) one.release();
     await Promise.all([own, foreign, zombie].map(one => one.ended));
+  });
+
+  it('has a screen of the whole machine, every tab of it, and a snapshot as text', async () => {
+    await using screen = new Screen(MIDDLE, NOBODY[0] ?? '', [...NOBODY.slice(1), NSVIEW]);
+    await screen.until(/Isolation/);
+    for (const [key, shows] of [
+      ['1', /1 Namespaces/],
+      ['2', /2 Mounts/],
+      ['3', /3 Cgroup/],
+      ['4', /4 Identity/],
+      ['5', /5 Network/],
+      ['6', /6 Sharing/],
+    ] as const) {
+      screen.send(key);
+      await screen.until(shows);
+      for (const way of ['j', 'j', 'G', 'g']) screen.send(way);
+    }
+    screen.send('q');
+    expect(await screen.ended).toBe(0);
+    await using text = new Running(NOBODY[0] ?? '', [...NOBODY.slice(1), NSVIEW, 'snapshot']);
+    const {code, stdout, stderr} = await text.ended;
+    expect({code, stderr}).toEqual({code: 0, stderr: ''});
+    expect(stdout).toContain('namespaces not shown: readlink: EACCES');
   });
 });

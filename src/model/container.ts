@@ -1,0 +1,377 @@
+// Knows which container a process is in, by what the kernel says of it and what runtimes have written of theirs: never by one guess alone
+// without saying so.
+
+import {printable} from './printable.ts';
+import {isRefusal, type Seen} from './seen.ts';
+
+/** From those that manage containers to those that only start them: of several that know one container, the first names it. */
+export const RUNTIMES = [
+  'flatpak',
+  'snap',
+  'podman',
+  'docker',
+  'cri-o',
+  'kubernetes',
+  'containerd',
+  'lxc',
+  'systemd-nspawn',
+  'firejail',
+  'bubblewrap',
+  'chromium',
+  'crun',
+  'runc',
+] as const;
+export type Runtime = (typeof RUNTIMES)[number];
+
+/** What a runtime has written of one container, in a file of this machine. */
+export type ContainerState = {
+  readonly runtime: Runtime;
+  readonly id: string;
+  readonly name?: string;
+  /** Where it is written. */
+  readonly file: string;
+  /** Its first process, and that one's start time in clock ticks after boot. */
+  readonly pid?: number;
+  readonly start?: string;
+  /** The process that minds it from outside. */
+  readonly minder?: number;
+  /** Inode number of its mount namespace. */
+  readonly mnt?: string;
+  /** Who owns the file: another than root may have written anything about the processes of others. */
+  readonly owner: number;
+};
+
+/** Where runtimes keep their state, and whether nsview could look there. */
+export type StatePlace = {readonly runtime: Runtime; readonly directory: string; readonly seen: Seen<number>};
+
+export type Containers = {readonly states: readonly ContainerState[]; readonly places: readonly StatePlace[]};
+
+/** `kernel`: no process can make it up for another. `runtime`: a file of the runtime's on this machine. `itself`: it could have written that. */
+export type Evidence = {readonly by: 'kernel' | 'runtime' | 'itself'; readonly says: string};
+
+export type Container = {
+  /** Unlike that of every other container. */
+  readonly key: string;
+  readonly runtime: Runtime;
+  /** That which started it for the runtime, where its state was found too. */
+  readonly through?: Runtime;
+  readonly id: string;
+  readonly name: string | null;
+  readonly evidence: readonly Evidence[];
+  /** What is not there though it should be. */
+  readonly missing: string | null;
+};
+
+/** What is to be known of a process. */
+export type Contained = {
+  readonly pid: number;
+  readonly start: string;
+  readonly maker: Contained | null;
+  readonly exe: Seen<string> | null;
+  readonly argv: Seen<readonly string[]> | null;
+  readonly nspid: Seen<readonly number[]> | null;
+  readonly uids: Seen<readonly number[]> | null;
+  readonly cgroup: Seen<readonly {readonly hierarchy: number; readonly path: string}[]> | null;
+  readonly links: {readonly mnt?: Seen<string>; readonly pid?: Seen<string>; readonly user?: Seen<string>; readonly net?: Seen<string>};
+};
+
+type Named = {readonly runtime: Runtime; readonly id: string};
+
+const HEX = '[0-9a-f]{64}';
+/**
+ * One component of a cgroup path and the container that is named by it, as the runtimes' documentation has it. What minds a container from
+ * outside (conmon, lxc.monitor, supervisor) is not in it.
+ */
+const CGROUP_NAMES: readonly {readonly runtime: Runtime; readonly pattern: RegExp}[] = [
+  {runtime: 'podman', pattern: new RegExp(`^libpod-(${HEX})(?:\\.scope)?$`)},
+  {runtime: 'docker', pattern: new RegExp(`^docker-(${HEX})\\.scope$`)},
+  {runtime: 'cri-o', pattern: new RegExp(`^crio-(${HEX})(?:\\.scope)?$`)},
+  {runtime: 'containerd', pattern: new RegExp(`^cri-containerd-(${HEX})\\.scope$`)},
+  {runtime: 'containerd', pattern: /^nerdctl-([0-9a-f]{64})\.scope$/},
+  {runtime: 'lxc', pattern: /^lxc\.payload\.(.+)$/},
+  {runtime: 'systemd-nspawn', pattern: /^machine-(.+)\.scope$/},
+  {runtime: 'systemd-nspawn', pattern: /^systemd-nspawn@(.+)\.service$/},
+  {runtime: 'flatpak', pattern: /^app-flatpak-(.+)-[0-9]+\.scope$/},
+  {runtime: 'snap', pattern: /^snap\.([^.]+)\..+\.(?:scope|service)$/},
+  {runtime: 'crun', pattern: /^crun-(.+)\.scope$/},
+  {runtime: 'runc', pattern: /^runc-(.+)\.scope$/},
+];
+
+/** A component that is named by a container below one that is named by its runtime. */
+const CGROUP_PARENTS: readonly {readonly runtime: Runtime; readonly parent: RegExp; readonly pattern: RegExp}[] = [
+  {runtime: 'docker', parent: /^docker$/, pattern: new RegExp(`^(${HEX})$`)},
+  {runtime: 'podman', parent: /^libpod_parent$/, pattern: new RegExp(`^libpod-(${HEX})$`)},
+  {runtime: 'kubernetes', parent: /^pod[0-9a-f-]{36}$/, pattern: new RegExp(`^(${HEX})$`)},
+  {runtime: 'lxc', parent: /^lxc$/, pattern: /^(.+)$/},
+];
+
+/** systemd writes what a name of a unit cannot hold as `\x2d` (systemd.unit(5)). */
+const unescapeUnit = (name: string): string =>
+  name.replaceAll(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+
+/** Which container the innermost component of a cgroup path is named after. */
+export function nameByCgroup(path: string): Named | null {
+  const parts = path.split('/');
+  for (let index = parts.length - 1; index > 0; index--) {
+    const part = parts[index] ?? '';
+    if (part === 'supervisor') return null;
+    for (const {runtime, pattern} of CGROUP_NAMES) {
+      const id = pattern.exec(part)?.[1];
+      if (id !== undefined && id !== '') return {runtime, id: unescapeUnit(id)};
+    }
+    for (const {runtime, parent, pattern} of CGROUP_PARENTS) {
+      const id = parent.test(parts[index - 1] ?? '') ? pattern.exec(part)?.[1] : undefined;
+      if (id !== undefined) return {runtime, id};
+    }
+  }
+  return null;
+}
+
+const value = <T>(seen: Seen<T> | null | undefined): T | null => (seen === null || seen === undefined || isRefusal(seen) ? null : seen);
+
+const baseOf = (path: string): string =>
+  path
+    .replace(/ \(deleted\)$/, '')
+    .split('/')
+    .at(-1) ?? '';
+
+const LINKS = ['user', 'mnt', 'pid', 'net'] as const;
+
+/** The namespaces in which two are known to differ. */
+function apart(one: Contained, other: Contained): string[] {
+  return LINKS.filter(link => {
+    const [mine, theirs] = [value(one.links[link]), value(other.links[link])];
+    return mine !== null && theirs !== null && mine !== theirs;
+  });
+}
+
+type Claim = Named & {readonly evidence: readonly Evidence[]};
+
+/** Whether the owner of a state file may say what this process is: root, and who runs it or the process that made it. */
+const mayName = (owner: number, process: Contained): boolean =>
+  owner === 0 || [process, process.maker].some(one => one !== null && (value(one.uids)?.[0] ?? null) === owner);
+
+/** The word behind an option, or in it behind `=`. */
+function optionOf(argv: readonly string[], names: readonly string[]): string | null {
+  for (const [index, word] of argv.entries()) {
+    if (word === '--') return null;
+    for (const name of names) {
+      if (word === name) return argv[index + 1] ?? null;
+      if (name.startsWith('--') && word.startsWith(`${name}=`)) return word.slice(name.length + 1);
+    }
+  }
+  return null;
+}
+
+/** A sandbox that begins with this process, by the program that made it and the namespaces that it does not share with it. */
+function claimByMaker(process: Contained): Claim | null {
+  const {maker} = process;
+  if (maker === null) return null;
+  const exe = value(maker.exe);
+  if (exe === null) return null;
+  const differs = apart(process, maker);
+  if (differs.length === 0) return null;
+  const argv = value(maker.argv) ?? [];
+  const said = (runtime: Runtime, id: string): Claim => ({
+    runtime,
+    id,
+    evidence: [{by: 'kernel', says: `${maker.pid}, which made it, runs ${exe}; it is in another ${differs.join(', ')} namespace`}],
+  });
+  switch (baseOf(exe)) {
+    case 'bwrap':
+      return differs.includes('mnt') ? said('bubblewrap', String(maker.pid)) : null;
+    case 'firejail':
+      return differs.includes('mnt') || differs.includes('pid') ? said('firejail', String(maker.pid)) : null;
+    case 'systemd-nspawn':
+      return differs.includes('mnt') ? said('systemd-nspawn', optionOf(argv, ['-M', '--machine']) ?? String(maker.pid)) : null;
+    default:
+  }
+  // lxc(7): the monitor names itself; it is what lxc-start has become.
+  const monitor = /^\[lxc monitor\] (\S+) (.+)$/.exec(argv[0] ?? '');
+  if (monitor !== null && /^lxc/.test(baseOf(exe)) && differs.includes('mnt')) return said('lxc', monitor[2] ?? '');
+  // Chromium's own sandbox: the zygote is the same program, and has user and pid namespaces of its own.
+  const type = value(process.argv)?.find(word => word.startsWith('--type='));
+  if (type !== undefined && differs.includes('pid')) {
+    const own = value(process.exe);
+    const browser = own === exe || /^chrome[-_]sandbox$/.test(baseOf(exe)) ? maker : null;
+    if (own !== null && browser !== null && /^--type=(zygote|renderer|gpu-process|utility|ppapi)$/.test(type))
+      return {
+        runtime: 'chromium',
+        id: String(process.pid),
+        evidence: [{by: 'kernel', says: `it and ${maker.pid} run ${own}; it is in another ${differs.join(', ')} namespace, with ${type}`}],
+      };
+  }
+  return null;
+}
+
+/** All that runtimes have written of one container. */
+type Known = {readonly id: string; readonly states: ContainerState[]; init: Contained | null};
+
+const rank = (runtime: Runtime): number => RUNTIMES.indexOf(runtime);
+
+/** Answers for every process that there is now. `byPid` finds living processes. */
+export function createContainers(
+  {states, places}: Containers,
+  byPid: (pid: number) => Contained | undefined,
+): (process: Contained) => Container | null {
+  const known = new Map<string, Known>();
+  const inits = new Map<Contained, Known>();
+  const minders = new Map<number, Known>();
+  const ownCgroups = new Map<string, Known>();
+  const pidSpaces = new Map<string, Known>();
+  const mntSpaces = new Map<string, Known>();
+  for (const state of states) {
+    const one = known.get(state.id) ?? {id: state.id, states: [], init: null};
+    known.set(state.id, one);
+    one.states.push(state);
+    const minder = state.minder === undefined ? undefined : byPid(state.minder);
+    if (minder !== undefined && mayName(state.owner, minder)) minders.set(minder.pid, one);
+    if (state.mnt !== undefined && state.owner === 0) mntSpaces.set(state.mnt, one);
+    const init = state.pid === undefined ? undefined : byPid(state.pid);
+    // A pid is nobody without its start time: another one may have it by now.
+    if (init === undefined || !mayName(state.owner, init) || (state.start !== undefined && init.start !== '' && init.start !== state.start))
+      continue;
+    one.init = init;
+    inits.set(init, one);
+  }
+  for (const one of known.values()) {
+    const {init} = one;
+    if (init === null) continue;
+    const outside = new Set(
+      (init.maker === null ? [] : (value(init.maker.cgroup) ?? [])).map(({hierarchy, path}) => `${hierarchy}:${path}`),
+    );
+    for (const {hierarchy, path} of value(init.cgroup) ?? [])
+      if (path !== '/' && !outside.has(`${hierarchy}:${path}`)) ownCgroups.set(`${hierarchy}:${path}`, one);
+    const space = value(init.links.pid);
+    if (space !== null && value(init.nspid)?.at(-1) === 1) pidSpaces.set(space, one);
+  }
+
+  const named = new Map<string, Named | null>();
+  const byName = (path: string): Named | null => {
+    let found = named.get(path);
+    if (found === undefined) {
+      found = nameByCgroup(path);
+      named.set(path, found);
+    }
+    return found;
+  };
+
+  /** The state that belongs to a name: by its whole id, its name, or the first letters of a hexadecimal id. */
+  const stateOf = ({runtime, id}: Named): Known | null => {
+    const whole = known.get(id);
+    if (whole !== undefined) return whole;
+    if (runtime === 'flatpak')
+      return [...known.values()].find(({states: written}) => written.some(one => one.runtime === runtime && one.name === id)) ?? null;
+    return null;
+  };
+
+  /** What its cgroups say. */
+  const claimByCgroup = (process: Contained): {claim: Claim | null; known: Known | null; evidence: Evidence | null} => {
+    const cgroups = value(process.cgroup) ?? [];
+    for (const {path} of cgroups) {
+      const found = byName(path);
+      if (found === null) continue;
+      const evidence: Evidence = {by: 'kernel', says: `its cgroup ${path}`};
+      return {claim: {...found, evidence: [evidence]}, known: stateOf(found), evidence};
+    }
+    if (ownCgroups.size > 0)
+      for (const {hierarchy, path} of cgroups)
+        for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+          const found = ownCgroups.get(`${hierarchy}:${path.slice(0, end)}`);
+          if (found !== undefined)
+            return {
+              claim: null,
+              known: found,
+              evidence: {by: 'kernel', says: `its cgroup ${path}, which is that of init ${found.init?.pid}`},
+            };
+        }
+    return {claim: null, known: null, evidence: null};
+  };
+
+  const put = (claim: Claim | null, written: Known | null, more: readonly Evidence[]): Container | null => {
+    const evidence: Evidence[] = [...(claim?.evidence ?? []), ...more];
+    const sorted = [...(written?.states ?? [])].sort((a, b) => rank(a.runtime) - rank(b.runtime));
+    for (const {file, pid, start} of sorted) {
+      const matches = pid !== undefined && written?.init?.pid === pid;
+      const init = matches ? `: init is ${pid}${start === undefined ? '' : ', and it started when that says'}` : '';
+      evidence.push({by: 'runtime', says: `${file}${init}`});
+    }
+    const first = sorted[0];
+    const runtime = claim === null || (first !== undefined && rank(first.runtime) < rank(claim.runtime)) ? first?.runtime : claim.runtime;
+    const id = claim?.id ?? written?.id;
+    if (runtime === undefined || id === undefined) return null;
+    const through = sorted.findLast(state => state.runtime === 'crun' || state.runtime === 'runc')?.runtime;
+    const place = places.filter(one => one.runtime === runtime);
+    const missing =
+      sorted.length > 0 || place.length === 0
+        ? null
+        : `named so only by ${claim?.evidence[0]?.says ?? 'the kernel'}: ${place
+            .map(({directory, seen}) => (isRefusal(seen) && seen.errno !== 'ENOENT' ? `${directory}: ${seen.errno}` : directory))
+            .join(', ')} has no state of it that nsview can read`;
+    return {
+      key: `${runtime}:${id}`,
+      runtime,
+      ...(through === undefined || through === runtime ? {} : {through}),
+      id: written?.id ?? id,
+      name: sorted.find(state => state.name !== undefined)?.name ?? null,
+      evidence,
+      missing,
+    };
+  };
+
+  /** What it is in by itself, and not through its maker. */
+  const claimOf = (process: Contained): Container | null => {
+    const byCgroup = claimByCgroup(process);
+    const byMaker = claimByMaker(process);
+    const space = value(process.links.pid);
+    const mnt = value(process.links.mnt);
+    const init = inits.get(process) ?? null;
+    const written =
+      init ?? byCgroup.known ?? (space === null ? null : pidSpaces.get(space)) ?? (mnt === null ? null : mntSpaces.get(mnt)) ?? null;
+    const more: Evidence[] = [];
+    if (written !== null) {
+      if (byCgroup.evidence !== null && byCgroup.claim === null) more.push(byCgroup.evidence);
+      if (space !== null && pidSpaces.get(space) === written)
+        more.push({by: 'kernel', says: `its pid namespace, where ${written.init?.pid} is init`});
+      if (mnt !== null && mntSpaces.get(mnt) === written)
+        more.push({by: 'kernel', says: 'its mount namespace has the inode that is written'});
+    }
+    if (byMaker !== null) {
+      const minded = minders.get(process.maker?.pid ?? 0) ?? written;
+      const outer = byCgroup.claim;
+      // One that makes its sandbox by another's program, such as flatpak by bwrap, or one whose state names this process.
+      const same = written !== null || outer?.runtime === byMaker.runtime || outer?.runtime === 'flatpak';
+      if (!same || minded?.states.some(state => state.runtime === byMaker.runtime)) {
+        const claim = outer?.runtime === byMaker.runtime ? {...outer, evidence: [...outer.evidence, ...byMaker.evidence]} : byMaker;
+        return put(claim, minded, more);
+      }
+      more.unshift(...byMaker.evidence);
+    }
+    if (byCgroup.claim === null && written === null) return null;
+    return put(byCgroup.claim, written, more);
+  };
+
+  /** The container of a process, and those around it. */
+  type Place = {readonly container: Container; readonly around: Place | null};
+  const kept = new Map<Contained, Place | null>();
+
+  const placeOf = (process: Contained, above: Place | null): Place | null => {
+    const own = claimOf(process);
+    if (own === null || own.key === above?.container.key) return above;
+    // What is made within a container stands in its cgroup too: the one within is told.
+    for (let around = above?.around ?? null; around !== null; around = around.around) if (around.container.key === own.key) return above;
+    return {container: own, around: above};
+  };
+
+  return process => {
+    // From the first whose makers are all known, downwards.
+    const chain: Contained[] = [];
+    for (let one: Contained | null = process; one !== null && !kept.has(one); one = one.maker) chain.push(one);
+    for (const one of chain.reverse()) kept.set(one, placeOf(one, one.maker === null ? null : (kept.get(one.maker) ?? null)));
+    return kept.get(process)?.container ?? null;
+  };
+}
+
+/** `docker web`, or by the first letters of its id where it has no name. */
+export const containerName = ({runtime, id, name}: Container): string =>
+  `${runtime} ${printable(name ?? (/^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id))}`;
