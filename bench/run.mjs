@@ -132,6 +132,53 @@ async function tree() {
   rmSync(folder, {recursive: true});
 }
 
+/** From mountinfo to the screen, and findmnt's way to /dev/null, turn by turn in one namespace. */
+async function mounts() {
+  const {build} = await import('esbuild');
+  const outfile = join(root, 'build', 'bench-mounts.mjs');
+  await build({
+    entryPoints: [join(root, 'bench', 'mounts.ts')],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    jsx: 'automatic',
+    external: ['koffi', 'react-devtools-core'],
+    define: {'process.env.NODE_ENV': '"production"'},
+    banner: {js: "import {createRequire as __createRequire} from 'node:module'; const require = __createRequire(import.meta.url);"},
+  });
+  const rounds = ROUNDS * 3;
+  console.log(
+    `\na mount namespace, its mounts parsed and shown by nsview (200 × 60), printed by findmnt, ${rounds} rounds, median and best`,
+  );
+  const own = process.getuid() === 0 ? ['-m'] : ['-Urm'];
+  for (const count of [2000, 5000]) {
+    const folder = mkdtempSync(join(tmpdir(), 'nsview-bench-'));
+    const output = execFileSync('unshare', [...own, process.execPath, outfile, folder, String(count), String(rounds)], {encoding: 'utf8'});
+    rmSync(folder, {recursive: true});
+    const {mounts: number, first, shown, printed, begun, keys, cpu} = JSON.parse(output);
+    const best = list => Math.min(...list);
+    const bare = printed.map((ms, round) => ms - begun[round]);
+    const least = best(printed) - best(begun);
+    const row = (name, ms, least, rest) =>
+      console.log(`${name.padEnd(26)} ${ms.toFixed(1).padStart(7)} ms  best ${least.toFixed(1).padStart(6)} ms  ${rest}`);
+    row(`${number} mounts, nsview`, median(shown), best(shown), `first time ${first.toFixed(1)} ms`);
+    row(
+      'findmnt, start-up aside',
+      median(bare),
+      least,
+      `× ${(median(bare) / median(shown)).toFixed(1)}, best × ${(least / best(shown)).toFixed(1)}`,
+    );
+    // On a machine that others use as well, what the clock says is theirs in part.
+    const [ours, theirs] = [cpu.shown / rounds, (cpu.printed - cpu.begun) / rounds];
+    console.log(
+      `${'processor time'.padEnd(26)} ${ours.toFixed(1).padStart(7)} ms  beside ${theirs.toFixed(1)} ms of findmnt: × ${(theirs / ours).toFixed(1)}`,
+    );
+    keys.sort((a, b) => a - b);
+    row('a key that scrolls', median(keys), best(keys), `99th percentile ${keys[Math.floor(keys.length * 0.99)].toFixed(1)} ms`);
+  }
+}
+
 /** Milliseconds and peak memory (KiB) of a command. */
 async function measured([command, ...args]) {
   const began = process.hrtime.bigint();
@@ -188,6 +235,7 @@ async function snapshots() {
 }
 
 const TABLES = {
+  mounts,
   loop: () =>
     table(
       '2000 × /bin/true from a shell',

@@ -401,7 +401,13 @@ export type Snapshot = {
   readonly processes: readonly ProcessSeen[];
   readonly namespaces: readonly SnapshotNamespace[];
   /** `pid` is the process through which it was read; 0 where no process is in it. */
-  readonly mountNamespaces: readonly {readonly inode: string; readonly pid: number; readonly mounts: Seen<readonly Mount[]>}[];
+  readonly mountNamespaces: readonly {
+    readonly inode: string;
+    readonly pid: number;
+    readonly mounts: Seen<readonly Mount[]>;
+    /** Ids of those that no path leads to, ascending; left out where all can be reached. */
+    readonly hidden?: readonly number[];
+  }[];
   /** Of the whole machine: why mount namespaces without processes may be missing. Absent where all are there. */
   readonly unlisted?: Refusal;
   readonly cgroups: readonly SnapshotCgroup[];

@@ -8,3 +8,6 @@ export function followedBy(tracer: Pick<TracerFact, 'mode' | 'callsBy'>): string
   if (tracer.callsBy === 'stops') return 'ptrace, every call stops';
   return tracer.callsBy === 'filter' ? 'ptrace, seccomp filter' : 'ptrace';
 }
+
+/** Calls such as mount and unshare are told by events. */
+export const seesCalls = ({sees}: TracerFact): boolean => sees.includes('isolation calls');

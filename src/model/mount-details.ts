@@ -14,50 +14,55 @@ import {namespaceOf, type World} from './world.ts';
 /** `name` is the mount point below that of the mount above it: a deep tree would else begin each row with the same folders. */
 type MountRow = {readonly mount: Mount; readonly stem: string; readonly name: string};
 
-function mountName(mount: Mount, above: Mount | undefined): string {
-  if (above === undefined || above.point === '/' || !mount.point.startsWith(`${above.point}/`)) return mount.point;
-  return mount.point.slice(above.point.length + 1);
-}
-
 const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 
 /** Mounts as a tree by parent, the children in the table's order. */
 export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
   const kept = mountTrees.get(mounts);
   if (kept !== undefined) return kept;
-  const byId = new Map(mounts.map(mount => [mount.id, mount]));
+  const byId = new Map<number, Mount>();
+  for (const mount of mounts) byId.set(mount.id, mount);
   const children = new Map<number, Mount[]>();
   const roots: Mount[] = [];
   for (const mount of mounts) {
     // The root's parent lies outside of the namespace, or is itself (proc_pid_mountinfo(5)).
-    const siblings = mount.parent !== mount.id && byId.has(mount.parent) ? (children.get(mount.parent) ?? []) : roots;
-    siblings.push(mount);
-    if (siblings !== roots) children.set(mount.parent, siblings);
+    if (mount.parent === mount.id || !byId.has(mount.parent)) {
+      roots.push(mount);
+      continue;
+    }
+    const siblings = children.get(mount.parent);
+    if (siblings === undefined) children.set(mount.parent, [mount]);
+    else siblings.push(mount);
   }
   const rows: MountRow[] = [];
   const placed = new Set<number>();
-  const waiting: {mount: Mount; before: string; mark: string}[] = [];
-  const wait = (list: readonly Mount[], before: string, top: boolean) => {
+  type Waiting = {readonly mount: Mount; readonly before: string; readonly mark: string; readonly folder: string};
+  const waiting: Waiting[] = [];
+  const wait = (list: readonly Mount[], before: string, above: Mount | null) => {
+    // The folder that a name need not repeat.
+    const folder = above === null || above.point === '/' ? '' : `${above.point}/`;
     for (let i = list.length - 1; i >= 0; i--) {
       const mount = list[i];
-      if (mount !== undefined) waiting.push({mount, before, mark: top ? '' : i === list.length - 1 ? '└ ' : '├ '});
+      if (mount !== undefined) waiting.push({mount, before, mark: above === null ? '' : i === list.length - 1 ? '└ ' : '├ ', folder});
     }
   };
   const drain = () => {
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const {mount, before, mark} = next;
+      const {mount, before, mark, folder} = next;
       if (placed.has(mount.id)) continue;
       placed.add(mount.id);
-      rows.push({mount, stem: before + mark, name: mountName(mount, mark === '' ? undefined : byId.get(mount.parent))});
-      wait(children.get(mount.id) ?? [], before + (mark === '' ? '' : mark === '└ ' ? '  ' : '│ '), false);
+      const {point} = mount;
+      rows.push({mount, stem: before + mark, name: folder !== '' && point.startsWith(folder) ? point.slice(folder.length) : point});
+      const below = children.get(mount.id);
+      if (below !== undefined) wait(below, before + (mark === '' ? '' : mark === '└ ' ? '  ' : '│ '), mount);
     }
   };
-  wait(roots, '', true);
+  wait(roots, '', null);
   drain();
   // Parents in a circle cannot come from a kernel, but can from a tape: nothing is left out.
   for (const mount of mounts) {
     if (placed.has(mount.id)) continue;
-    wait([mount], '', true);
+    wait([mount], '', null);
     drain();
   }
   mountTrees.set(mounts, rows);

@@ -32,10 +32,17 @@ const isAsBefore = (mount: Mount, before: Mount): boolean =>
 const isTheSame = (mount: Mount, before: Mount): boolean =>
   mount.device === before.device && mount.root === before.root && mount.fsType === before.fsType && mount.source === before.source;
 
-/** The news after another reading by the same process; null where there is nothing to compare it with. */
+/** Through the same root: another process may have another, and see other parts of it, below other names. */
+function isSameRoot(before: MountsFact, fact: MountsFact): boolean {
+  if (before.pid === fact.pid) return true;
+  const rootOf = ({mounts}: MountsFact) => (isRefusal(mounts) ? undefined : mounts.find(mount => mount.point === '/'));
+  const [one, other] = [rootOf(before), rootOf(fact)];
+  return one !== undefined && one.id === other?.id && one.root === other.root;
+}
+
+/** The news after another reading through the same root; null where there is nothing to compare it with. */
 export function mountNews(news: MountNews | undefined, before: MountsFact | undefined, fact: MountsFact): MountNews | null {
-  // Another process may have another root, and see other parts of it.
-  if (before === undefined || before.pid !== fact.pid || isRefusal(before.mounts) || isRefusal(fact.mounts)) return null;
+  if (before === undefined || isRefusal(before.mounts) || isRefusal(fact.mounts) || !isSameRoot(before, fact)) return null;
   const at = Number(fact.at);
   const was = new Map(before.mounts.map(mount => [mount.id, mount]));
   const fresh = new Map<number, {at: number; how: 'new' | 'changed'}>();
@@ -50,4 +57,18 @@ export function mountNews(news: MountNews | undefined, before: MountsFact | unde
   }
   const kept = (news?.gone ?? []).filter(one => at - one.at < NEWS);
   return {fresh, gone: [...kept, ...[...was.values()].map(mount => ({at, mount}))].slice(-GONE_KEPT)};
+}
+
+/** The mount points of what this very reading brought. */
+export function newMounts(
+  news: MountNews,
+  fact: MountsFact,
+): {readonly made: readonly string[]; readonly changed: readonly string[]; readonly gone: readonly string[]} {
+  const now = Number(fact.at);
+  const [made, changed]: [string[], string[]] = [[], []];
+  for (const {id, point} of isRefusal(fact.mounts) ? [] : fact.mounts) {
+    const fresh = news.fresh.get(id);
+    if (fresh?.at === now) (fresh.how === 'new' ? made : changed).push(point);
+  }
+  return {made, changed, gone: news.gone.filter(({at}) => at === now).map(({mount}) => mount.point)};
 }

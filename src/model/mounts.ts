@@ -15,6 +15,9 @@ export type Hidden = {readonly how: 'in place' | 'above' | 'on the root'; readon
 
 const hiddenCache = new WeakMap<readonly Mount[], ReadonlyMap<number, Hidden>>();
 
+/** What is mounted on one mount: in the table's order, the last by point, and the cells of the shortest point. */
+type Children = {readonly all: Mount[]; readonly on: Map<string, Mount>; shortest: number};
+
 /**
  * The hidden mounts by id. A lookup goes from a mount to what is mounted on the directory that it comes to (path_resolution(7)), so that
  * of two mounts on one parent the one nearer to the root covers the other, whichever was made first.
@@ -24,47 +27,59 @@ export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidd
   if (kept !== undefined) return kept;
   const hidden = new Map<number, Hidden>();
   hiddenCache.set(mounts, hidden);
-  const byId = new Map(mounts.map(mount => [mount.id, mount]));
-  /** By parent and point, the last of them. */
-  const on = new Map<string, Mount>();
-  const children = new Map<number, Mount[]>();
+  const byId = new Map<number, Mount>();
+  for (const mount of mounts) byId.set(mount.id, mount);
+  const childrenOf = new Map<number, Children>();
   const waiting: Mount[] = [];
   for (const mount of mounts) {
-    if (mount.parent === mount.id) {
+    const {parent, point} = mount;
+    if (parent === mount.id) {
       waiting.push(mount);
       continue;
     }
-    on.set(`${mount.parent} ${mount.point}`, mount);
-    if (!byId.has(mount.parent)) waiting.push(mount);
-    const siblings = children.get(mount.parent);
-    if (siblings === undefined) children.set(mount.parent, [mount]);
-    else siblings.push(mount);
+    if (!byId.has(parent)) waiting.push(mount);
+    let siblings = childrenOf.get(parent);
+    if (siblings === undefined) {
+      siblings = {all: [], on: new Map(), shortest: Number.POSITIVE_INFINITY};
+      childrenOf.set(parent, siblings);
+    }
+    siblings.all.push(mount);
+    siblings.on.set(point, mount);
+    if (point.length < siblings.shortest) siblings.shortest = point.length;
   }
   for (let mount = waiting.pop(); mount !== undefined; mount = waiting.pop()) {
-    const found = coverOf(mount, byId.get(mount.parent), hidden, on);
+    const found = coverOf(mount, byId.get(mount.parent), hidden, childrenOf);
     if (found !== null) hidden.set(mount.id, found);
-    waiting.push(...(children.get(mount.id) ?? []));
+    const below = childrenOf.get(mount.id);
+    if (below !== undefined) for (const child of below.all) waiting.push(child);
   }
   return hidden;
 }
 
-function coverOf(mount: Mount, parent: Mount | undefined, hidden: Map<number, Hidden>, on: ReadonlyMap<string, Mount>): Hidden | null {
+function coverOf(
+  mount: Mount,
+  parent: Mount | undefined,
+  hidden: ReadonlyMap<number, Hidden>,
+  childrenOf: ReadonlyMap<number, Children>,
+): Hidden | null {
   const {point} = mount;
   const above = parent === undefined || parent === mount ? undefined : hidden.get(parent.id);
   // What hides its parent hides it, unless it is what is mounted on the parent's root.
   if (above !== undefined && (above.how !== 'in place' || above.by.parent !== parent?.id)) return {how: above.how, by: above.by};
   // A table holds what is at or below its reader's root: of two mounts at / the reader's root is in the lower one.
   if (point === '/' && parent !== undefined && parent !== mount) return {how: 'on the root', by: parent};
-  const floor = parent?.point ?? '/';
-  for (let slash = point.lastIndexOf('/'); slash >= 0; slash = slash === 0 ? -1 : point.lastIndexOf('/', slash - 1)) {
-    const directory = slash === 0 ? '/' : point.slice(0, slash);
-    if (directory === point || directory.length < floor.length) break;
-    const cover = on.get(`${mount.parent} ${directory}`);
-    if (cover !== undefined && cover.point !== '/') return {how: 'above', by: cover};
+  const siblings = mount.parent === mount.id ? undefined : childrenOf.get(mount.parent);
+  if (siblings !== undefined) {
+    // Nothing is mounted on a directory above the parent's point, nor on one with a shorter name than the shortest.
+    const least = Math.max(siblings.shortest, parent?.point.length ?? 1, 2);
+    for (let slash = point.lastIndexOf('/'); slash >= least; slash = point.lastIndexOf('/', slash - 1)) {
+      const cover = siblings.on.get(point.slice(0, slash));
+      if (cover !== undefined) return {how: 'above', by: cover};
+    }
+    const beside = siblings.on.get(point);
+    if (beside !== undefined && beside !== mount) return {how: 'in place', by: beside};
   }
-  const beside = on.get(`${mount.parent} ${point}`);
-  if (beside !== undefined && beside !== mount && mount.parent !== mount.id) return {how: 'in place', by: beside};
-  const inPlace = point === '/' ? undefined : on.get(`${mount.id} ${point}`);
+  const inPlace = point === '/' ? undefined : childrenOf.get(mount.id)?.on.get(point);
   return inPlace === undefined ? null : {how: 'in place', by: inPlace};
 }
 

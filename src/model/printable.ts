@@ -4,7 +4,7 @@ import stringWidth from 'string-width';
 
 const PLAIN = /^[\x20-\x7e]*$/;
 /** Characters of one cell each that nsview's own lines are full of: to count them costs less than to ask for their width. */
-const NARROW = /^[\x20-\x7e\u2190-\u2193\u21c4\u2500-\u257f·×…−]*$/;
+const NARROW = /^[\x20-\x7e\u2190-\u2193\u21c4\u2500-\u257f▌▸▾⌇›’·×…−–]*$/;
 
 // Cc controls, Cf format (bidi, zero width, tags), Zl and Zp line breaks, Cs lone surrogates, Co private use, Cn unassigned, and what
 // is invisible by definition (fillers, variation selectors). A mark at the start would sit on the cell before it, which is not its own.

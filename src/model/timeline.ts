@@ -50,6 +50,14 @@ export type What =
   | {readonly kind: 'stop'; readonly signal: string}
   | {readonly kind: 'continue'}
   | {readonly kind: 'lost'; readonly count: number}
+  /** A mount table is not as it was; by whom is not known. */
+  | {
+      readonly kind: 'mounts';
+      readonly space: Namespace;
+      readonly made: readonly string[];
+      readonly changed: readonly string[];
+      readonly gone: readonly string[];
+    }
   | {readonly kind: 'tracer'; readonly fact: TracerFact}
   | {readonly kind: 'refused'; readonly fact: RefusedFact};
 
@@ -134,6 +142,7 @@ function touchesIsolation(what: What): boolean {
     case 'moves':
     case 'tracer':
     case 'lost':
+    case 'mounts':
     case 'refused':
       return true;
     case 'exec':
@@ -232,6 +241,15 @@ function idMoves(kind: 'uid' | 'gid', moved: {readonly from: Ids; readonly to: I
   return changed.map(({name, index}) => `${name}${kind} ${text(index)}`);
 }
 
+/** Mount points, each kind behind its sign; of many the first few. */
+function pointPieces(signed: readonly (readonly [sign: string, points: readonly string[]])[]): Line {
+  const texts = signed.flatMap(([sign, points]) => [
+    ...points.slice(0, 3).map(point => `${sign} ${printable(point)}`),
+    ...(points.length > 3 ? [`${sign} ${points.length - 3} more`] : []),
+  ]);
+  return texts.flatMap((text, index) => (index === 0 ? [plain(text)] : [plain('  '), plain(text)]));
+}
+
 function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
   const pieces = [...movePieces(telling(moves))];
   for (const text of [...idMoves('uid', call.uids), ...idMoves('gid', call.gids)]) {
@@ -303,6 +321,15 @@ function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number
       return {
         did: [toned('bad', `${what.count} ${what.count === 1 ? 'event was' : 'events were'} lost`)],
         changed: [plain('the kernel had no room for them; /proc was read again')],
+      };
+    case 'mounts':
+      return {
+        did: [plain('mounts changed in '), namespacePiece(what.space)],
+        changed: pointPieces([
+          ['+', what.made],
+          ['~', what.changed],
+          ['−', what.gone],
+        ]),
       };
     case 'refused': {
       const {fact} = what;

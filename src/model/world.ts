@@ -19,9 +19,10 @@ import type {
   TracerFact,
 } from './fact.ts';
 import {isRefusal} from './fact.ts';
+import {seesCalls} from './following.ts';
 import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
 import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads} from './membership.ts';
-import {type MountNews, mountNews} from './mount-news.ts';
+import {type MountNews, mountNews, newMounts} from './mount-news.ts';
 import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {createProcess, type End, type Process} from './process.ts';
@@ -180,6 +181,12 @@ function observeKind(world: World, fact: Fact, at: number): void {
       if (news === null) world.mountNews.delete(fact.inode);
       else world.mountNews.set(fact.inode, news);
       world.mounts.set(fact.inode, fact);
+      const space = namespaceOf(world, fact.inode);
+      // Where calls are seen, they have told of it, and by whom.
+      if (news !== null && space !== null && world.tracer?.mode === 'ptrace' && !seesCalls(world.tracer)) {
+        const what = newMounts(news, fact);
+        if (what.made.length + what.changed.length + what.gone.length > 0) event(world, null, at, {kind: 'mounts', space, ...what});
+      }
       return;
     }
     case 'cgroup':

@@ -27,6 +27,8 @@ export type Details = Disposable & {
 const LOOK = 500;
 /** Milliseconds after a table is told to have changed: many changes are one. */
 const CHANGES_GATHER = 20;
+/** And at least so many times as long as their last reading took. */
+const REST = 4;
 /** Milliseconds of reading tables in one go, so that a key press never waits longer; the first of them is read whatever it takes. */
 const SLICE = 10;
 const SLICE_PAUSE = 15;
@@ -53,6 +55,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   /** Tables to be read soon, by inode: those that are new on the screen, and those that changed. */
   const toRead = new Map<string, number>();
   let reading: NodeJS.Timeout | undefined;
+  /** Milliseconds after a change: where tables are large, and change without end, most of the time is for other things. */
+  let pause = CHANGES_GATHER;
   const readSoon = (milliseconds: number) => {
     reading ??= setTimeout(readTables, milliseconds);
   };
@@ -60,14 +64,16 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     most: TABLES_WATCHED,
     changed: ({inode, pid}) => {
       toRead.set(inode, pid);
-      readSoon(CHANGES_GATHER);
+      readSoon(pause);
     },
   });
 
   const readTables = () => {
+    clearTimeout(reading);
     reading = undefined;
     const facts: Fact[] = [];
-    const until = performance.now() + SLICE;
+    const began = performance.now();
+    const until = began + SLICE;
     for (const [inode, pid] of toRead) {
       if (facts.length > 0 && performance.now() > until) break;
       toRead.delete(inode);
@@ -81,6 +87,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       facts.push(isRefusal(table) ? readMountsFact(inode, pid) : readMountsFact(inode, pid, table));
     }
     if (facts.length > 0) options.emit(facts);
+    pause = Math.max(CHANGES_GATHER, REST * (performance.now() - began));
     if (toRead.size > 0) readSoon(SLICE_PAUSE);
   };
 

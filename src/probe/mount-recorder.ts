@@ -19,7 +19,7 @@ export function createMountRecorder(): (facts: readonly Fact[]) => MountsFact[] 
     return inode;
   };
 
-  /** Dated as the fact that called for it, so that the tape stays in order. */
+  /** Dated as the last of the facts after which it stands, so that the tape stays in order. */
   const read = (at: string, pid: number, inode: string, onlyFirst: boolean): MountsFact[] => {
     const now = process.hrtime.bigint();
     const before = last.get(inode);
@@ -34,19 +34,20 @@ export function createMountRecorder(): (facts: readonly Fact[]) => MountsFact[] 
 
   return facts => {
     const recorded: MountsFact[] = [];
+    const at = facts.at(-1)?.at ?? '0';
     for (const fact of facts) {
       if (fact.kind === 'process') {
         const inode = enter(fact.pid, fact.namespaces.mnt);
-        if (inode !== null) recorded.push(...read(fact.at, fact.pid, inode, true));
+        if (inode !== null) recorded.push(...read(at, fact.pid, inode, true));
       } else if (fact.kind === 'clone') {
         const inode = enter(fact.child, fact.changed.mnt?.to ?? spaceOf.get(fact.pid));
-        if (inode !== null) recorded.push(...read(fact.at, fact.child, inode, true));
+        if (inode !== null) recorded.push(...read(at, fact.child, inode, true));
       } else if (fact.kind === 'namespaces' && fact.tid === fact.pid) {
         const inode = enter(fact.pid, fact.changed.mnt?.to);
-        if (inode !== null) recorded.push(...read(fact.at, fact.pid, inode, true));
+        if (inode !== null) recorded.push(...read(at, fact.pid, inode, true));
       } else if (fact.kind === 'exec') {
         const inode = spaceOf.get(fact.pid);
-        if (inode !== undefined) recorded.push(...read(fact.at, fact.pid, inode, false));
+        if (inode !== undefined) recorded.push(...read(at, fact.pid, inode, false));
       } else if (fact.kind === 'exit') spaceOf.delete(fact.pid);
     }
     return recorded;

@@ -348,6 +348,7 @@ const snapshotSchema = z.object({
       inode,
       pid: z.int().min(0).describe('The process through which it was read; 0: none is in it.'),
       mounts: seen(z.array(mount)),
+      hidden: z.array(z.int()).exactOptional().describe('Ids of mounts that others cover, so that no path leads to them; none: left out.'),
     }),
   ),
   unlisted: refusal.exactOptional().describe('Why mount namespaces without processes may be missing.'),

@@ -2,7 +2,10 @@
 
 import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, TracerFact} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import {seesCalls} from '../model/following.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
+import {followMounts, NAMESPACES_WATCHED} from './mount-follow.ts';
+import type {Reader} from './mount-watch.ts';
 import {loadNative} from './native.ts';
 import {readProcess, readStat} from './process.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
@@ -69,6 +72,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const aside = new Set<number>();
   let watchAside: Watch | undefined;
   let scope: number | null = null;
+  let mountsFollowed: Disposable | undefined;
+  /** How, as was last told. */
+  let following: TracerFact | undefined;
 
   /** What the facts said of each living process: the readings of /proc beside the tracer tell only what differs from that. */
   const told = new Map<number, Told>();
@@ -153,7 +159,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
       pending.delete(timer);
       const still = facts.filter(fact => {
         if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid);
-        if (!('pid' in fact) || (touched.get(fact.pid) ?? 0) < readSince) return true;
+        // Who changed a table is not known; that its reader did something else meanwhile does not matter.
+        if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < readSince) return true;
         watch?.forget(fact.pid);
         return false;
       });
@@ -170,6 +177,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
       if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'call' || fact.kind === 'exit' || fact.kind === 'process')
         touched.set(fact.pid, performance.now());
+      if (fact.kind === 'tracer') following = fact;
       keepCount(fact);
       keepTold(fact);
     }
@@ -178,10 +186,27 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (followed && live.size === 0) options.onEmpty?.();
   };
 
+  /** A process in each mount namespace. */
+  const mountReaders = (): Iterable<Reader> => {
+    const readers = new Map<string, Reader>();
+    for (const pid of live) {
+      const inode = told.get(pid)?.namespaces?.mnt;
+      if (inode !== undefined && !isRefusal(inode) && !readers.has(inode)) readers.set(inode, {inode, pid});
+    }
+    return readers.values();
+  };
+
+  const tooManyMounts = (leftOut: number) => {
+    if (following === undefined) return;
+    const because = `more than ${NAMESPACES_WATCHED} mount namespaces: of ${leftOut} of them nsview does not notice what is mounted`;
+    emitReadings([{...following, at: now(), because}]);
+  };
+
   const endWatches = () => {
     watch?.[Symbol.dispose]();
     watchAside?.[Symbol.dispose]();
-    watch = watchAside = undefined;
+    mountsFollowed?.[Symbol.dispose]();
+    watch = watchAside = mountsFollowed = undefined;
   };
 
   const lost = (why: string) => {
@@ -209,6 +234,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (!answer.ok) return answer;
     scope ??= answer.pid;
     watch ??= startWatch({refresh: () => live, told: lastTold, emit: emitReadings});
+    // Where calls are seen, those that mount are among them.
+    if (following !== undefined && !seesCalls(following))
+      mountsFollowed ??= followMounts({readers: mountReaders, emit: emitReadings, onTooMany: tooManyMounts});
     return answer;
   };
 

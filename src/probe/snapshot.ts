@@ -15,6 +15,7 @@ import {
   type SnapshotContainer,
   type SnapshotNamespace,
 } from '../model/fact.ts';
+import {hiddenMounts} from '../model/mounts.ts';
 import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
@@ -331,6 +332,13 @@ function withHolders(
   return {namespaces, tables: [...tables, ...unpeopled], unlisted, paths};
 }
 
+/** Peers and masters are found by the numbers that the tables hold; what no path leads to can only be found out from all of a table. */
+function withHidden(table: MountNamespace): Snapshot['mountNamespaces'][number] {
+  if (isRefusal(table.mounts)) return table;
+  const hidden = [...hiddenMounts(table.mounts).keys()].sort((a, b) => a - b);
+  return hidden.length > 0 ? {...table, hidden} : table;
+}
+
 export function readSnapshot(options: {readonly root?: number; readonly version: string}): Snapshot {
   const at = String(process.hrtime.bigint());
   const realtime = String(BigInt(Date.now()) * 1_000_000n);
@@ -365,7 +373,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     host: readHost(),
     processes,
     namespaces: held.namespaces,
-    mountNamespaces: held.tables,
+    mountNamespaces: held.tables.map(withHidden),
     ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),

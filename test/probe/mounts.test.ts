@@ -14,12 +14,15 @@ import {
 } from '../../src/model/mounts.ts';
 import type {Process} from '../../src/model/process.ts';
 import {createWorld, observe, type World} from '../../src/model/world.ts';
+import {timelineLine} from '../../src/out/timeline-text.ts';
 import {watchDetails} from '../../src/probe/details.ts';
 import {readHost} from '../../src/probe/host.ts';
+import {watchMounts} from '../../src/probe/mount-watch.ts';
 import {readProcess} from '../../src/probe/process.ts';
-import {readMountsFact} from '../../src/probe/snapshot.ts';
+import {readMountsFact, readSnapshot} from '../../src/probe/snapshot.ts';
+import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running, temporaryFolder} from '../support/nsview.ts';
+import {ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
 
 // The event loop keeps its inotify fd from the first watch on.
 watch('/').close();
@@ -125,6 +128,8 @@ describe('hidden mounts', () => {
     expect(unreached.length).toBeGreaterThanOrEqual(5);
     const hidden = hiddenMounts(mounts);
     expect(mounts.filter(mount => hidden.has(mount.id))).toEqual(unreached);
+    const inSnapshot = readSnapshot({root: shell.pid, version: 'test'}).mountNamespaces.find(({inode}) => inode === spaceAt(shell.pid));
+    expect(inSnapshot?.hidden).toEqual(unreached.map(({id}) => id).sort((a, b) => a - b));
     // Whatever hides something is a mount of that table.
     for (const {by} of hidden.values()) expect(mounts).toContain(by);
   });
@@ -351,5 +356,65 @@ describe('a table that is on the screen', () => {
     // An open table alone keeps it.
     expect(await lives(openFile)).toBeNull();
     expect(await lives(pid => follow(pid))).toBeLessThan(1200);
+  });
+});
+
+describe('a tree that ptrace follows without its calls', () => {
+  const setup = 'mount -t tmpfs base .; cd "$1"; mkdir sub other';
+
+  it('tells of each mount that comes and goes, on a tape and in words', async () => {
+    using folder = temporaryFolder();
+    using tapes = temporaryFolder();
+    await using shell = await new Shell(['-m'], setup, folder.path).ready();
+    const inode = spaceAt(shell.pid);
+    await using tracer = await attached('ptrace', shell.pid, tapes.file('tape'));
+    const tables = () => ofKind(readTapeStrictly(tapes.file('tape')).facts, 'mounts').filter(fact => fact.inode === inode);
+    const has = () => {
+      const last = tables().at(-1);
+      return last !== undefined && !isRefusal(last.mounts) && last.mounts.some(mount => mount.point === `${folder.path}/sub`);
+    };
+    await shell.does('mount -t tmpfs new sub');
+    await until(has, 'the mount');
+    await shell.does('umount sub');
+    await until(() => !has(), 'the end of the mount');
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    const {header, facts} = readTapeStrictly(tapes.file('tape'));
+    const times = facts.map(fact => BigInt(fact.at));
+    expect(times).toEqual(times.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0)));
+    const world = createWorld(header);
+    const said = facts.flatMap(fact => observe(world, fact)).filter(event => event.what.kind === 'mounts');
+    const lines = said.map(event => timelineLine(event, world, 0).replaceAll(folder.path, ''));
+    expect(lines.map(line => /mounts changed in mnt:\w+ +(.*)$/.exec(line)?.[1])).toEqual(['+ /sub', '− /sub']);
+  });
+
+  it('does not where its calls are seen, which tell of it themselves', async () => {
+    using folder = temporaryFolder();
+    using tapes = temporaryFolder();
+    await using shell = await new Shell(['-m'], setup, folder.path).ready();
+    await using tracer = await attached('syscalls', shell.pid, tapes.file('tape'));
+    await shell.does('mount -t tmpfs new sub; sleep 0.2');
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    const {header, facts} = readTapeStrictly(tapes.file('tape'));
+    const world = createWorld(header);
+    const kinds = facts.flatMap(fact => observe(world, fact)).map(event => event.what.kind);
+    expect(kinds).toContain('call');
+    expect(kinds).not.toContain('mounts');
+  });
+
+  it('says how many namespaces are too many', async () => {
+    using folder = temporaryFolder();
+    await using one = await new Shell(['-m'], setup, folder.path).ready();
+    await using two = await new Shell(['-m'], setup, folder.path).ready();
+    using watched = watchMounts({most: 2, changed: () => {}});
+    const readers = [process.pid, one.pid, two.pid].map(pid => ({inode: spaceAt(pid), pid}));
+    expect(watched.keep(readers)).toBe(1);
+    expect(readers.map(({inode}) => watched.watches(inode))).toEqual([true, true, false]);
+    expect(watched.keep(readers.slice(1))).toBe(0);
+    expect(readers.map(({inode}) => watched.watches(inode))).toEqual([false, true, true]);
+    two.child.kill('SIGKILL');
+    await two.ended;
+    expect(watched.release()).toEqual(readers.slice(2));
   });
 });
