@@ -36,6 +36,8 @@ const SLICE_PAUSE = 15;
 const TABLES_WATCHED = 66;
 /** Milliseconds between readings of what container runtimes have written. */
 const CONTAINERS = 2000;
+/** Milliseconds that something is on the screen before it is read: who walks past with a key held down waits for nothing. */
+const SETTLED = 60;
 
 export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) => void}): Details {
   let shown: Shown = {mounts: [], cgroups: [], studies: []};
@@ -116,7 +118,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     watchDirectories(read);
   };
 
-  const study = (facts: Fact[]) => {
+  /** The first that is due, one at a time, so that a key is heard between two. True where one was read. */
+  const study = (facts: Fact[]): boolean => {
     const now = process.hrtime.bigint();
     for (const one of shown.studies) {
       const key = `${one.kind}:${one.pid}`;
@@ -128,7 +131,9 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       const text = JSON.stringify(fact.seen);
       studied.set(key, {at: now, text});
       if (last?.text !== text) facts.push(fact);
+      return true;
     }
+    return false;
   };
 
   let containers = {at: Number.NEGATIVE_INFINITY, text: ''};
@@ -147,9 +152,16 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     lookAtMounts();
     lookAtContainers(facts);
     lookAtCgroups(facts);
-    study(facts);
     if (facts.length > 0) options.emit(facts);
-    timer = setTimeout(look, shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? LOOK : CONTAINERS);
+    timer = setTimeout(lookOn, 0);
+  };
+
+  const lookOn = () => {
+    const facts: Fact[] = [];
+    const more = study(facts);
+    if (facts.length > 0) options.emit(facts);
+    if (more) timer = setTimeout(lookOn, 0);
+    else timer = setTimeout(look, shown.mounts.length + shown.cgroups.length + shown.studies.length > 0 ? LOOK : CONTAINERS);
   };
 
   /** inotify tells of child cgroups that come and go, and of cgroup.events; never of cgroup.procs (cgroups(7)). */
@@ -184,7 +196,8 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       studied.clear();
       cgroups.clear();
       if (shown.cgroups.length === 0) watchDirectories([]);
-      look();
+      clearTimeout(timer);
+      timer = setTimeout(look, SETTLED);
     },
     [Symbol.dispose]: () => {
       clearTimeout(timer);
