@@ -8,6 +8,7 @@ import {existsSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {keys} from './keys.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nsview = join(root, 'bin', 'nsview');
@@ -252,6 +253,7 @@ const TABLES = {
     ),
   tree,
   snapshot: snapshots,
+  keys: () => keys(root),
 };
 
 for (const [name, measure] of Object.entries(TABLES)) if (process.argv.length <= 2 || process.argv.includes(name)) await measure();

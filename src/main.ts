@@ -545,7 +545,8 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
     return 1;
   }
   if (command.json) {
-    write(STDOUT, `${JSON.stringify(taken)}\n`);
+    const {snapshotJson} = await import('./out/snapshot-json.ts');
+    for (const piece of snapshotJson(taken)) if (!write(STDOUT, piece)) break;
     return 0;
   }
   const {snapshotText} = await import('./out/snapshot-text.ts');
