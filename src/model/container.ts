@@ -46,8 +46,8 @@ export type StatePlace = {readonly runtime: Runtime; readonly directory: string;
 
 export type Containers = {readonly states: readonly ContainerState[]; readonly places: readonly StatePlace[]};
 
-/** `kernel`: no process can make it up for another. `runtime`: a file of the runtime's on this machine. `itself`: it could have written that. */
-export type Evidence = {readonly by: 'kernel' | 'runtime' | 'itself'; readonly says: string};
+/** `kernel`: no process can make it up for another. `runtime`: a file of the runtime's on this machine. */
+export type Evidence = {readonly by: 'kernel' | 'runtime'; readonly says: string};
 
 export type Container = {
   /** Unlike that of every other container. */

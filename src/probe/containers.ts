@@ -25,7 +25,7 @@ export const containersShape = {
   places: z.array(z.object({runtime: z.enum(RUNTIMES), directory: z.string(), seen: z.union([z.int(), refusal])})),
 } satisfies {[key in keyof Containers]: z.ZodType<Containers[key]>};
 
-export const evidenceSchema = z.object({by: z.enum(['kernel', 'runtime', 'itself']), says: z.string()}) satisfies z.ZodType<Evidence>;
+export const evidenceSchema = z.object({by: z.enum(['kernel', 'runtime']), says: z.string()}) satisfies z.ZodType<Evidence>;
 
 /** Bytes of one file, and entries of one directory. */
 const MOST_BYTES = 1 << 20;
