@@ -63,6 +63,8 @@ const isToldAlready = () => {};
 
 /** Facts may come by the thousand; a person sees this many frames a second. */
 const FRAME = 33;
+/** Between two frames that only facts ask for pass so many times as long as the last took. */
+const LEISURE = 4;
 const TICK = 100;
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const WHEEL_ROWS = 3;
@@ -88,6 +90,8 @@ export function runScreen(options: ScreenOptions): Screen {
   let drawing = false;
   let timer: NodeJS.Timeout | undefined;
   let drawnAt = 0;
+  /** Milliseconds that the last frame took. */
+  let took = 0;
   let frame: ScreenFrame | undefined;
   let finish: (ending: Ending) => void = () => {};
   const done = new Promise<Ending>(resolve => {
@@ -124,18 +128,23 @@ export function runScreen(options: ScreenOptions): Screen {
     clearTimeout(timer);
     timer = undefined;
     drawing = true;
-    drawnAt = performance.now();
+    const began = performance.now();
     frame = makeFrame();
     ink.rerender(<App frame={frame} />);
+    drawnAt = performance.now();
+    took = drawnAt - began;
     drawing = false;
     tellWhatIsShown();
   };
 
-  /** Soon, but not sooner than a frame after the last. */
-  const schedule = () => {
+  const drawIn = (rest: number) => {
     if (closed || drawing || timer !== undefined) return;
-    timer = setTimeout(draw, Math.max(0, FRAME - (performance.now() - drawnAt)));
+    timer = setTimeout(draw, Math.max(0, rest - (performance.now() - drawnAt)));
   };
+  /** Soon, but not sooner than a frame after the last. */
+  const schedule = () => drawIn(FRAME);
+  /** What nobody waits for: where drawing is dear, it leaves most of the time to keys, which draw at once. */
+  const scheduleFacts = () => drawIn(Math.max(FRAME, LEISURE * took));
 
   let looked: number | null = null;
   let told = '';
@@ -267,7 +276,7 @@ export function runScreen(options: ScreenOptions): Screen {
   let ink = openInk();
   stdin.on('data', onData);
   stdin.resume();
-  const unsubscribe = store.subscribe(schedule);
+  const unsubscribe = store.subscribe(scheduleFacts);
   const ticker = setInterval(() => {
     const {replay, world, view} = store.get();
     if (replay?.playing || (replay === null && !view.paused && world.ended.length > 0)) store.dispatch({kind: 'tick', now: now()});
