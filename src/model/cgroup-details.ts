@@ -23,16 +23,19 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   const roots = cgroup.filter(one => one.path === '/');
   const lines: Line[] = [];
   const view = studyOf(world, 'cgroupView', process)?.seen ?? null;
-  const names = Math.min(24, Math.max(...cgroup.map(one => hierarchyName(one).length)));
   const isNew = (one: CgroupPath): boolean => process.maker !== null && !isSameCgroup(process.maker.cgroup, one);
   const together = roots.length > 2 ? roots.filter(one => !isNew(one)) : [];
+  const named = cgroup.filter(one => !together.includes(one)).map(one => hierarchyName(one).length);
+  const names = Math.min(24, Math.max(0, ...named));
   for (const one of [...below, ...roots]) {
     if (together.includes(one)) continue;
     const mark = isNew(one) ? [dim('  '), strong('new here')] : [];
-    const path = [one.path === '/' ? dim('/') : strong(printable(one.path)), ...insidePieces(one, view)];
-    for (const [index, row] of wrapLine(path, Math.max(8, look.width - names - 2 - lineCells(mark))).entries()) {
+    const isNarrow = look.width < 50;
+    const path = [one.path === '/' ? dim('/') : strong(printable(one.path)), ...insidePieces(one, view), ...(isNarrow ? mark : [])];
+    for (const [index, row] of wrapLine(path, Math.max(8, look.width - names - 2 - (isNarrow ? 0 : lineCells(mark)))).entries()) {
       const label = column('plain', index === 0 ? hierarchyName(one) : '', names);
-      lines.push(spread([label, plain('  '), ...row], index === 0 ? mark : [], look.width));
+      const whole = [label, plain('  '), ...row];
+      lines.push(index === 0 && !isNarrow && mark.length > 0 ? spread(whole, mark, look.width) : cutLine(whole, look.width));
     }
   }
   if (view !== null && !isRefusal(view) && view.sameNamespace !== true && isRefusal(view.inside))

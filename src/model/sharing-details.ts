@@ -19,7 +19,7 @@ export function sharingDetails(world: World, process: Process, look: Look): Deta
     return fixed(title, [cutLine([plain('sharing: '), ...refusalPieces(fact.seen)], look.width)]);
   }
   const {seen} = fact;
-  const parts = [fdLines(world, seen, look), memoryLines(seen, look), objectLines(seen, look), threadLines(seen, look)].filter(
+  const parts = [objectLines(seen, look), threadLines(seen, look), fdLines(world, seen, look), memoryLines(seen, look)].filter(
     lines => lines.length > 0,
   );
   return fixed(
@@ -69,8 +69,8 @@ function objectLines({objects, compared, refused, left}: Sharing, look: Look): L
     lines.push([]);
   }
   const own = objects.filter(({count}) => count === 0).map(object => rowOf(object).what);
-  const nobody = groups.size === 0 ? 'It shares nothing of this with another process. ' : '';
-  if (own.length > 0) lines.push(...said(`${nobody}Its own alone: ${own.join('; ')}.`, width));
+  const whose = groups.size === 0 ? 'It shares none of these with another process' : 'Its own alone';
+  if (own.length > 0) lines.push(...said(`${whose}: ${own.join('; ')}.`, width));
   const bounds = [
     `compared with ${compared} ${compared === 1 ? 'process' : 'processes'} by kcmp`,
     ...(refused > 0 ? [`${refused} not allowed (ptrace access is needed)`] : []),
@@ -162,7 +162,9 @@ function memoryLines({memory}: Sharing, {width}: Look): Line[] {
   if (mappings.length === 0)
     return said(`No shared memory with a process in other namespaces${asked === '' ? ': it has none mapped.' : ` (${asked}).`}`, width);
   const lines: Line[] = titled('Shared memory with processes in other namespaces', width);
-  for (const {path, file, bytes, writes, with: others} of mappings) {
+  // What nobody writes passes nothing on: files that a library maps shared, as gconv does.
+  const passes = mappings.filter(({writes, with: others}) => writes || others.some(other => other.writes));
+  for (const {path, file, bytes, writes, with: others} of passes) {
     lines.push(spread([plain(`  ${printable(path) || file}`)], [dim(size(bytes))], width, 12));
     for (const {pid, comm, writes: theirs, apart} of others.slice(0, SHOWN)) {
       const way = writes && theirs ? 'both write' : writes ? 'it writes' : theirs ? 'the other writes' : 'both only read';
@@ -173,6 +175,14 @@ function memoryLines({memory}: Sharing, {width}: Look): Line[] {
     }
     if (others.length > SHOWN) lines.push([dim(`    and ${others.length - SHOWN} more`)]);
   }
+  const still = mappings.filter(mapping => !passes.includes(mapping)).map(({path, file}) => printable(path) || file);
+  if (still.length > 0)
+    lines.push(
+      ...said(
+        `${passes.length > 0 ? 'And ' : ''}${still.length === 1 ? 'one file' : `${still.length} files`} that all only read: ${still.join(', ')}`,
+        width,
+      ),
+    );
   if (asked !== '') lines.push(...said(asked, width));
   return lines;
 }

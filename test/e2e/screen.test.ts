@@ -463,6 +463,9 @@ describe('hostile names', () => {
     await using screen = nsviewScreen(MIDDLE, '-p', String(target.pid));
     await screen.until(/\\x1b\[41m/);
     screen.send('2');
+    await screen.until(/mount point/);
+    // The table may be longer than the pane.
+    screen.send('\tG');
     await screen.until(/owned/);
     screen.send('q');
     await screen.ended;
