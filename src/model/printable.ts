@@ -27,6 +27,9 @@ export function printable(text: string): string {
   return PLAIN.test(text) ? text : text.replaceAll(UNSAFE, spellOut);
 }
 
+/** Whether each UTF-16 unit of the text surely takes one cell. */
+export const isNarrow = (text: string): boolean => NARROW.test(text);
+
 /** How many cells printable text takes. */
 export function cells(text: string): number {
   return NARROW.test(text) ? text.length : stringWidth(text);

@@ -5,6 +5,7 @@ import {isRefusal} from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {isGone, readNumbers} from './proc-file.ts';
 import {readNamespaceLinks, readProcess, readStat, readThreads, sameSeen} from './process.ts';
+import {readAll} from './processes.ts';
 
 export type WatchScope =
   /** Every process of the machine, or some with all that descend from them, save who is followed otherwise: births, changes and ends. */
@@ -31,6 +32,8 @@ const SLICE_PAUSE = 30;
 const PASS = 500;
 /** Milliseconds that the first pass may take in one go. */
 const FIRST = 300;
+/** So many processes that nobody has read yet are read together, by threads: a few milliseconds. */
+const TOGETHER = 40;
 /** Every so many passes the files that change rarely are read again. */
 const RARELY = 4;
 
@@ -100,7 +103,12 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       descendants.add(pid);
     }
     const seen = readProcess(pid);
-    if (isRefusal(seen)) return forget(pid);
+    if (isRefusal(seen)) forget(pid);
+    else greet(seen);
+  };
+
+  const greet = (seen: ProcessSeen) => {
+    const {pid} = seen;
     known.set(pid, seen);
     missed.delete(pid);
     if (!('refresh' in options)) {
@@ -186,6 +194,22 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     queue.reverse();
   };
 
+  /** The next in the queue of the whole machine, if nobody has read them yet. */
+  const meetTogether = (): boolean => {
+    if (!('machine' in options)) return false;
+    const pids: number[] = [];
+    for (let pid = queue.at(-1); pid !== undefined && pids.length < TOGETHER && !known.has(pid); pid = queue.at(-1)) {
+      pids.push(pid);
+      queue.pop();
+    }
+    if (pids.length > 0)
+      for (const {seen} of readAll(pids, false)) {
+        const {credentials: _credentials, ...rest} = seen;
+        greet(rest);
+      }
+    return pids.length > 0;
+  };
+
   let passStarted = 0;
   const readFor = (milliseconds: number) => {
     const until = performance.now() + milliseconds;
@@ -195,13 +219,16 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       fillQueue();
     }
     while (queue.length > 0 && performance.now() < until) {
+      if (meetTogether()) continue;
       const pid = queue.pop();
       if (pid !== undefined) visit(pid);
     }
     const told = facts;
     facts = [];
     if (told.length > 0) options.emit(told);
-    const rest = queue.length > 0 ? SLICE_PAUSE : Math.max(SLICE_PAUSE, PASS - (performance.now() - passStarted));
+    // Until all have been read once, what a person sees is not all.
+    const pause = passes === 1 && 'machine' in options ? 0 : SLICE_PAUSE;
+    const rest = queue.length > 0 ? pause : Math.max(SLICE_PAUSE, PASS - (performance.now() - passStarted));
     timer = setTimeout(slice, asked.length > 0 ? 0 : rest);
   };
   const slice = () => {
