@@ -74,9 +74,9 @@ export function forgetEnded(world: Remembered): void {
 export function crowd(world: Remembered, parent: Process): void {
   let count = 0;
   let oldest: Process | null = null;
-  for (let i = parent.children.length - 1; i >= 0; i--) {
-    const child = parent.children[i];
-    if (child === undefined || child.end === null || !isForgettable(world, child)) continue;
+  for (let i = parent.endedChildren.length - 1; i >= 0; i--) {
+    const child = parent.endedChildren[i];
+    if (child === undefined || !isForgettable(world, child)) continue;
     count++;
     if (oldest === null || child.opened.size === 0 || oldest.opened.size > 0) oldest = child;
   }
@@ -89,6 +89,7 @@ function forget(world: Remembered, process: Process): void {
   world.version++;
   if (process.maker !== null) {
     remove(process.maker.children, process);
+    remove(process.maker.endedChildren, process);
     process.maker.forgotten += 1 + process.forgotten;
   } else remove(world.roots, process);
   drop(world, process);

@@ -26,6 +26,8 @@ export type Process = {
   /** Where it stands in the tree. */
   maker: Process | null;
   readonly children: Process[];
+  /** Those of them that have ended and are still remembered, in the order of their end. */
+  readonly endedChildren: Process[];
   comm: string;
   argv: Seen<readonly string[]> | null;
   exe: Seen<string> | null;
@@ -61,6 +63,7 @@ export function createProcess(id: string, pid: number, start: string): Process {
     ppid: 0,
     maker: null,
     children: [],
+    endedChildren: [],
     comm: '',
     argv: null,
     exe: null,

@@ -267,6 +267,7 @@ function putUnder(world: World, process: Process, maker: Process): void {
   remove(world.roots, process);
   process.maker = maker;
   maker.children.push(process);
+  if (process.end !== null) maker.endedChildren.push(process);
 }
 
 /** Leaves only a process and what descends from it: nothing tells of the others any more. */
@@ -281,7 +282,10 @@ export function narrowTo(world: World, target: Process): void {
     }
     drop(world, process);
   }
-  if (target.maker !== null) remove(target.maker.children, target);
+  if (target.maker !== null) {
+    remove(target.maker.children, target);
+    remove(target.maker.endedChildren, target);
+  }
   target.maker = null;
   world.roots.splice(0, world.roots.length, target);
   world.ended.splice(0, world.ended.length, ...world.ended.filter(process => kept.has(process)));
@@ -448,7 +452,9 @@ function endProcess(world: World, process: Process, end: End): void {
   const emptied = letGo(process);
   event(world, process, end.at, {kind: 'end', end, emptied});
   world.ended.push(process);
-  if (process.maker !== null) crowd(world, process.maker);
+  if (process.maker === null) return;
+  process.maker.endedChildren.push(process);
+  crowd(world, process.maker);
 }
 
 // --- namespaces ---

@@ -48,6 +48,7 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
       },
       onLost: () => end(),
       readProcess: () => ({errno: 'ESRCH', during: 'open'}),
+      readProcesses: () => new Map(),
       explainRefusal: () => ({rule: '', remedy: ''}),
     });
     if (isRefusal(tracer))

@@ -8,6 +8,7 @@ import {followMounts, NAMESPACES_WATCHED} from './mount-follow.ts';
 import type {Reader} from './mount-watch.ts';
 import {loadNative} from './native.ts';
 import {readProcess, readStat} from './process.ts';
+import {readAll} from './processes.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
 import {startWatch, type Told, type Watch} from './watch.ts';
@@ -226,6 +227,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     emit,
     onLost: lost,
     readProcess,
+    readProcesses: pids => new Map(readAll(pids, false).map(({seen: {credentials: _credentials, ...seen}}) => [seen.pid, seen])),
     explainRefusal,
   });
   if (isRefusal(tracer)) return tracer;

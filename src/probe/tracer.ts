@@ -106,6 +106,8 @@ export type TracerOptions = {
   /** The helper ended though nobody asked it to: every tracee runs on, untraced. */
   readonly onLost: (why: string) => void;
   readonly readProcess: (pid: number) => Seen<ProcessSeen>;
+  /** Many at once; who is missing is read alone. */
+  readonly readProcesses: (pids: readonly number[]) => ReadonlyMap<number, ProcessSeen>;
   readonly explainRefusal: (pid: number, errno: string) => {readonly rule: string; readonly remedy: string};
 };
 
@@ -208,13 +210,16 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
   };
 }
 
+/** So many processes that are told of at once are read at once. */
+const TOGETHER = 8;
+
 /** Turns one record into facts. Replies are the caller's. */
-function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean): Fact[] {
+function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean, read: (pid: number) => Seen<ProcessSeen>): Fact[] {
   const at = String(record.at);
   const {pid, tid} = record;
   switch (record.kind) {
     case RECORD.process: {
-      const seen = seenProcess(record, options.readProcess(pid));
+      const seen = seenProcess(record, read(pid));
       const fact: ProcessFact = {
         kind: 'process',
         at,
@@ -316,8 +321,8 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       };
       if (tid !== pid) return [refused];
       // Not followed, but there: it is shown as /proc has it.
-      const read = options.readProcess(pid);
-      return isRefusal(read) ? [refused] : [{kind: 'process', at, ...read, because: 'attach'}, refused];
+      const there = read(pid);
+      return isRefusal(there) ? [refused] : [{kind: 'process', at, ...there, because: 'attach'}, refused];
     }
     default:
       return [];
@@ -387,6 +392,10 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     const {records, used} = decodeRecords(bytes);
     pending = bytes.subarray(used);
     let facts: Fact[] = [];
+    // A large tree is read by threads.
+    const met = records.flatMap(({kind, pid}) => (kind === RECORD.process ? [pid] : []));
+    const together = met.length < TOGETHER ? new Map<number, ProcessSeen>() : options.readProcesses(met);
+    const read = (pid: number) => together.get(pid) ?? options.readProcess(pid);
     for (const record of records) {
       if (record.kind === RECORD.following) {
         mode = record.other === FOLLOW.bpf ? 'bpf' : 'ptrace';
@@ -421,7 +430,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
         if (facts.length > 0) options.emit(facts);
         facts = [];
         answer(record);
-      } else facts.push(...factsOf(record, options, launching !== undefined));
+      } else facts.push(...factsOf(record, options, launching !== undefined, read));
     }
     if (facts.length > 0) options.emit(facts);
   };

@@ -194,9 +194,9 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     queue.reverse();
   };
 
-  /** The next in the queue of the whole machine, if nobody has read them yet. */
+  /** The next in the queue of the whole machine, the first time. */
   const meetTogether = (): boolean => {
-    if (!('machine' in options)) return false;
+    if (passes > 1 || !('machine' in options)) return false;
     const pids: number[] = [];
     for (let pid = queue.at(-1); pid !== undefined && pids.length < TOGETHER && !known.has(pid); pid = queue.at(-1)) {
       pids.push(pid);
