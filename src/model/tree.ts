@@ -96,6 +96,19 @@ export function treeOf(world: World, shape: Shape): Tree {
   return tree;
 }
 
+type ProcessRow = TreeRow & {readonly kind: 'process'};
+
+/** A tree is made anew with every change, and almost all of its rows are as they were: ten thousand new ones a time are work for the collector. */
+const processRows = new WeakMap<Process, ProcessRow>();
+
+function processRow(process: Process, depth: number, folds: ProcessRow['folds']): ProcessRow {
+  const kept = processRows.get(process);
+  if (kept !== undefined && kept.depth === depth && kept.folds === folds) return kept;
+  const row: ProcessRow = {kind: 'process', id: process.id, depth, process, folds};
+  processRows.set(process, row);
+  return row;
+}
+
 function addProcesses(
   rows: TreeRow[],
   folded: ReadonlySet<string>,
@@ -121,7 +134,7 @@ function addProcesses(
     const children = childrenOf(process);
     const holds = children.length > 0 || (threads && process.threads.size > 0) || process.forgotten > 0;
     const isFolded = holds && folded.has(process.id);
-    rows.push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
+    rows.push(processRow(process, depth, holds ? (isFolded ? 'folded' : 'open') : null));
     if (!holds || isFolded) continue;
     if (threads)
       for (const thread of process.threads.values())

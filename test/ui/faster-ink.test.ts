@@ -25,7 +25,9 @@ const STYLES = [
   ['\x1b[1;4m', '\x1b[22;24m'],
 ] as const;
 const piece = fc.tuple(
-  fc.array(fc.constantFrom('a', 'b', '1', '2', ' ', ' ', '─', '│', '▌', '…', '漢', 'é'), {minLength: 1, maxLength: 6}).map(parts => parts.join('')),
+  fc
+    .array(fc.constantFrom('a', 'b', '1', '2', ' ', ' ', '─', '│', '▌', '…', '漢', 'é'), {minLength: 1, maxLength: 6})
+    .map(parts => parts.join('')),
   fc.constantFrom(...STYLES),
 );
 const row = fc.array(piece, {maxLength: 5}).map(pieces => pieces.map(([text, [on, off]]) => on + text + off).join(''));
