@@ -1,6 +1,6 @@
 // Knows every command of the screen, once: keys, what it does, when it cannot be done and why. Keys, footer and help draw from here.
 
-import {TABS} from './details.ts';
+import {TABS, type Tab} from './details.ts';
 import {nameOf} from './details-parts.ts';
 import type {PaneName} from './layout.ts';
 import {otherSpaces, spacesAbove} from './mounts.ts';
@@ -19,6 +19,7 @@ import {
   type Step,
   showTab,
   upFromRoot,
+  whoPins,
   withView,
 } from './moves.ts';
 import {SPEEDS, seek, step} from './replay.ts';
@@ -36,7 +37,7 @@ export type Command = {
   readonly does: string;
   readonly group: Group;
   /** A word for the footer, where it has a place there; lower `rank` stays longer when there is little room. */
-  readonly footer?: {readonly word: string; readonly rank: number; readonly in?: readonly PaneName[]};
+  readonly footer?: {readonly word: string; readonly rank: number; readonly in?: readonly PaneName[]; readonly on?: Tab};
   /** False where the command does not exist in this kind of session. */
   readonly exists?: (state: State) => boolean;
   /** Why it cannot be done now; null when it can. */
@@ -120,6 +121,7 @@ function quit(state: State): Step {
 function leaveMode(state: State): Step {
   const {view} = state;
   if (view.search !== null) return withView(state, {search: null});
+  if (view.pins && view.tab === 'mounts') return withView(state, {pins: false});
   if (view.zoom !== null) return withView(state, {zoom: null, bigTerminal: false});
   if (view.focus === 'timeline' && view.event !== null) return withView(state, {event: null, eventAnchor: null});
   return only(state);
@@ -150,7 +152,7 @@ function compareMounts(state: State, by: 1 | -1): Step {
   const choices = [null, 'parent', ...others.map(({space}) => space.inode)];
   const at = state.view.tab === 'mounts' ? choices.indexOf(state.view.against) : 0;
   const against = choices[(Math.max(0, at) + by + choices.length) % choices.length] ?? null;
-  return withView(shown, {against, detailsTop: 0});
+  return withView(shown, {against, detailsTop: 0, mount: null, pins: false});
 }
 
 // --- the tape ---
@@ -203,7 +205,7 @@ export const COMMANDS: readonly Command[] = [
   {
     id: 'open',
     keys: ['enter'],
-    does: 'begin the tree with this process; on a leaf go to its details; on an event go to its process',
+    does: 'begin the tree with this process; see a leaf’s details, an event’s process, who pins a mount',
     group: 'Move',
     footer: {word: 'open', rank: 6},
     run: open,
@@ -294,6 +296,14 @@ export const COMMANDS: readonly Command[] = [
     does: 'mounts: compare with the mount namespace before',
     group: 'Look',
     run: state => compareMounts(state, -1),
+  },
+  {
+    id: 'who-pins',
+    keys: ['w'],
+    does: 'mounts: what keeps the selected mount, and what makes each let go; again or escape: back',
+    group: 'Look',
+    footer: {word: 'who pins it', rank: 3, in: ['details'], on: 'mounts'},
+    run: whoPins,
   },
   {
     id: 'zoom',

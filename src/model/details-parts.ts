@@ -10,7 +10,17 @@ import {innerPids} from './tree.ts';
 import type {World} from './world.ts';
 
 /** Lines by number; `line` is asked for the visible ones only. The heading stays while the rest scrolls. */
-export type Details = {readonly heading: readonly Line[]; readonly count: number; readonly line: (index: number) => Line};
+export type Details = {
+  readonly heading: readonly Line[];
+  readonly count: number;
+  readonly line: (index: number) => Line;
+  /** Where lines can be selected: those from number `first` on, each by an id. */
+  readonly choice?: {
+    readonly first: number;
+    readonly idOf: (index: number) => number | undefined;
+    readonly indexOf: (id: number) => number | undefined;
+  };
+};
 
 /** What the details need besides the process. `live` is false for a tape: nothing more will be read. */
 export type Look = {
@@ -19,6 +29,8 @@ export type Look = {
   readonly live: boolean;
   /** The mount namespace to compare with, by its inode; `parent`: the one above the process. */
   readonly against?: string | null;
+  /** The id of the mount of which it is shown what keeps it, in the place of the table. */
+  readonly pins?: number | null;
 };
 
 export const fixed = (heading: readonly Line[], lines: readonly Line[]): Details => ({

@@ -63,7 +63,7 @@ export type Wanted = {
 };
 
 /** What has to be read so that this tab can tell all. */
-export function wantedDetails(world: World, process: Process | null, tab: Tab): Wanted {
+export function wantedDetails(world: World, process: Process | null, tab: Tab, pinned: number | null = null): Wanted {
   if (process === null || process.end !== null) return {mounts: [], cgroups: [], studies: []};
   const mounts: {inode: string; pid: number | null}[] = [];
   const space = process.spaces.mnt ?? null;
@@ -77,7 +77,8 @@ export function wantedDetails(world: World, process: Process | null, tab: Tab): 
       mounts.push({inode: above.inode, pid: process.maker.pid});
   }
   const cgroups = tab === 'cgroup' && process.cgroup !== null && !isRefusal(process.cgroup) ? process.cgroup : [];
-  const studies = STUDIES[tab].map(kind => ({kind, pid: process.pid, start: process.start}));
+  const studies: Wanted['studies'][number][] = STUDIES[tab].map(kind => ({kind, pid: process.pid, start: process.start}));
+  if (pinned !== null) studies.push({kind: 'mountHolders', pid: process.pid, start: process.start, mount: pinned});
   // To tell what differs from whoever made it.
   const beside = tab === 'identity' ? comparedWith(world, process) : null;
   if (beside !== null) studies.push({kind: 'identity', pid: beside.pid, start: beside.start});

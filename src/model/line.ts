@@ -93,7 +93,8 @@ export function withCommand(said: string, command: string, width: number): Line[
   if (command === '') return [cutLine([plain(said)], width)];
   if (cells(said) + 2 + cells(command) <= width) return [[plain(said), plain('  '), toned('accent', command)]];
   const rows = wrapText(command, Math.max(8, width - 4));
-  return [cutLine([plain(said)], width), ...rows.map((row): Line => [plain('    '), toned('accent', row)])];
+  const below = rows.map((row): Line => [plain('    '), toned('accent', row)]);
+  return said.trim() === '' ? below : [cutLine([plain(said)], width), ...below];
 }
 
 /** Pieces over as many rows as they need; a gap of two spaces, which sets things apart, is where a row ends. */

@@ -1,15 +1,16 @@
 // Knows what the tab of the mounts says of a process.
 
-import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said} from './details-parts.ts';
+import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
 import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
+import {mountHolderLines} from './mount-holder-lines.ts';
 import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
 import {NEWS} from './mount-news.ts';
 import {bindSource, type Difference, type Hidden, hiddenMounts, mountDifferences, optionsBeyond, spacesAbove, wholeAt} from './mounts.ts';
 import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
-import {namespaceOf, type World} from './world.ts';
+import {namespaceOf, studyOf, type World} from './world.ts';
 
 /** `name` is the mount point below that of the mount above it: a deep tree would else begin each row with the same folders. */
 type MountRow = {readonly mount: Mount; readonly stem: string; readonly name: string};
@@ -104,6 +105,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
   if (isRefusal(mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(mounts)], look.width)]);
   const view = viewOf(world, process, space, fact, mounts);
   const [top = []] = title([...named, dim(` ${mounts.length} mounts`)]);
+  if (look.pins !== undefined && look.pins !== null) return fixed([top], pinLines(world, process, mounts, look.pins, look));
   if (look.against !== undefined && look.against !== null) {
     const {lines, rows} = differenceLines(world, process, view, look.against, look.width);
     return {heading: [top], count: lines.length + rows.count, line: index => lines[index] ?? rows.line(index - lines.length)};
@@ -124,6 +126,14 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
   return {
     heading: [top],
     count: above.length + rows.length,
+    choice: {
+      first: above.length,
+      idOf: index => rows[index - above.length]?.mount.id,
+      indexOf: id => {
+        const row = rows.findIndex(({mount}) => mount.id === id);
+        return row < 0 ? undefined : above.length + row;
+      },
+    },
     line: index => {
       const said = above[index];
       if (said !== undefined) return said;
@@ -134,6 +144,22 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
       return mountLine(row, {view, look, widths, hidden: hidden.get(row.mount.id), change: isNews ? change.how : null});
     },
   };
+}
+
+/** What keeps the mount with this id, and how that lets go. */
+function pinLines(world: World, process: Process, mounts: readonly Mount[], id: number, look: Look): Line[] {
+  const back = wrapLine([toned('key', 'w'), dim('  goes back to the mounts')], look.width);
+  const mount = mounts.find(one => one.id === id);
+  if (mount === undefined) return [...said('This mount is gone by now.', look.width), ...back];
+  const study = studyOf(world, 'mountHolders', process, id);
+  if (study === null) return [[strong(printable(mount.point))], ...said(unread(process, look, 'what keeps it'), look.width), ...back];
+  const {seen} = study;
+  if (isRefusal(seen)) return [[strong(printable(mount.point))], cutLine(refusalPieces(seen), look.width), ...back];
+  const spaceName = (inode: string) => {
+    const space = namespaceOf(world, inode);
+    return space === null ? plain(`mnt:[${inode}]`) : namespacePiece(space);
+  };
+  return [...mountHolderLines(seen, look.width, spaceName), [], ...back];
 }
 
 type MountWidths = {readonly point: number; readonly type: number; readonly leak: number; readonly rest: number};

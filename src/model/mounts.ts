@@ -15,8 +15,13 @@ export type Hidden = {readonly how: 'in place' | 'above' | 'on the root'; readon
 
 const hiddenCache = new WeakMap<readonly Mount[], ReadonlyMap<number, Hidden>>();
 
-/** What is mounted on one mount: in the table's order, the last by point, and the cells of the shortest point. */
-type Children = {readonly all: Mount[]; readonly on: Map<string, Mount>; shortest: number};
+/** What is mounted on one mount: in the table's order, the last by point, the length of the shortest point, and what covers a folder, once asked. */
+type Children = {
+  readonly all: Mount[];
+  readonly on: Map<string, Mount>;
+  readonly covers: Map<string, Mount | null>;
+  shortest: number;
+};
 
 /**
  * The hidden mounts by id. A lookup goes from a mount to what is mounted on the directory that it comes to (path_resolution(7)), so that
@@ -40,7 +45,7 @@ export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidd
     if (!byId.has(parent)) waiting.push(mount);
     let siblings = childrenOf.get(parent);
     if (siblings === undefined) {
-      siblings = {all: [], on: new Map(), shortest: Number.POSITIVE_INFINITY};
+      siblings = {all: [], on: new Map(), covers: new Map(), shortest: Number.POSITIVE_INFINITY};
       childrenOf.set(parent, siblings);
     }
     siblings.all.push(mount);
@@ -54,6 +59,18 @@ export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidd
     if (below !== undefined) for (const child of below.all) waiting.push(child);
   }
   return hidden;
+}
+
+/** What is mounted on the folder or on one above it, down to those with names of `least` characters: mounts beside each other share the answer. */
+function coverOfFolder(folder: string, least: number, siblings: Children): Mount | null {
+  if (folder.length < least) return null;
+  const known = siblings.covers.get(folder);
+  if (known !== undefined) return known;
+  let cover: Mount | null = null;
+  for (let end = folder.length; end >= least && cover === null; end = folder.lastIndexOf('/', end - 1))
+    cover = siblings.on.get(folder.slice(0, end)) ?? null;
+  siblings.covers.set(folder, cover);
+  return cover;
 }
 
 function coverOf(
@@ -72,10 +89,8 @@ function coverOf(
   if (siblings !== undefined) {
     // Nothing is mounted on a directory above the parent's point, nor on one with a shorter name than the shortest.
     const least = Math.max(siblings.shortest, parent?.point.length ?? 1, 2);
-    for (let slash = point.lastIndexOf('/'); slash >= least; slash = point.lastIndexOf('/', slash - 1)) {
-      const cover = siblings.on.get(point.slice(0, slash));
-      if (cover !== undefined) return {how: 'above', by: cover};
-    }
+    const cover = coverOfFolder(point.slice(0, point.lastIndexOf('/')), least, siblings);
+    if (cover !== null) return {how: 'above', by: cover};
     const beside = siblings.on.get(point);
     if (beside !== undefined && beside !== mount) return {how: 'in place', by: beside};
   }
@@ -190,15 +205,22 @@ export function propagationOf(tables: readonly Table[], own: readonly Mount[], m
 
 // --- bind mounts ---
 
-const rootsCache = new WeakMap<readonly Mount[], ReadonlyMap<string, Mount>>();
+type Firsts = ReadonlyMap<string, ReadonlyMap<string, Mount>>;
 
-function firstsOf(mounts: readonly Mount[]): ReadonlyMap<string, Mount> {
+const rootsCache = new WeakMap<readonly Mount[], Firsts>();
+
+/** The first mount of each device and directory of it. */
+function firstsOf(mounts: readonly Mount[]): Firsts {
   let firsts = rootsCache.get(mounts);
   if (firsts === undefined) {
-    const made = new Map<string, Mount>();
+    const made = new Map<string, Map<string, Mount>>();
     for (const one of mounts) {
-      const key = `${one.device} ${one.root}`;
-      if (!made.has(key)) made.set(key, one);
+      let roots = made.get(one.device);
+      if (roots === undefined) {
+        roots = new Map();
+        made.set(one.device, roots);
+      }
+      if (!roots.has(one.root)) roots.set(one.root, one);
     }
     firsts = made;
     rootsCache.set(mounts, made);
@@ -219,9 +241,9 @@ const upFrom = (root: string): string => root.slice(0, root.lastIndexOf('/')) ||
  * of the same file system. Null where nowhere.
  */
 export function bindSource(mounts: readonly Mount[], mount: Mount): string | null {
-  const firsts = firstsOf(mounts);
+  const firsts = firstsOf(mounts).get(mount.device);
   for (let root = mount.root; ; root = upFrom(root)) {
-    const first = firsts.get(`${mount.device} ${root}`);
+    const first = firsts?.get(root);
     if (first !== undefined && first.id !== mount.id) return pathThrough(first, root, mount);
     if (root === '/') return null;
   }
@@ -229,7 +251,7 @@ export function bindSource(mounts: readonly Mount[], mount: Mount): string | nul
 
 /** The same in another table, but only below a mount of the whole file system: one of the same directory may be a copy of this mount. */
 export function wholeAt(mounts: readonly Mount[], mount: Mount): string | null {
-  const first = firstsOf(mounts).get(`${mount.device} /`);
+  const first = firstsOf(mounts).get(mount.device)?.get('/');
   return first === undefined ? null : pathThrough(first, '/', mount);
 }
 

@@ -19,7 +19,7 @@ import {
   treeTop,
 } from './state.ts';
 import {rootOf, rowAbove, treeOf} from './tree.ts';
-import type {View} from './view.ts';
+import {pinnedMount, type View, windowAround, windowTop} from './view.ts';
 
 /** The state afterwards, and what main has to do. `quit` ends the screen. */
 export type Step = {readonly state: State; readonly intents: readonly Intent[]; readonly quit?: true};
@@ -30,25 +30,74 @@ export const note = (state: State, text: string): Step => withView(state, {note:
 
 export const pageOf = (state: State): number => Math.max(1, (paneInside(state, state.view.focus)?.height ?? 10) - 1);
 
-export const liveLook = (state: State, width: number) => ({
+const liveLook = (state: State, width: number) => ({
   width,
   inodes: state.view.inodes,
   live: state.mode !== 'replay',
   against: state.view.against,
+  pins: pinnedMount(state.view),
 });
+
+/** What the details show in so much room: a selected line stays in its row while others come and go around it. */
+export function detailsWindow(state: State, width: number, height: number) {
+  const {view} = state;
+  const details = detailsOf(state.world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
+  // Where not everything fits, the empty row below the heading is the first to go.
+  const isTight = details.count + details.heading.length > height;
+  const heading = isTight ? details.heading.filter(line => line.length > 0) : details.heading;
+  const room = Math.max(0, height - heading.length);
+  const at = view.mount === null ? undefined : details.choice?.indexOf(view.mount.id);
+  const top =
+    view.mount === null || at === undefined
+      ? Math.max(0, Math.min(view.detailsTop, details.count - room))
+      : windowTop(at, view.mount.offset, details.count, room);
+  return {details, heading, room, top, at};
+}
 
 function scrollDetails(state: State, by: number): State {
   const rect = paneInside(state, 'details');
   if (rect === null) return state;
-  const details = detailsOf(state.world, selectedProcess(state), state.view.tab, liveLook(state, rect.width - 2));
-  const most = Math.max(0, details.count - (rect.height - details.heading.filter(line => line.length > 0).length));
-  return {...state, view: {...state.view, detailsTop: Math.max(0, Math.min(most, Math.min(state.view.detailsTop, most) + by))}};
+  const {details, room, top, at} = detailsWindow(state, rect.width, rect.height);
+  const detailsTop = Math.max(0, Math.min(details.count - room, top + by));
+  const {mount} = state.view;
+  return {
+    ...state,
+    view: {...state.view, detailsTop, mount: mount === null || at === undefined ? mount : {...mount, offset: at - detailsTop}},
+  };
+}
+
+/** Selects another line where lines can be selected; what stands above the first of them is scrolled to. */
+function moveInDetails(state: State, by: number): State {
+  const rect = paneInside(state, 'details');
+  if (rect === null) return state;
+  const {details, room, top, at} = detailsWindow(state, rect.width, rect.height);
+  const {choice, count} = details;
+  if (choice === undefined || count <= choice.first) return scrollDetails(state, by);
+  const isAtFirst = at === undefined || at === choice.first;
+  if ((by < 0 && isAtFirst) || (by > 0 && at === undefined && choice.first >= top + room)) return scrollDetails(state, by);
+  // The first key selects what is seen, the next ones go on from there.
+  const wanted = at === undefined ? Math.max(choice.first, top) + by - 1 : at + by;
+  const next = Math.max(choice.first, Math.min(count - 1, wanted));
+  const id = choice.idOf(next);
+  if (id === undefined) return state;
+  const shown = next === choice.first && by < 0 ? windowAround(next, 0, count, room) : windowAround(next, top, count, room);
+  return {...state, view: {...state.view, detailsTop: shown, mount: {id, offset: next - shown}}};
+}
+
+/** Shows what keeps the selected mount, and the table again. */
+export function whoPins(state: State): Step {
+  const shown = focusOn(showTab(state, 'mounts'), 'details');
+  if (state.view.tab === 'mounts' && state.view.pins) return withView(shown, {pins: false});
+  const rect = paneInside(shown, 'details');
+  const at = rect === null ? undefined : detailsWindow(shown, rect.width, rect.height).at;
+  if (at === undefined) return note(shown, 'j and k select a mount here; Enter or w then says what keeps it.');
+  return withView(shown, {pins: true, detailsTop: 0});
 }
 
 /** Moves in the focused pane by so many rows; infinities go to the ends. */
 export function move(state: State, by: number): Step {
   const {view, world} = state;
-  if (view.focus === 'details') return only(scrollDetails(state, by));
+  if (view.focus === 'details') return only(moveInDetails(state, by));
   if (view.focus === 'timeline') {
     const events = eventsOf(state);
     const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
@@ -89,6 +138,12 @@ export function click(state: State, pane: PaneName, row: number): Step {
   if (pane === 'timeline') {
     const at = eventTop(state) + row;
     return only(at < eventsOf(state).length ? selectEvent(focused, at) : focused);
+  }
+  const rect = pane === 'details' ? paneInside(focused, 'details') : null;
+  if (rect !== null) {
+    const {details, heading, top} = detailsWindow(focused, rect.width, rect.height);
+    const id = row < heading.length ? undefined : details.choice?.idOf(top + row - heading.length);
+    if (id !== undefined) return withView(focused, {mount: {id, offset: row - heading.length}, detailsTop: top});
   }
   return only(focused);
 }
@@ -171,7 +226,7 @@ export function open(state: State): Step {
       return note(state, `${event.comm === '' ? 'It' : `${event.comm} ${event.pid}`} has ended and is not kept any more.`);
     return only(focusOn(reveal(state, id), 'tree'));
   }
-  if (view.focus === 'details') return only(state);
+  if (view.focus === 'details') return view.tab === 'mounts' ? whoPins(state) : only(state);
   const row = selectedRow(state);
   if (row?.kind === 'group') return toggleFold(state);
   if (row?.kind === 'process' && row.folds !== null && row.id !== view.root) return only(makeRoot(state, row.process));

@@ -209,6 +209,8 @@ export function select(state: State, id: string, center = false): State {
       selectedIndex: at,
       treeAnchor: {id, offset: at - top},
       detailsTop: isOther ? 0 : view.detailsTop,
+      mount: isOther ? null : view.mount,
+      pins: !isOther && view.pins,
     },
   };
 }

@@ -113,6 +113,7 @@ const wordOf = (command: Command, state: State): string => {
   if (command.id === 'filter') return state.view.onlyIsolation ? 'all events' : 'isolation only';
   if (command.id === 'pause') return state.view.paused ? 'go on' : 'pause';
   if (command.id === 'zoom') return state.view.zoom === null ? 'full size' : 'all panes';
+  if (command.id === 'who-pins') return state.view.pins ? 'back to the mounts' : 'who pins it';
   if (command.id === 'inodes') return state.view.inodes ? 'names only' : 'inodes';
   return command.footer?.word ?? '';
 };
@@ -183,7 +184,10 @@ export function footerLine(state: State, width: number): Line {
   const isSearching = view.search !== null;
   const possible = commandsOf(state).filter(
     command =>
-      command.footer !== undefined && (command.footer.in?.includes(view.focus) ?? true) && (command.disabled?.(state) ?? null) === null,
+      command.footer !== undefined &&
+      (command.footer.in?.includes(view.focus) ?? true) &&
+      (command.footer.on ?? view.tab) === view.tab &&
+      (command.disabled?.(state) ?? null) === null,
   );
   const list = possible.map(command => ({
     rank: command.footer?.rank ?? 9,

@@ -29,6 +29,10 @@ export type View = {
   /** Id of the process that the tree begins with; null: with all. */
   readonly root: string | null;
   readonly detailsTop: number;
+  /** The mount that is selected in its table, by its id, and in which row of the pane it stands; beyond the pane where it was scrolled away. */
+  readonly mount: Anchor<number> | null;
+  /** What keeps that mount is shown in the place of the table. */
+  readonly pins: boolean;
   /** Sequence number of the selected event; null follows the newest. */
   readonly event: number | null;
   readonly eventAnchor: Anchor<number> | null;
@@ -64,6 +68,8 @@ export function createView(size: Size, hasTerminal: boolean): View {
     arrangement: 'process',
     root: null,
     detailsTop: 0,
+    mount: null,
+    pins: false,
     event: null,
     eventAnchor: null,
     onlyIsolation: true,
@@ -89,3 +95,6 @@ export function windowAround(index: number, top: number, count: number, height: 
   const shown = index < top ? index : index >= top + height ? index - height + 1 : top;
   return Math.max(0, Math.min(shown, count - height));
 }
+
+/** The id of the mount of which it is shown what keeps it. */
+export const pinnedMount = ({tab, pins, mount}: View): number | null => (tab === 'mounts' && pins ? (mount?.id ?? null) : null);

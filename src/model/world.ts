@@ -79,9 +79,16 @@ export const cgroupKey = (cgroup: {readonly hierarchy: number; readonly path: st
 /** Readings in depth that are remembered: those of the processes that were looked at last. */
 const STUDIES_KEPT = 256;
 
-/** What was last read of a process in depth; null where nothing was. */
-export function studyOf<Kind extends StudyKind>(world: World, kind: Kind, process: Process): Extract<StudyFact, {kind: Kind}> | null {
-  const fact = world.studies.get(`${kind}:${process.pid}:${process.start}`);
+const studyKey = (kind: StudyKind, pid: number, start: string, mount: number): string => `${kind}:${pid}:${start}:${mount}`;
+
+/** What was last read of a process in depth, for `mountHolders` of a mount by its id; null where nothing was. */
+export function studyOf<Kind extends StudyKind>(
+  world: World,
+  kind: Kind,
+  process: Process,
+  mount = 0,
+): Extract<StudyFact, {kind: Kind}> | null {
+  const fact = world.studies.get(studyKey(kind, process.pid, process.start, mount));
   return (fact as Extract<StudyFact, {kind: Kind}> | undefined) ?? null;
 }
 
@@ -201,7 +208,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'sharing':
     case 'cgroupView':
     case 'mountHolders': {
-      const key = `${fact.kind}:${fact.pid}:${fact.start}`;
+      const key = studyKey(fact.kind, fact.pid, fact.start, fact.kind === 'mountHolders' ? fact.mount : 0);
       world.studies.delete(key);
       world.studies.set(key, fact);
       if (world.studies.size > STUDIES_KEPT) for (const oldest of [...world.studies.keys()].slice(0, 1)) world.studies.delete(oldest);

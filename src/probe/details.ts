@@ -48,7 +48,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   /** The last told: raw mount tables by inode, cgroups by their JSON without its time. */
   const tables = new Map<string, Buffer>();
   const cgroups = new Map<string, string>();
-  /** When each study was last made, by kind and pid, and its JSON. */
+  /** When each study was last made, by kind, pid and mount, and its JSON. */
   const studied = new Map<string, {at: bigint; text: string}>();
 
   /** Namespaces whose table was refused, and where the root of each reader was. */
@@ -122,7 +122,7 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
   const study = (facts: Fact[]): boolean => {
     const now = process.hrtime.bigint();
     for (const one of shown.studies) {
-      const key = `${one.kind}:${one.pid}`;
+      const key = `${one.kind}:${one.pid}:${one.mount ?? ''}`;
       const last = studied.get(key);
       if (last !== undefined && Number(now - last.at) / 1e6 < STUDY_EVERY[one.kind] - LOOK / 2) continue;
       const fact = readStudy(one);

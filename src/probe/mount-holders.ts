@@ -208,14 +208,22 @@ export function readMountHolders(pid: number, id: number, asked?: string): Seen<
   return look.read();
 }
 
-let shown: {readonly pid: number; readonly id: number; readonly look: MountLook; readonly want: () => void} | undefined;
+let shown: {readonly pid: number; readonly which: string; readonly look: MountLook; readonly want: () => void} | undefined;
+
+/** Tells a mount from another that has been given its id since: the kernel gives the lowest free one (mnt_alloc_id(), fs/namespace.c). */
+function whichMount(pid: number, id: number): string {
+  const mounts = readMounts(pid);
+  const mount = isRefusal(mounts) ? undefined : mounts.find(one => one.id === id);
+  return `${id} ${mount?.device} ${mount?.root} ${mount?.point} ${mount?.source}`;
+}
 
 /** So much as is known by now, for who looks at it: it goes on in slices. */
 export function studyMountHolders(pid: number, id: number): Seen<MountHolders> {
-  if (shown?.pid !== pid || shown.id !== id) {
+  const which = whichMount(pid, id);
+  if (shown?.pid !== pid || shown.which !== which) {
     const look = openMountHolders(pid, id);
     if (isRefusal(look)) return look;
-    shown = {pid, id, look, want: paced(look)};
+    shown = {pid, which, look, want: paced(look)};
   }
   shown.want();
   return shown.look.read();

@@ -2,14 +2,14 @@
 
 import {ARRANGEMENTS} from '../model/arrange.ts';
 import {helpTopMost} from '../model/commands.ts';
-import {detailsOf, TABS, type Tab} from '../model/details.ts';
+import {TABS, type Tab} from '../model/details.ts';
 import {nameOf} from '../model/details-parts.ts';
 import {inside, LEAST_COLUMNS, LEAST_ROWS, layoutOf, type PaneName, type Rect} from '../model/layout.ts';
 import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapWords} from '../model/line.ts';
-import {liveLook} from '../model/moves.ts';
+import {detailsWindow} from '../model/moves.ts';
 import {cells, printable} from '../model/printable.ts';
 import {searchProcesses} from '../model/search.ts';
-import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';
+import {eventIndex, eventsOf, eventTop, type State, treeTop} from '../model/state.ts';
 import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
 import {eventLine} from '../model/timeline.ts';
 import {rootOf, treeLine, treeOf} from '../model/tree.ts';
@@ -109,7 +109,7 @@ const titled = (text: string, focused: boolean, theme: Theme) => ({
 });
 
 function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs: TabPlace[]} {
-  const {view, world} = state;
+  const {view} = state;
   const focused = view.focus === 'details';
   const {width, height} = inside(rect);
   const whole = TABS.reduce((sum, tab) => sum + tab.title.length + 4, 0);
@@ -126,14 +126,11 @@ function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs:
     title += theme.title(text, active ? (focused ? 'focused' : 'active') : 'other');
     titleCells += text.length;
   }
-  const details = detailsOf(world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
-  // Where not everything fits, the empty row below the heading is the first to go.
-  const isTight = details.count + details.heading.length > height;
-  const heading = isTight ? details.heading.filter(line => line.length > 0) : details.heading;
-  const room = Math.max(0, height - heading.length);
-  const top = Math.max(0, Math.min(view.detailsTop, details.count - room));
+  const {details, heading, room, top, at} = detailsWindow(state, width, height);
   const rows = heading.map(line => paintRow(line, width, theme, 'no'));
-  for (let i = top; i < Math.min(details.count, top + room); i++) rows.push(paintRow(details.line(i), width, theme, 'no'));
+  const chosen = focused ? 'focused' : 'elsewhere';
+  for (let i = top; i < Math.min(details.count, top + room); i++)
+    rows.push(paintRow(details.line(i), width, theme, i === at ? chosen : 'no'));
   return {body: {title, titleCells, rows, foot: place(top, room, details.count)}, tabs};
 }
 

@@ -9,6 +9,7 @@ import {inside, type Rect, terminalSize} from '../model/layout.ts';
 import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
 import {type Message, type State, selectedProcess} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
+import {pinnedMount} from '../model/view.ts';
 import type {Store} from '../store.ts';
 import {App} from './app.tsx';
 import {createEmulator} from './emulator.ts';
@@ -158,7 +159,7 @@ export function runScreen(options: ScreenOptions): Screen {
       looked = pid;
       if (pid !== null) perform({kind: 'look', pid});
     }
-    const wanted = {pid, ...wantedDetails(state.world, process, state.view.tab)};
+    const wanted = {pid, ...wantedDetails(state.world, process, state.view.tab, pinnedMount(state.view))};
     const words = JSON.stringify(wanted);
     if (words === told) return;
     told = words;

@@ -219,6 +219,7 @@ describe('frames', () => {
   test('who owns and keeps its namespaces, scrolled to the end', () => frame('owners-end', studied, 'attach', SMALL, 'jjj\tzG'));
   test('its cgroup', () => frame('cgroup', session, 'attach', MIDDLE, 'jjj3'));
   test('its identity', () => frame('identity', session, 'attach', MIDDLE, 'jjj4'));
+  test('a mount that is selected', () => frame('mounts-selected', leaks, 'attach', MIDDLE, `jj2\t${'j'.repeat(8)}`));
   test('mounts whose master is out of reach, with peer groups', () => frame('mounts-unreachable', leaks, 'attach', MIDDLE, 'jjjj2i'));
   test('inode numbers', () => frame('inodes', session, 'attach', MIDDLE, 'jji'));
   test('every event', () => frame('every-event', session, 'attach', SMALL, 'f'));

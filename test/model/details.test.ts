@@ -1,8 +1,9 @@
 import {describe, expect, test} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
 import type {Mount} from '../../src/model/fact.ts';
-import {lineCells, lineText} from '../../src/model/line.ts';
+import {lineCells, lineText, plain} from '../../src/model/line.ts';
 import {mountTree, propagationText} from '../../src/model/mount-details.ts';
+import {mountHolderLines} from '../../src/model/mount-holder-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 
@@ -20,6 +21,14 @@ const mount = (id: number, parent: number, point: string, propagation: Mount['pr
 });
 
 const drawn = (mounts: readonly Mount[]) => mountTree(mounts).map(row => `${row.stem}${row.mount.point}`);
+
+test('what keeps a mount has no empty row before a command that is too long for one', () => {
+  const copy = {inode: '1', pid: 7, id: 9, point: '/a/rather/long/folder', together: false, uses: []};
+  const seen = {inode: '1', id: 8, point: '/a', fsType: 'tmpfs', source: 'none', uses: [], below: [], copies: [copy]};
+  const rows = mountHolderLines({...seen, processes: 1, of: 1, unread: 0, more: 0, refused: null}, 40, plain).map(lineText);
+  const at = rows.findIndex(row => row.includes('folder in'));
+  expect(rows[at + 1]?.trim()).toMatch(/^nsenter/);
+});
 
 describe('the tree of mounts', () => {
   test('follows parents, in the order of the table', () => {

@@ -1,13 +1,22 @@
 import {execFileSync, spawnSync} from 'node:child_process';
 import {copyFileSync, mkdirSync} from 'node:fs';
+import {basename} from 'node:path';
 import {describe, expect, it} from 'vitest';
-import {isRefusal} from '../../src/model/fact.ts';
+import {press} from '../../src/model/commands.ts';
+import {wantedDetails} from '../../src/model/details.ts';
+import {type Fact, isRefusal} from '../../src/model/fact.ts';
 import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
 import type {MountHolders} from '../../src/model/mount-holders.ts';
+import {createState, reduce, selectedProcess} from '../../src/model/state.ts';
+import {pinnedMount} from '../../src/model/view.ts';
+import {readHost} from '../../src/probe/host.ts';
 import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
-import {readStat} from '../../src/probe/process.ts';
+import {readProcess, readStat} from '../../src/probe/process.ts';
 import {parseFact} from '../../src/probe/schemas.ts';
+import {readMountsFact} from '../../src/probe/snapshot.ts';
 import {readStudy} from '../../src/probe/study.ts';
+import {frameOf} from '../../src/ui/frame.ts';
+import {createTheme} from '../../src/ui/theme.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, run, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
@@ -43,6 +52,73 @@ function holders(path: string): MountHolders {
 const unmounts = (point: string): boolean => spawnSync('umount', [point]).status === 0;
 
 describe('who pins a mount', () => {
+  it('is told on the screen of the mount that is selected, which stays where it is when the table changes', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    mkdirSync(`${path}/work`);
+    mkdirSync(`${path}/below`);
+    await using works = new Running('sleep', ['60'], {cwd: `${path}/work`});
+    const own = readProcess(process.pid);
+    if (isRefusal(own) || isRefusal(own.namespaces.mnt)) throw new Error('cannot read itself');
+    const inode = own.namespaces.mnt;
+    const at = () => String(process.hrtime.bigint());
+    const header = {
+      format: 'nsview/tape',
+      version: 1,
+      nsview: '',
+      at: at(),
+      realtime: '0',
+      host: readHost(),
+      target: {machine: true},
+    } as const;
+    let state = reduce(createState({header, mode: 'machine'}), {kind: 'resize', columns: 200, rows: 30});
+    const facts = (...read: readonly Fact[]) => {
+      state = reduce(reduce(state, {kind: 'facts', facts: read}), {kind: 'settle'});
+    };
+    const keys = (...names: readonly string[]) => {
+      for (const name of names) state = press(state, name, '').state;
+    };
+    const rows = () => frameOf(state, createTheme(false), null).panes.flatMap(pane => (pane.name === 'details' ? pane.rows : []));
+    facts({kind: 'process', at: at(), because: 'watch', ...own}, readMountsFact(inode, process.pid));
+    keys('2', 'tab', 'end');
+    const id = mountIdOf(path);
+    for (let left = 500; state.view.mount?.id !== id && left > 0; left--) keys('up');
+    expect(state.view.mount?.id).toBe(id);
+    const chosen = () => rows().findIndex(row => row.includes('▌'));
+    const row = chosen();
+    expect(rows()[row]).toContain(basename(path));
+
+    // One more, and one less, before it in the table or after it: it is still in its row.
+    mount(`${path}/below`);
+    facts(readMountsFact(inode, process.pid));
+    expect(state.view.mount?.id).toBe(id);
+    expect(chosen()).toBe(row);
+
+    keys('enter');
+    const {studies} = wantedDetails(state.world, selectedProcess(state), state.view.tab, pinnedMount(state.view));
+    expect(studies).toEqual([{kind: 'mountHolders', pid: process.pid, start: own.start, mount: id}]);
+    const [study] = studies;
+    const told = () => rows().join('\n');
+    await expect
+      .poll(() => {
+        const fact = study === undefined ? null : readStudy(study);
+        if (fact !== null) facts(fact);
+        return told();
+      })
+      .toContain(`sleep ${works.pid}: cwd`);
+    expect(told()).toContain(`gdb -p ${works.pid}`);
+    expect(told()).toContain(`${path}/below is mounted on it`);
+    keys('escape');
+    expect(chosen()).toBe(row);
+
+    // Of a mount that is gone nothing is selected any more.
+    spawnSync('umount', ['--recursive', '--lazy', path]);
+    facts(readMountsFact(inode, process.pid));
+    expect(chosen()).toBe(-1);
+    keys('enter');
+    expect(state.view.pins).toBe(false);
+  });
+
   it('finds each that makes umount fail, and when all have let go by its commands, umount works', async () => {
     using folder = mountedFolder();
     const {path} = folder;
