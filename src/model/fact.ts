@@ -1,5 +1,6 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
+import type {Apart} from './apart.ts';
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Containers, Evidence} from './container.ts';
 import type {Credentials, Identity} from './identity.ts';
@@ -32,6 +33,8 @@ export type ThreadSeen = {
   readonly tid: number;
   readonly comm: string;
   readonly namespaces?: {readonly [link in NamespaceLink]?: Seen<string>};
+  /** What else differs. */
+  readonly apart?: Apart;
 };
 
 /** Real, effective, saved and file-system ids, as seen from nsview's own user namespace (proc_pid_status(5)). */

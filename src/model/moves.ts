@@ -14,8 +14,8 @@ import {
   scrollTree,
   select,
   selectEvent,
-  selectedProcess,
   selectedRow,
+  selectedSubject,
   treeTop,
 } from './state.ts';
 import {rootOf, rowAbove, treeOf} from './tree.ts';
@@ -40,7 +40,7 @@ export const liveLook = (state: State, width: number) => ({
 function scrollDetails(state: State, by: number): State {
   const rect = paneInside(state, 'details');
   if (rect === null) return state;
-  const details = detailsOf(state.world, selectedProcess(state), state.view.tab, liveLook(state, rect.width - 2));
+  const details = detailsOf(state.world, selectedSubject(state), state.view.tab, liveLook(state, rect.width - 2));
   const most = Math.max(0, details.count - (rect.height - details.heading.filter(line => line.length > 0).length));
   return {...state, view: {...state.view, detailsTop: Math.max(0, Math.min(most, Math.min(state.view.detailsTop, most) + by))}};
 }

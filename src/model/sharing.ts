@@ -24,8 +24,8 @@ export const SHAREABLE = [
 
 export type Shareable = (typeof SHAREABLE)[number]['kind'];
 
-/** How it is related: by parent and child of the kernel. */
-export type Relation = 'parent' | 'child' | 'sibling' | 'other';
+/** How it is related: by parent and child of the kernel; `process` where it is the process of the thread that was looked at. */
+export type Relation = 'process' | 'parent' | 'child' | 'sibling' | 'other';
 
 export type Sharer = {readonly pid: number; readonly comm: string; readonly relation: Relation};
 

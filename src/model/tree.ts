@@ -9,6 +9,7 @@ import type {Namespace} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, typeOfLink} from './namespace.ts';
 import {cells, fitCells, printable} from './printable.ts';
 import type {Process, Thread} from './process.ts';
+import {apartWords} from './thread-apart.ts';
 import {endText, quoteArgument} from './timeline.ts';
 import {namespaceOf, type World} from './world.ts';
 
@@ -220,12 +221,13 @@ export function treeLine(world: World, row: TreeRow, width: number, isMatch: boo
     case 'thread': {
       const found = Object.values(row.thread.spaces).filter(space => space !== null);
       const own = new Set<Namespace>(found);
-      return joined(
-        [plain(indent), dim('⌇ '), plain(printable(row.thread.comm)), dim(` thread ${row.thread.tid}`)],
-        marks([...own]),
-        [],
-        width,
-      );
+      const left = [plain(indent), dim('⌇ '), plain(printable(row.thread.comm)), dim(` thread ${row.thread.tid}`)];
+      const marked = marks([...own]);
+      const used = [...left, ...marked].reduce((sum, piece) => sum + cells(piece.text), 0);
+      const words = apartWords(row.thread.apart).join(', ');
+      const told: Piece[] =
+        words === '' ? [] : [...(marked.length > 0 ? [plain(' ')] : []), toned('accent', fitCells(words, Math.max(8, width - used - 3)))];
+      return joined(left, [...marked, ...told], [], width);
     }
     case 'process': {
       const {process} = row;

@@ -9,7 +9,7 @@ import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapW
 import {liveLook} from '../model/moves.ts';
 import {cells, printable} from '../model/printable.ts';
 import {searchProcesses} from '../model/search.ts';
-import {eventIndex, eventsOf, eventTop, type State, selectedProcess, treeTop} from '../model/state.ts';
+import {eventIndex, eventsOf, eventTop, type State, selectedSubject, treeTop} from '../model/state.ts';
 import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
 import {eventLine} from '../model/timeline.ts';
 import {rootOf, treeLine, treeOf} from '../model/tree.ts';
@@ -126,7 +126,7 @@ function detailsBody(state: State, rect: Rect, theme: Theme): {body: Body; tabs:
     title += theme.title(text, active ? (focused ? 'focused' : 'active') : 'other');
     titleCells += text.length;
   }
-  const details = detailsOf(world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
+  const details = detailsOf(world, selectedSubject(state), view.tab, liveLook(state, Math.max(0, width - 2)));
   // Where not everything fits, the empty row below the heading is the first to go.
   const isTight = details.count + details.heading.length > height;
   const heading = isTight ? details.heading.filter(line => line.length > 0) : details.heading;

@@ -7,7 +7,7 @@ import {wantedDetails} from '../model/details.ts';
 import type {Intent} from '../model/intent.ts';
 import {inside, type Rect, terminalSize} from '../model/layout.ts';
 import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
-import {type Message, type State, selectedProcess} from '../model/state.ts';
+import {type Message, type State, selectedProcess, selectedSubject} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
 import type {Store} from '../store.ts';
 import {App} from './app.tsx';
@@ -158,7 +158,7 @@ export function runScreen(options: ScreenOptions): Screen {
       looked = pid;
       if (pid !== null) perform({kind: 'look', pid});
     }
-    const wanted = {pid, ...wantedDetails(state.world, process, state.view.tab)};
+    const wanted = {pid, ...wantedDetails(state.world, selectedSubject(state), state.view.tab)};
     const words = JSON.stringify(wanted);
     if (words === told) return;
     told = words;
