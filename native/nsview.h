@@ -386,3 +386,9 @@ NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */
 NSV_API int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret);
+/* Which of `count` tasks share the object of that type with one of the first `sorted` of them. ret[i]: the index of the first of those that task i
+ * shares it with, its own where that is itself; NSV_SHARES_NOTHING where it has none, or shares it with none of them; NSV_SHARES_REFUSED - errno.
+ * The kernel orders the objects, so that each task is compared with few others. -ENOSYS as above, and -ENOMEM. Returns how many objects the
+ * first ones have. */
+enum { NSV_SHARES_NOTHING = -1, NSV_SHARES_REFUSED = -2 };
+NSV_API int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret);

@@ -9,7 +9,7 @@ import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
 import {isRefusal, type Refusal, type Seen} from './seen.ts';
-import type {Sharing} from './sharing.ts';
+import type {Sharing, TreeSharing} from './sharing.ts';
 
 export {isRefusal, type Refusal, type Seen};
 
@@ -417,4 +417,6 @@ export type Snapshot = {
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];
   readonly containers?: readonly SnapshotContainer[];
+  /** Of a tree (-p), never of the whole machine. */
+  readonly sharing?: TreeSharing;
 };

@@ -58,7 +58,7 @@ const routesSchema = z.array(
   }),
 );
 
-const unixConnectionsSchema = z
+export const unixConnectionsSchema = z
   .array(
     z.object({
       pid: z.int(),

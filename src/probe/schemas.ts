@@ -49,6 +49,7 @@ import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
+import {treeSharingSchema} from './tree-sharing.ts';
 
 type Holds<T> = z.ZodType<T>;
 
@@ -421,6 +422,9 @@ const snapshotSchema = z.object({
     )
     .exactOptional()
     .describe('What container runtimes call trees of processes, with what says so.'),
+  sharing: treeSharingSchema
+    .exactOptional()
+    .describe('Only of a tree (-p PID): what its processes share by clone(2), and which of their fds reach outside.'),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */

@@ -23,7 +23,7 @@ const object = z.object({
 });
 
 const namespaceType = z.enum(NAMESPACES.map(({type}) => type));
-const outsideFd = z.object({
+export const outsideFdSchema = z.object({
   fd: z.int().min(0).nullable(),
   path: z.string(),
   leads: z.discriminatedUnion('kind', [
@@ -54,7 +54,7 @@ export const sharingSchema: z.ZodType<Sharing> = z.object({
   compared: z.int(),
   refused: z.int(),
   left: z.int(),
-  fds: z.union([z.object({outside: z.array(outsideFd), open: z.int(), left: z.int()}), refusal]),
+  fds: z.union([z.object({outside: z.array(outsideFdSchema), open: z.int(), left: z.int()}), refusal]),
   threads: z.array(threadApart),
   memory: z.union([z.object({mappings: z.array(mapping), read: z.int(), refused: z.int(), left: z.int()}), refusal]),
 });

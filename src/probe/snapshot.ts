@@ -28,6 +28,7 @@ import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {type ProcessRead, readAll} from './processes.ts';
+import {readTreeSharing} from './tree-sharing.ts';
 
 const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
 const CHILDREN_LINKS: readonly NamespaceLink[] = ['pid_for_children', 'time_for_children'];
@@ -378,6 +379,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
     containers: containersOf(all, processes),
+    ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes)}),
   };
   for (const fd of kept) closeSync(fd);
   return snapshot;

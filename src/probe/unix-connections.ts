@@ -104,7 +104,7 @@ export function readUnixOutside(tree: readonly number[], paths: Iterable<string>
   for (const pid of tree)
     for (const {by, number, inode} of readNamespaceFds(pid)) if (by === 'socket' && !own.has(inode)) own.set(inode, {pid, fd: number});
   if (own.size === 0) return [];
-  const sockets = readSockets(new Set(own.keys()), tree, paths, cut);
+  const sockets = readSockets(new Set(own.keys()), [...tree, ...ancestorsOf(tree[0] ?? 0)], paths, cut);
   if (isRefusal(sockets)) return sockets;
   const found: {inode: string; peer: string; socket: UnixMessage}[] = [];
   for (const inode of own.keys()) {
