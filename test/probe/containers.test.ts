@@ -250,6 +250,23 @@ describe('containers that were started by', () => {
     await running.ended;
   });
 
+  it('chromium, as its sandbox begins: the same program in namespaces of its own', async () => {
+    using folder = root();
+    await using running = start(fixture('zygote'));
+    const zygote = Number((await running.says(/zygote (\d+)\nready/))[1]);
+    await expect
+      .poll(() => holding(read(folder.path), zygote))
+      .toMatchObject([
+        {
+          runtime: 'chromium',
+          id: String(zygote),
+          evidence: [{by: 'kernel', says: expect.stringMatching(/it is in another user, pid, net namespace, with --type=zygote$/)}],
+        },
+      ]);
+    running.release();
+    await running.ended;
+  });
+
   it('nobody where a link, a fifo, a device or a long file stands for what is looked for', async () => {
     using folder = root();
     const at = (path: string) => folder.at(`rootfs${path}`);

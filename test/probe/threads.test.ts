@@ -1,8 +1,10 @@
 import {existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import type {Apart} from '../../src/model/apart.ts';
+import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal, type ProcessSeen} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
+import {asProcess} from '../../src/model/process.ts';
 import {treeLine, treeOf} from '../../src/model/tree.ts';
 import {createWorld, observe, type World} from '../../src/model/world.ts';
 import {readCgroupView} from '../../src/probe/cgroup-view.ts';
@@ -141,7 +143,17 @@ describe('a thread that is not like its process', () => {
     await until(() => apartInTape(file, tid), 'told of');
     tracer.child.kill('SIGINT');
     await tracer.ended;
-    expect(rowOf(replayed(file), running.pid, tid)).toBe(said(tid));
+    const world = replayed(file);
+    expect(rowOf(world, running.pid, tid)).toBe(said(tid));
+    // Its tabs are of the thread.
+    const leader = world.byPid.get(running.pid);
+    const thread = leader?.threads.get(tid);
+    if (leader === undefined || thread === undefined) throw new Error('not there');
+    const details = detailsOf(world, asProcess(leader, thread), 'identity', {width: 60, inodes: false, live: false});
+    const text = [...details.heading, ...Array.from({length: details.count}, (_, index) => details.line(index))].map(lineText).join('\n');
+    expect(text).toMatch(new RegExp(`^apart ${tid}, a thread of thread-differs ${running.pid} `));
+    expect(text).toContain('Unlike its process: uid 65534, no capabilities');
+    expect(text).toMatch(/user +65534/);
     running.release();
     await running.ended;
   });
