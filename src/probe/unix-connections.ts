@@ -87,7 +87,7 @@ function readHolders(wanted: ReadonlySet<string>, tree: ReadonlySet<number>, roo
   };
   for (const pid of pids.slice(0, MOST.asked))
     for (const {by, inode} of readNamespaceFds(pid)) if (by === 'socket' && wanted.has(inode)) add(inode, pid);
-  if (pids.length <= MOST.asked) return held;
+  if (pids.length <= MOST.asked || held.size === wanted.size) return held;
   machineLook.want();
   const {sockets, asked, of} = machineLook.found;
   if (asked < of) cut.push('the other ends of unix sockets');
