@@ -382,7 +382,17 @@ enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
 /* The first `size` bytes of `file` as a process sees them that is in the cgroup namespace whose nsfs file is at `namespace`. Returns their
  * number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
 NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
+/* A regular file of at most `size` bytes, read below the root of `pid` (RESOLVE_IN_ROOT), over no symbolic link: bytes, or -errno; -EINVAL where it
+ * is no regular file, -EFBIG where it is longer, -ELOOP where a link is in the way, -ENOSYS before Linux 5.6. A file system whose server does
+ * not answer may make it wait: the caller knows what is mounted there. ret: device and inode of the file. */
+NSV_API int nsv_read_inside(int pid, const char *path, void *buffer, uint32_t size, int64_t *ret);
 /* What `pid` shares with each of `count` others; `type` is one of KCMP_VM … KCMP_SYSVSEM (linux/kcmp.h). ret[i]: 0 where they share it, 1 to 3
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */
 NSV_API int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret);
+/* Which of `count` tasks share the object of that type with one of the first `sorted` of them. ret[i]: the index of the first of those that task i
+ * shares it with, its own where that is itself; NSV_SHARES_NOTHING where it has none, or shares it with none of them; NSV_SHARES_REFUSED - errno.
+ * The kernel orders the objects, so that each task is compared with few others. -ENOSYS as above, and -ENOMEM. Returns how many objects the
+ * first ones have. */
+enum { NSV_SHARES_NOTHING = -1, NSV_SHARES_REFUSED = -2 };
+NSV_API int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret);

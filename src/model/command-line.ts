@@ -60,7 +60,8 @@ export const HELP = `nsview: process isolation, live
   nsview [LAUNCH OPTIONS] -- CMD [ARG…]
                                launch a program and follow it, with its terminal
   nsview snapshot [-p PID] [--json]
-                               one reading, without ptrace: a text tree, or JSON
+                               one reading, without ptrace: a text tree, or JSON; with -p the JSON has what the tree shares
+                               (file tables, memory …: not of the whole machine, where each would be compared with each)
   nsview trace [--json] [-o FILE] (-p PID | [LAUNCH OPTIONS] -- CMD [ARG…])
                                no screen: events as lines on stderr, or as a tape (--json);
                                the exit status is the program's own

@@ -11,7 +11,7 @@ import type {World} from './world.ts';
 /** Ids of 64 digits are told by their first ones. */
 const shortened = (text: string): string => printable(text).replaceAll(/[0-9a-f]{64}/g, id => `${id.slice(0, 12)}…`);
 
-const WHO: {readonly [by in Evidence['by']]: string} = {kernel: 'kernel', runtime: 'runtime'};
+const WHO: {readonly [by in Evidence['by']]: string} = {kernel: 'kernel', runtime: 'runtime', itself: 'itself'};
 
 /** Nothing where no runtime has a name for it. */
 export function containerLines(world: World, process: Process, look: Look): Line[] {

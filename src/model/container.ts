@@ -44,10 +44,36 @@ export type ContainerState = {
 /** Where runtimes keep their state, and whether nsview could look there. */
 export type StatePlace = {readonly runtime: Runtime; readonly directory: string; readonly seen: Seen<number>};
 
-export type Containers = {readonly states: readonly ContainerState[]; readonly places: readonly StatePlace[]};
+/**
+ * What says inside of a mount namespace in which container that is. `itself`: whoever is in it may have made it up. `kernel`: the label that a
+ * security module confines it by.
+ */
+export type Word = {
+  readonly by: 'kernel' | 'itself';
+  readonly runtime: Runtime;
+  readonly id?: string;
+  readonly name?: string;
+  /** Inode of the mount namespace, and the process through which it was read. */
+  readonly mnt: string;
+  readonly pid: number;
+  /** Where it stands: a path inside, or what of the process it is. */
+  readonly place: string;
+  /** The same for the same file, wherever it is seen: a mount namespace is a copy of another one (mount_namespaces(7)). */
+  readonly identity: string;
+};
 
-/** `kernel`: no process can make it up for another. `runtime`: a file of the runtime's on this machine. */
-export type Evidence = {readonly by: 'kernel' | 'runtime'; readonly says: string};
+/** `words` are left out by versions that did not read them. */
+export type Containers = {
+  readonly states: readonly ContainerState[];
+  readonly places: readonly StatePlace[];
+  readonly words?: readonly Word[];
+};
+
+/**
+ * `kernel`: no process can make it up for another. `runtime`: a file of the runtime's on this machine. `itself`: what is contained says it
+ * itself, and may have made it up.
+ */
+export type Evidence = {readonly by: 'kernel' | 'runtime' | 'itself'; readonly says: string};
 
 export type Container = {
   /** Unlike that of every other container. */
@@ -60,6 +86,8 @@ export type Container = {
   readonly evidence: readonly Evidence[];
   /** What is not there though it should be. */
   readonly missing: string | null;
+  /** Nothing but its own word says so. */
+  readonly byItself?: true;
 };
 
 /** What is to be known of a process. */
@@ -145,7 +173,7 @@ function apart(one: Contained, other: Contained): string[] {
   });
 }
 
-type Claim = Named & {readonly evidence: readonly Evidence[]};
+type Claim = Named & {readonly name?: string; readonly evidence: readonly Evidence[]};
 
 /** Whether the owner of a state file may say what this process is: root, and who runs it or the process that made it. */
 const mayName = (owner: number, process: Contained): boolean =>
@@ -168,6 +196,19 @@ function claimByMaker(process: Contained): Claim | null {
   const {maker} = process;
   if (maker === null) return null;
   const exe = value(maker.exe);
+  // conmon(8) minds a container of podman or CRI-O from outside, and is told its id and name.
+  if (exe !== null && baseOf(exe) === 'conmon' && apart(process, maker).includes('mnt')) {
+    const words = value(maker.argv) ?? [];
+    const id = optionOf(words, ['-c', '--cid']);
+    const name = optionOf(words, ['-n', '--name']);
+    if (id !== null)
+      return {
+        runtime: words.some(word => word.includes('/crio')) ? 'cri-o' : 'podman',
+        id,
+        ...(name === null ? {} : {name}),
+        evidence: [{by: 'kernel', says: `${maker.pid}, which minds it, is ${exe} -c ${id}${name === null ? '' : ` -n ${name}`}`}],
+      };
+  }
   if (exe === null) return null;
   const differs = apart(process, maker);
   if (differs.length === 0) return null;
@@ -211,7 +252,7 @@ const rank = (runtime: Runtime): number => RUNTIMES.indexOf(runtime);
 
 /** Answers for every process that there is now. `byPid` finds living processes. */
 export function createContainers(
-  {states, places}: Containers,
+  {states, places, words = []}: Containers,
   byPid: (pid: number) => Contained | undefined,
 ): (process: Contained) => Container | null {
   const known = new Map<string, Known>();
@@ -244,6 +285,13 @@ export function createContainers(
       if (path !== '/' && !outside.has(`${hierarchy}:${path}`)) ownCgroups.set(`${hierarchy}:${path}`, one);
     const space = value(init.links.pid);
     if (space !== null && value(init.nspid)?.at(-1) === 1) pidSpaces.set(space, one);
+  }
+
+  const wordsIn = new Map<string, Word[]>();
+  for (const word of words) {
+    const known = wordsIn.get(word.mnt);
+    if (known === undefined) wordsIn.set(word.mnt, [word]);
+    else known.push(word);
   }
 
   const named = new Map<string, Named | null>();
@@ -314,14 +362,52 @@ export function createContainers(
       runtime,
       ...(through === undefined || through === runtime ? {} : {through}),
       id: written?.id ?? id,
-      name: sorted.find(state => state.name !== undefined)?.name ?? null,
+      name: sorted.find(state => state.name !== undefined)?.name ?? claim?.name ?? null,
       evidence,
       missing,
     };
   };
 
+  /** What is said where it is, and not where its maker is too: of one that came out of its maker's mount namespace. */
+  const wordsOf = (process: Contained): readonly Word[] => {
+    const mnt = value(process.links.mnt);
+    const found = mnt === null ? [] : (wordsIn.get(mnt) ?? []);
+    const theirs = process.maker === null ? null : value(process.maker.links.mnt);
+    if (found.length === 0 || theirs === null) return found;
+    if (theirs === mnt) return [];
+    const above = new Set((wordsIn.get(theirs) ?? []).map(({identity}) => identity));
+    return found.filter(({identity}) => !above.has(identity));
+  };
+
+  const withWords = (container: Container | null, said: readonly Word[]): Container | null => {
+    const [first] = said;
+    if (first === undefined) return container;
+    const evidence = said.map(({by, runtime, id, name, place}): Evidence => {
+      const whom = [runtime, ...(name === undefined ? [] : [name]), ...(id === undefined || id === name ? [] : [id])].join(' ');
+      return {by, says: `${place} says ${whom}`};
+    });
+    if (container !== null) {
+      // A name of its own for what is known by other means: only where both mean the same container.
+      const same = said.find(word => word.runtime === container.runtime && word.id === container.id && word.name !== undefined);
+      return {...container, name: container.name ?? same?.name ?? null, evidence: [...container.evidence, ...evidence]};
+    }
+    const whole = said.find(({runtime, id}) => runtime === first.runtime && id !== undefined);
+    const id = whole?.id ?? first.name ?? first.mnt;
+    return {
+      key: `${first.runtime}:${first.identity}`,
+      runtime: first.runtime,
+      id,
+      name: said.find(({runtime, name}) => runtime === first.runtime && name !== undefined)?.name ?? null,
+      evidence,
+      missing: said.some(({by}) => by === 'kernel') ? null : 'Only what is inside says so: it may have made that up.',
+      ...(said.some(({by}) => by === 'kernel') ? {} : {byItself: true as const}),
+    };
+  };
+
+  const claimOf = (process: Contained): Container | null => withWords(claimFromOutside(process), wordsOf(process));
+
   /** What it is in by itself, and not through its maker. */
-  const claimOf = (process: Contained): Container | null => {
+  const claimFromOutside = (process: Contained): Container | null => {
     const byCgroup = claimByCgroup(process);
     const byMaker = claimByMaker(process);
     const space = value(process.links.pid);
@@ -374,6 +460,6 @@ export function createContainers(
   };
 }
 
-/** `docker web`, or by the first letters of its id where it has no name. */
-export const containerName = ({runtime, id, name}: Container): string =>
-  `${runtime} ${printable(name ?? (/^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id))}`;
+/** `docker web`, or by the first letters of its id where it has no name; `says …` where it may have made that up. */
+export const containerName = ({runtime, id, name, byItself}: Container): string =>
+  `${byItself === true ? 'says ' : ''}${runtime} ${printable(name ?? (/^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id))}`;

@@ -49,8 +49,9 @@ export const nameOf = (process: Process): string => `${printable(process.comm) |
 export function heading(process: Process, right: Line, width: number): Line[] {
   const inner = innerPids(process);
   const inside = inner.length > 0 ? [dim(`, pid ${inner.join(' › ')} inside`)] : [];
+  const leader = process.leader === undefined ? [] : [dim(`, a thread of ${nameOf(process.leader)}`)];
   const ended = process.end === null ? [] : [dim(`, ${endText(process.end)}`)];
-  return [spread([strong(nameOf(process)), ...inside, ...ended], right, width, 12), []];
+  return [spread([strong(nameOf(process)), ...inside, ...leader, ...ended], right, width, 12), []];
 }
 
 export const inodePiece = (namespace: Namespace, look: Look): Piece[] => (look.inodes ? [dim(` ${namespace.inode}`)] : []);

@@ -1,5 +1,6 @@
 // Knows what the kernel can tell nsview: facts, exactly as they stand on a tape, one JSON object a line.
 
+import type {Apart} from './apart.ts';
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Containers, Evidence} from './container.ts';
 import type {Credentials, Identity} from './identity.ts';
@@ -8,7 +9,7 @@ import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
 import {isRefusal, type Refusal, type Seen} from './seen.ts';
-import type {Sharing} from './sharing.ts';
+import type {Sharing, TreeSharing} from './sharing.ts';
 
 export {isRefusal, type Refusal, type Seen};
 
@@ -32,6 +33,8 @@ export type ThreadSeen = {
   readonly tid: number;
   readonly comm: string;
   readonly namespaces?: {readonly [link in NamespaceLink]?: Seen<string>};
+  /** What else differs. */
+  readonly apart?: Apart;
 };
 
 /** Real, effective, saved and file-system ids, as seen from nsview's own user namespace (proc_pid_status(5)). */
@@ -414,4 +417,6 @@ export type Snapshot = {
   /** Of each network namespace; left out by versions that did not read them. */
   readonly networks?: readonly SnapshotNetwork[];
   readonly containers?: readonly SnapshotContainer[];
+  /** Of a tree (-p), never of the whole machine. */
+  readonly sharing?: TreeSharing;
 };

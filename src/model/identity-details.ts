@@ -6,6 +6,7 @@ import {boundsLines, identityOf, idLines} from './identity-lines.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
+import {apartWords} from './thread-apart.ts';
 import {cloneCall, endText, quoteArgument} from './timeline.ts';
 import {innerPids} from './tree.ts';
 import type {World} from './world.ts';
@@ -34,13 +35,19 @@ export function identityDetails(world: World, process: Process, look: Look): Det
   const text = (seen: Seen<string> | null): Line =>
     seen === null ? [dim('not known yet')] : isRefusal(seen) ? refusalPieces(seen) : [plain(printable(seen))];
 
+  const thread = process.leader?.threads.get(process.pid);
+  const differs = thread === undefined ? [] : apartWords(thread.apart);
+  if (differs.length > 0) {
+    for (const row of wrapWords(`Unlike its process: ${differs.join(', ')}`, look.width)) lines.push([strong(row)]);
+    lines.push([]);
+  }
   const identity = identityOf(world, process);
   if (identity === null) {
     say('user', ...ids(process.uids));
     say('group', ...ids(process.gids));
   } else lines.push(...idLines(identity, look));
   say(
-    'pid',
+    process.leader === undefined ? 'pid' : 'thread',
     plain(String(process.pid)),
     ...innerPids(process).flatMap((pid): Piece[] => [dim(' › '), plain(String(pid))]),
     dim(innerPids(process).length > 0 ? '  outside › inside' : ''),

@@ -1,9 +1,11 @@
 // Knows who is in which namespace: links that move, threads that leave their process, and what holds a namespace alive.
 
+import type {Apart} from './apart.ts';
 import {isRefusal, type NamespaceChanges, type NamespaceLinks, type Seen} from './fact.ts';
 import {type Namespace, type Namespaces, nameNamespace} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} from './namespace.ts';
 import type {Links, Process, Thread} from './process.ts';
+import type {Shareable} from './sharing.ts';
 import type {Move} from './timeline.ts';
 
 /** The namespace that a link leads to, where it is known and was not refused. */
@@ -54,18 +56,19 @@ export function setLink(
 export function setThreads(
   namespaces: Namespaces,
   process: Process,
-  threads: readonly {tid: number; comm: string; namespaces?: Links}[],
+  threads: readonly {tid: number; comm: string; namespaces?: Links; apart?: Apart}[],
 ): void {
   process.threadCount = threads.length;
   const now = new Map(threads.map(thread => [thread.tid, thread]));
   for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(process, tid);
-  for (const thread of threads) putThread(namespaces, process, thread.tid, thread.comm, {...thread.namespaces});
+  for (const tid of process.undoApart) if (!now.has(tid)) process.undoApart.delete(tid);
+  for (const thread of threads) putThread(namespaces, process, thread.tid, thread.comm, {...thread.namespaces}, thread.apart ?? {});
 }
 
-/** Keeps a thread while it is in other namespaces than its process, and only then. */
-export function putThread(namespaces: Namespaces, process: Process, tid: number, comm: string, links: Links): Set<Namespace> {
+/** Keeps a thread while it is not like its process, and only then. */
+export function putThread(namespaces: Namespaces, process: Process, tid: number, comm: string, links: Links, apart: Apart): Set<Namespace> {
   const opened = new Set<Namespace>();
-  const thread: Thread = {tid, comm, links: {}, spaces: {}};
+  const thread: Thread = {tid, comm, links: {}, spaces: {}, apart: withUndo(process, tid, apart)};
   for (const link of NAMESPACE_LINKS) {
     const to = links[link];
     if (to === undefined || to === process.links[link]) continue;
@@ -76,8 +79,29 @@ export function putThread(namespaces: Namespaces, process: Process, tid: number,
     if (named?.isNew) opened.add(named.namespace);
   }
   dropThread(process, tid);
-  if (Object.keys(thread.links).length > 0) process.threads.set(tid, thread);
+  if (Object.keys(thread.links).length + Object.keys(thread.apart).length > 0) process.threads.set(tid, thread);
   return opened;
+}
+
+/** Whether it has a list of semaphore undos of its own is told only by a study of the process. */
+function withUndo(process: Process, tid: number, apart: Apart): Apart {
+  const {objects = [], ...rest} = apart;
+  const all: Shareable[] = objects.filter(kind => kind !== 'sysvsem');
+  if (process.undoApart.has(tid)) all.push('sysvsem');
+  return all.length > 0 ? {...rest, objects: all} : rest;
+}
+
+/** A study has told which threads have a list of semaphore undos of their own. */
+export function setUndo(namespaces: Namespaces, process: Process, threads: readonly {readonly tid: number; readonly comm: string}[]): void {
+  const now = new Map(threads.map(({tid, comm}) => [tid, comm]));
+  const changed = new Map(now);
+  for (const tid of process.undoApart) changed.set(tid, process.threads.get(tid)?.comm ?? '');
+  process.undoApart.clear();
+  for (const tid of now.keys()) process.undoApart.add(tid);
+  for (const [tid, comm] of changed) {
+    const thread = process.threads.get(tid);
+    putThread(namespaces, process, tid, thread?.comm ?? comm, {...thread?.links}, thread?.apart ?? {});
+  }
 }
 
 export function dropThread(process: Process, tid: number): void {

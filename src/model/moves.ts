@@ -14,8 +14,8 @@ import {
   scrollTree,
   select,
   selectEvent,
-  selectedProcess,
   selectedRow,
+  selectedSubject,
   treeTop,
 } from './state.ts';
 import {rootOf, rowAbove, treeOf} from './tree.ts';
@@ -41,7 +41,7 @@ const liveLook = (state: State, width: number) => ({
 /** What the details show in so much room: a selected line stays in its row while others come and go around it. */
 export function detailsWindow(state: State, width: number, height: number) {
   const {view} = state;
-  const details = detailsOf(state.world, selectedProcess(state), view.tab, liveLook(state, Math.max(0, width - 2)));
+  const details = detailsOf(state.world, selectedSubject(state), view.tab, liveLook(state, Math.max(0, width - 2)));
   // Where not everything fits, the empty row below the heading is the first to go.
   const isTight = details.count + details.heading.length > height;
   const heading = isTight ? details.heading.filter(line => line.length > 0) : details.heading;

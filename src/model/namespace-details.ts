@@ -54,9 +54,10 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
     if (isRefusal(refused) && !isRefusal(process.links[kind.link]) && refused.errno !== 'ENOENT')
       lines.push(cutLine([plain('       '), dim('└ children '), ...refusalPieces(refused)], look.width));
   }
-  if (process.threads.size > 0) {
+  const elsewhere = [...process.threads.values()].filter(({links}) => Object.keys(links).length > 0);
+  if (elsewhere.length > 0) {
     lines.push([], [dim('Threads elsewhere')]);
-    for (const thread of process.threads.values()) {
+    for (const thread of elsewhere) {
       const spaces = new Set(Object.values(thread.spaces).filter(space => space !== null));
       const named = [...spaces].flatMap((space): Piece[] => [plain('  '), namespacePiece(space), ...inodePiece(space, look)]);
       lines.push(cutLine([plain(`⌇ ${printable(thread.comm)} ${thread.tid}`), ...named], look.width));

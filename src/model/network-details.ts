@@ -2,8 +2,8 @@
 
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
-import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapWords} from './line.ts';
-import type {Holder, Interface, Network, Partner} from './network.ts';
+import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
+import type {Holder, Interface, Network, Partner, UnixConnection} from './network.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -78,6 +78,11 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     if (peers.length > 0) say(dim('    connected: '), ...owners(peers));
   });
 
+  if (network.connected !== undefined) {
+    section('Unix sockets to outside', 'connected, of it or below');
+    listed(network.connected, 'none: no other process has an end of them', one => connectionLines(world, process, one, look, say));
+  }
+
   if (network.threads !== undefined) {
     section('Threads elsewhere', 'each in a network of its own');
     for (const {tid, namespace, interfaces, routes} of network.threads) {
@@ -106,6 +111,26 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   }
   if (network.cut.length > 0) say(toned('warn', `Not all was read so far: ${[...new Set(network.cut)].map(printable).join(', ')}`));
   return fixed(title, lines);
+}
+
+/** What passes through such a socket passes out of every namespace: bytes, and fds (unix(7), SCM_RIGHTS). */
+function connectionLines(
+  world: World,
+  process: Process,
+  {pid, comm, fd, type, name, peers}: UnixConnection,
+  look: Look,
+  say: (...line: Line) => void,
+): void {
+  const whose: Piece[] = pid === process.pid ? [] : [plain(`${printable(comm)} ${pid} `)];
+  say(plain('  '), ...whose, dim(`fd ${fd} ${type}  `), name === '' ? dim('a socket pair') : plain(printable(name)));
+  if (peers.length === 0) say(dim('    to nobody whose fds nsview can read'));
+  for (const peer of peers) {
+    const space = namespaceOf(world, peer.namespace ?? null);
+    const where: Piece[] =
+      peer.namespace === undefined ? [] : [dim(' in '), space === null ? strong(`net #${peer.namespace}`) : namespacePiece(space)];
+    const to: Line = [dim('to '), plain(`${printable(peer.comm)} ${peer.pid}`), toned('accent', ' outside'), ...where];
+    for (const row of wrapLine(to, Math.max(8, look.width - 4))) say(plain('    '), ...row);
+  }
 }
 
 type Reach = Pick<Network, 'namespace' | 'interfaces' | 'routes'>;

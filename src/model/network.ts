@@ -70,6 +70,19 @@ export type AbstractSocket = {
   readonly peers?: readonly Holder[];
 };
 
+/** `namespace`: inode of its network namespace, where that is not the one of the process that it is connected with. */
+export type UnixPeer = Holder & {readonly namespace?: string};
+
+/** A unix socket of a process, or of one below it, that is connected with a socket of neither. */
+export type UnixConnection = Holder & {
+  readonly fd: number;
+  readonly type: string;
+  /** Of the end that was bound: a path, or with @ an abstract name; empty for a pair (socketpair(2)). */
+  readonly name: string;
+  /** Who has the other end; empty where nobody that nsview can read has it open. */
+  readonly peers: readonly UnixPeer[];
+};
+
 /** A thread that is in another network namespace than its process. */
 export type ThreadNetwork = {
   readonly tid: number;
@@ -86,6 +99,8 @@ export type Network = {
   readonly routes: Seen<readonly Route[]>;
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
+  /** Left out by versions that did not read them. */
+  readonly connected?: Seen<readonly UnixConnection[]>;
   readonly threads?: readonly ThreadNetwork[];
   /** Processes that are in the namespace, or may be, and whose fds could not be read: a socket may be theirs. */
   readonly unread: number;

@@ -1,6 +1,7 @@
 // Knows what is kept of a process: who made it, what it is, and which namespaces it and its threads are in.
 
-import type {CgroupPath, Ids, RefusedFact, Seen} from './fact.ts';
+import type {Apart} from './apart.ts';
+import {type CgroupPath, type Ids, isRefusal, type RefusedFact, type Seen} from './fact.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {type Told, toldNothing} from './told.ts';
@@ -11,8 +12,14 @@ export type Links = {[link in NamespaceLink]?: Seen<string>};
 /** How a process ended. Neither code nor signal: it went unseen. */
 export type End = {readonly at: number; readonly code?: number; readonly signal?: string; readonly core?: true};
 
-/** A thread that is in other namespaces than its process: its links are the ones that differ. */
-export type Thread = {readonly tid: number; comm: string; links: Links; readonly spaces: {[link in NamespaceLink]?: Namespace | null}};
+/** A thread that is not like its process: its links are the ones that differ, and so is what is in `apart`. */
+export type Thread = {
+  readonly tid: number;
+  comm: string;
+  links: Links;
+  readonly spaces: {[link in NamespaceLink]?: Namespace | null};
+  readonly apart: Apart;
+};
 
 /**
  * One process: pid and start time. A child stands under its maker for good, whoever its parent is by now. Values that are null have not
@@ -42,6 +49,10 @@ export type Process = {
   /** Every thread but the leader, where a fact counted them. */
   threadCount: number;
   readonly threads: Map<number, Thread>;
+  /** Threads of it that have a list of semaphore undos of their own, as the last study found. */
+  readonly undoApart: Set<number>;
+  /** Of a thread that is looked at as if it were a process: its process. */
+  readonly leader?: Process;
   /** The clone that made it, where it was seen. */
   born: {readonly at: number; readonly flags: Seen<readonly string[]>; readonly by: Process; readonly exitSignal: string | null} | null;
   /** Namespaces that were seen first in it. */
@@ -76,12 +87,44 @@ export function createProcess(id: string, pid: number, start: string): Process {
     spaces: {},
     threadCount: 0,
     threads: new Map(),
+    undoApart: new Set(),
     born: null,
     opened: new Set(),
     told: toldNothing(),
     end: null,
     stopped: null,
     refused: null,
+    forgotten: 0,
+  };
+}
+
+/**
+ * A thread as the details tell of it: /proc/TID has all that /proc/PID has (proc(5)), and it is compared with its process, whose start time
+ * it goes by.
+ */
+export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Thread): Process {
+  const {cgroup} = leader;
+  const placed = apart.cgroup ?? [];
+  return {
+    ...leader,
+    id: `${leader.id}/${tid}`,
+    pid: tid,
+    leader,
+    maker: leader,
+    children: [],
+    comm,
+    nspid: null,
+    uids: apart.uids ?? leader.uids,
+    gids: apart.gids ?? leader.gids,
+    cgroup:
+      cgroup === null || isRefusal(cgroup)
+        ? cgroup
+        : cgroup.map(line => placed.find(({hierarchy}) => hierarchy === line.hierarchy) ?? line),
+    links: {...leader.links, ...links},
+    spaces: {...leader.spaces, ...spaces},
+    threadCount: 0,
+    threads: new Map(),
+    born: null,
     forgotten: 0,
   };
 }

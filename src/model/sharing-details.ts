@@ -31,6 +31,7 @@ export function sharingDetails(world: World, process: Process, look: Look): Deta
 const titled = (text: string, width: number): Line[] => wrapWords(text, width).map(row => [strong(row)]);
 
 const RELATIONS: {readonly [relation in Relation]: string} = {
+  process: 'its process',
   parent: 'its parent',
   child: 'its child',
   sibling: 'a child of the same parent',

@@ -1,6 +1,7 @@
 // Knows the shape of a reading of what a process shares with others, and what clone(2) can share: one row each.
 
 import type {NamespaceType} from './namespace.ts';
+import type {UnixConnection} from './network.ts';
 import type {Seen} from './seen.ts';
 
 /**
@@ -24,8 +25,8 @@ export const SHAREABLE = [
 
 export type Shareable = (typeof SHAREABLE)[number]['kind'];
 
-/** How it is related: by parent and child of the kernel. */
-export type Relation = 'parent' | 'child' | 'sibling' | 'other';
+/** How it is related: by parent and child of the kernel; `process` where it is the process of the thread that was looked at. */
+export type Relation = 'process' | 'parent' | 'child' | 'sibling' | 'other';
 
 export type Sharer = {readonly pid: number; readonly comm: string; readonly relation: Relation};
 
@@ -103,4 +104,30 @@ export type Sharing = {
   readonly fds: Seen<OutsideFds>;
   readonly threads: readonly ThreadApart[];
   readonly memory: Seen<SharedMemory>;
+};
+
+/** A process; with `tid` a thread of it. */
+export type SharingTask = {readonly pid: number; readonly tid?: number};
+
+/** What has one object of clone(2). */
+export type SharingGroup = {
+  readonly kind: Shareable;
+  readonly flag: string;
+  /** Of the tree: processes, and threads that do not share it with their process. One alone is such a thread. At most 256. */
+  readonly tasks: readonly SharingTask[];
+  /** Processes outside of the tree, at most 256. */
+  readonly outside?: readonly number[];
+  readonly count: number;
+};
+
+/** What the processes of a tree share, and which fds of theirs reach outside. */
+export type TreeSharing = {
+  readonly groups: Seen<readonly SharingGroup[]>;
+  /** Only processes that have such fds, or that refused. */
+  readonly fds: readonly {readonly pid: number; readonly outside: Seen<readonly OutsideFd[]>}[];
+  readonly unix: Seen<readonly UnixConnection[]>;
+  readonly refused: number;
+  readonly left: number;
+  /** What was longer than nsview reads. */
+  readonly cut: readonly string[];
 };

@@ -3,7 +3,7 @@
 import type {Fact, TapeHeader} from './fact.ts';
 import {passTime} from './forget.ts';
 import {inside, layoutOf, type Rect} from './layout.ts';
-import type {Process} from './process.ts';
+import {asProcess, type Process} from './process.ts';
 import {advance, createReplay, type Replay} from './replay.ts';
 import type {TimelineEvent} from './timeline.ts';
 import {type TreeRow, treeOf} from './tree.ts';
@@ -188,6 +188,12 @@ export function selectedRow(state: State): TreeRow | null {
 
 /** The process of the selected row: of a thread its process. */
 export const selectedProcess = (state: State): Process | null => selectedRow(state)?.process ?? null;
+
+/** What the details tell of: of the row of a thread the thread, as if it were a process. */
+export function selectedSubject(state: State): Process | null {
+  const row = selectedRow(state);
+  return row?.kind === 'thread' ? asProcess(row.process, row.thread) : (row?.process ?? null);
+}
 
 /** Selects a row and keeps it on the screen. */
 export function select(state: State, id: string, center = false): State {

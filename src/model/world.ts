@@ -13,6 +13,7 @@ import type {
   NamespaceChanges,
   ProcessFact,
   Seen,
+  SharingFact,
   StudyFact,
   StudyKind,
   TapeHeader,
@@ -21,7 +22,7 @@ import type {
 import {isRefusal} from './fact.ts';
 import {seesCalls} from './following.ts';
 import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
-import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads} from './membership.ts';
+import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads, setUndo} from './membership.ts';
 import {type MountNews, mountNews, newMounts} from './mount-news.ts';
 import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
@@ -211,6 +212,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       const key = studyKey(fact.kind, fact.pid, fact.start, fact.kind === 'mountHolders' ? fact.mount : 0);
       world.studies.delete(key);
       world.studies.set(key, fact);
+      if (fact.kind === 'sharing') observeUndo(world, fact);
       if (world.studies.size > STUDIES_KEPT) for (const oldest of [...world.studies.keys()].slice(0, 1)) world.studies.delete(oldest);
       return;
     }
@@ -364,7 +366,10 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     caller.threadCount++;
     const maker = caller.threads.get(fact.tid);
     const links = {...maker?.links, ...moveTargets(fact.changed)};
-    if (Object.keys(links).length > 0) putThread(world.namespaces, caller, fact.child, caller.comm, links);
+    // clone(2): it has the credentials and the cgroup of the thread that made it, and shares with that what CLONE_FILES and CLONE_FS say.
+    const apart = {...maker?.apart};
+    if (Object.keys(links).length + Object.keys(apart).length > 0)
+      putThread(world.namespaces, caller, fact.child, caller.comm, links, apart);
     return;
   }
   const former = world.byPid.get(fact.child);
@@ -420,6 +425,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     for (const link of NAMESPACE_LINKS)
       if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], false);
   process.threadCount = 0;
+  process.undoApart.clear();
   for (const tid of process.threads.keys()) dropThread(process, tid);
   event(world, process, at, {
     kind: 'exec',
@@ -450,6 +456,16 @@ function observeChange(world: World, fact: ChangeFact): void {
   if (fact.gids !== undefined) process.gids = fact.gids;
   if (fact.cgroup !== undefined) process.cgroup = fact.cgroup;
   if (fact.threads !== undefined) setThreads(world.namespaces, process, fact.threads);
+}
+
+function observeUndo(world: World, {pid, start, seen}: SharingFact): void {
+  const process = living(world, pid);
+  if (process === null || process.start !== start || isRefusal(seen)) return;
+  setUndo(
+    world.namespaces,
+    process,
+    seen.threads.filter(({objects}) => objects?.includes('sysvsem')),
+  );
 }
 
 function endProcess(world: World, process: Process, end: End): void {
@@ -489,7 +505,16 @@ function observeMoves(world: World, process: Process, tid: number, changed: Name
     return [];
   if (tid === process.pid) return move(world.namespaces, process, changed, () => false);
   const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
-  const opened = putThread(world.namespaces, process, tid, thread?.comm ?? process.comm, {...thread?.links, ...moveTargets(changed)});
+  const opened = putThread(
+    world.namespaces,
+    process,
+    tid,
+    thread?.comm ?? process.comm,
+    {...thread?.links, ...moveTargets(changed)},
+    {
+      ...thread?.apart,
+    },
+  );
   const moves: Move[] = [];
   for (const [i, link] of NAMESPACE_LINKS.entries()) {
     const change = changed[link];

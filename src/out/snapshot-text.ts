@@ -5,6 +5,7 @@ import {createNamespaces, type Namespaces, nameNamespace} from '../model/names.t
 import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, type NamespaceType, typeOfLink} from '../model/namespace.ts';
 import {holderText} from '../model/ownership-lines.ts';
 import {cells, fitCells, printable} from '../model/printable.ts';
+import {apartWords} from '../model/thread-apart.ts';
 
 export type TextOptions = {
   /** Lines are cut to so many cells; 0 leaves them whole. */
@@ -76,11 +77,15 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
     const state = process.state === 'Z' ? ['zombie'] : process.state === 'T' || process.state === 't' ? ['stopped'] : [];
     put(lead, name, [...remarks(names, process, parent), ...state].join(' '));
     for (const thread of process.threads) {
-      if (thread.namespaces === undefined) continue;
+      if (thread.namespaces === undefined && thread.apart === undefined) continue;
       const words = NAMESPACE_LINKS.filter(link => thread.namespaces?.[link] !== undefined).map(
         link => `+${nameOf(names, link, thread.namespaces?.[link])}`,
       );
-      put(`${below}· `, `thread ${thread.tid} ${printable(thread.comm)}`, words.join(' '));
+      put(
+        `${below}· `,
+        `thread ${thread.tid} ${printable(thread.comm)}`,
+        [...words, apartWords(thread.apart ?? {}).join(', ')].filter(word => word !== '').join(' '),
+      );
     }
     const own = children.get(process.pid) ?? [];
     own.forEach((child, index) => {

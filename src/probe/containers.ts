@@ -23,9 +23,23 @@ export const containersShape = {
     }),
   ),
   places: z.array(z.object({runtime: z.enum(RUNTIMES), directory: z.string(), seen: z.union([z.int(), refusal])})),
+  words: z
+    .array(
+      z.object({
+        by: z.enum(['kernel', 'itself']),
+        runtime: z.enum(RUNTIMES),
+        id: z.string().exactOptional(),
+        name: z.string().exactOptional(),
+        mnt: z.string(),
+        pid: z.int(),
+        place: z.string(),
+        identity: z.string(),
+      }),
+    )
+    .exactOptional(),
 } satisfies {[key in keyof Containers]: z.ZodType<Containers[key]>};
 
-export const evidenceSchema = z.object({by: z.enum(['kernel', 'runtime']), says: z.string()}) satisfies z.ZodType<Evidence>;
+export const evidenceSchema = z.object({by: z.enum(['kernel', 'runtime', 'itself']), says: z.string()}) satisfies z.ZodType<Evidence>;
 
 /** Bytes of one file, and entries of one directory. */
 const MOST_BYTES = 1 << 20;
@@ -169,6 +183,7 @@ const FILES: readonly StateFile[] = [
   {runtime: 'containerd', path: '/run/containerd/io.containerd.runtime.v2.task/*/ID/config.json', decode: decodeBundle},
   {runtime: 'podman', path: '/run/containers/storage/overlay-containers/ID/userdata/pidfile', decode: decodePid},
   {runtime: 'podman', path: '/run/user/*/containers/overlay-containers/ID/userdata/pidfile', decode: decodePid},
+  {runtime: 'podman', path: '/run/containers/storage/overlay-containers/ID/userdata/config.json', decode: decodeBundle},
   {runtime: 'systemd-nspawn', path: '/run/systemd/machines/ID', decode: decodeMachine},
   {runtime: 'flatpak', path: '/run/user/*/.flatpak/ID/bwrapinfo.json', decode: decodeBwrapInfo},
   {runtime: 'flatpak', path: '/run/user/*/.flatpak/ID/info', decode: decodeFlatpak},

@@ -4,6 +4,8 @@ import {type FSWatcher, watch as watchFiles} from 'chokidar';
 import {type CgroupFact, type CgroupPath, type Fact, isRefusal, type Seen} from '../model/fact.ts';
 import {readCgroups} from './cgroup.ts';
 import {readContainers} from './containers.ts';
+import {createInside} from './containers-inside.ts';
+import {machineLook} from './holders.ts';
 import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
 import {readLink} from './proc-file.ts';
@@ -136,11 +138,16 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
     return false;
   };
 
+  const inside = createInside(SLICE);
   let containers = {at: Number.NEGATIVE_INFINITY, text: ''};
   const lookAtContainers = (facts: Fact[]) => {
     const now = performance.now();
     if (now - containers.at < CONTAINERS - LOOK / 2) return;
-    const read = readContainers();
+    machineLook.want();
+    const spaces = [...machineLook.found.byInode].flatMap(([inode, {type, pids}]) =>
+      type === 'mnt' && pids.length > 0 ? [{inode, pids}] : [],
+    );
+    const read = {...readContainers(), words: inside.read(spaces)};
     const text = JSON.stringify(read);
     if (text !== containers.text) facts.push({kind: 'containers', at: String(process.hrtime.bigint()), ...read});
     containers = {at: now, text};

@@ -74,6 +74,10 @@ export type Native = {
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
+  /** Bytes of a regular file below the root of `pid`; ret: device and inode. */
+  readInside(pid: number, path: string, buffer: Uint8Array, size: number, ret: BigInt64Array): number;
+  /** ret: index of the first that each shares it with; -1 nothing; -2 - errno. */
+  shareGroups(tasks: Int32Array, count: number, sorted: number, type: number, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
   kcmp(pid: number, others: Int32Array, count: number, type: number, ret: Int32Array): number;
 };
@@ -162,6 +166,8 @@ export function loadNative(): Native {
     readInCgroupNamespace: library.func(
       'int nsv_read_in_cgroup_namespace(const char *path, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
     ),
+    readInside: library.func('int nsv_read_inside(int pid, const char *path, uint8_t *buffer, uint32_t size, int64_t *ret)'),
+    shareGroups: library.func('int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret)'),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
   };
   return loaded;

@@ -110,7 +110,12 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
 }
 
 /** A unix socket; `name` as /proc/net/unix has it, with @ for the NUL of an abstract one; `peer`: the inode of the other end. */
-export type UnixMessage = {readonly inode: string; readonly name: string; readonly peer: string | null};
+export type UnixMessage = {
+  readonly inode: string /** As of socket(2). */;
+  readonly type: number;
+  readonly name: string;
+  readonly peer: string | null;
+};
 
 /** struct unix_diag_msg and its attributes (linux/unix_diag.h). */
 export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
@@ -122,6 +127,7 @@ export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
     const peer = found.get(2);
     sockets.push({
       inode: String(message.readUInt32LE(4)),
+      type: message[1] ?? 0,
       name: name[0] === 0 ? `@${name.subarray(1).toString()}` : text(name),
       peer: peer !== undefined && peer.length >= 4 ? String(peer.readUInt32LE(0)) : null,
     });

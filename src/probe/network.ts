@@ -14,11 +14,12 @@ import type {
   SnapshotNetwork,
   ThreadNetwork,
 } from '../model/network.ts';
-import {errnoName} from './errno.ts';
 import {machineLook, readThreadNetworks} from './holders.ts';
 import {loadNative} from './native.ts';
-import {addressText, decodeAddresses, decodeLinks, decodeRoutes, decodeUnixSockets, type LinkMessage} from './netlink.ts';
+import {addressText, decodeAddresses, decodeRoutes, decodeUnixSockets, type LinkMessage} from './netlink.ts';
+import {ADDRESSES, dump, isCut, linksAt, ROUTES, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
+import {readTree, readUnixOutside} from './unix-connections.ts';
 
 const refusalSchema = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusalSchema]);
@@ -57,6 +58,21 @@ const routesSchema = z.array(
   }),
 );
 
+export const unixConnectionsSchema = z
+  .array(
+    z.object({
+      pid: z.int(),
+      comm: z.string(),
+      fd: z.int(),
+      type: z.string(),
+      name: z.string(),
+      peers: z.array(z.object({pid: z.int(), comm: z.string(), namespace: z.string().exactOptional()})),
+    }),
+  )
+  .describe(
+    'Connections by unix sockets that no process of the tree has the other end of; namespace: inode of the network namespace of a peer in another one.',
+  );
+
 export const networkSchema: z.ZodType<Network> = z.object({
   namespace: seen(z.string()),
   interfaces: seen(interfacesSchema),
@@ -64,6 +80,7 @@ export const networkSchema: z.ZodType<Network> = z.object({
   routes: seen(routesSchema),
   listeners: seen(z.array(z.object({protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int(), holders}))),
   abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders, peers: holders.exactOptional()}))),
+  connected: seen(unixConnectionsSchema).exactOptional(),
   threads: z
     .array(z.object({tid: z.int(), namespace: z.string(), interfaces: seen(interfacesSchema), routes: seen(routesSchema)}))
     .exactOptional(),
@@ -71,29 +88,8 @@ export const networkSchema: z.ZodType<Network> = z.object({
   cut: z.array(z.string()),
 });
 
-/** Bytes of a dump, of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
-const MOST = {dump: 1 << 20, table: 1 << 20, namespaces: 1024, partners: 32, holders: 300, fds: 4096, shown: 1000, threads: 8};
-
-const STAGES = ['open', 'setns', 'socket', 'rtnetlink'];
-const dumped = Buffer.alloc(MOST.dump);
-const stage = new Int32Array(1);
-const LINKS = 0;
-const ADDRESSES = 1;
-const ROUTES = 2;
-const UNIX = 3;
-
-const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
-
-/** `path` is of the namespace: /proc/PID/ns/net. The answer is good until the next dump. */
-function dump(path: string, type: number): Seen<Buffer> {
-  const size = loadNative().networkDump(path, type, dumped, dumped.length, stage);
-  return size < 0 ? refusedAt(size) : dumped.subarray(0, size);
-}
-
-function linksAt(path: string): Seen<LinkMessage[]> {
-  const bytes = dump(path, LINKS);
-  return isRefusal(bytes) ? bytes : decodeLinks(bytes);
-}
+/** Bytes of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
+const MOST = {table: 1 << 20, namespaces: 1024, partners: 32, holders: 300, fds: 4096, shown: 1000, threads: 8};
 
 /** Inodes of those namespaces by the number under which the one at `path` knows them (RTM_GETNSID). */
 function knownIds(path: string, others: readonly (readonly [inode: string, path: string])[]): Map<number, string> {
@@ -356,7 +352,7 @@ function socketsOf(
   path: string,
   members: readonly number[],
   cut: string[],
-): Pick<Network, 'listeners' | 'abstract' | 'unread'> {
+): Pick<Network, 'listeners' | 'abstract' | 'connected' | 'unread'> {
   const listeners: (Omit<Listener, 'holders'> & Bound)[] = [];
   let refused: Refusal | null = null;
   for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
@@ -399,6 +395,7 @@ function socketsOf(
   return {
     listeners: listeners.length === 0 && refused !== null ? refused : listeners.map(whole),
     abstract: isRefusal(unix) ? unix : abstract.map(withPeers),
+    connected: readUnixOutside(readTree(pid), readEveryone(2000).paths.values(), cut),
     unread: wanted.length === 0 ? 0 : unread + readEveryone(2000).hidden,
   };
 }
@@ -408,7 +405,7 @@ function routesAt(path: string, links: readonly LinkMessage[], cut: string[]): S
   const names = new Map(links.map(one => [one.index, one.name]));
   const bytes = dump(path, ROUTES);
   if (isRefusal(bytes)) return bytes;
-  if (bytes.length > MOST.dump - 65536) cut.push('routes');
+  if (isCut(bytes)) cut.push('routes');
   return decodeRoutes(bytes).map(({deviceIndex, ...route}) => {
     const device = names.get(deviceIndex ?? 0);
     return {...route, ...(device === undefined ? {} : {device})};

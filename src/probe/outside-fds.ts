@@ -43,7 +43,8 @@ function mountUnder(link: string): number | null {
 }
 
 /** File systems that ask somebody else, who may never answer: what lies on them is neither opened nor asked for its type. */
-const isRemote = (fsType: string): boolean => /^(nfs|cifs|smb|9p|ceph|afs|fuse|lustre|gfs|ocfs|coda|ncp|virtiofs|autofs)/.test(fsType);
+export const isRemote = (fsType: string): boolean =>
+  /^(nfs|cifs|smb|9p|ceph|afs|fuse|lustre|gfs|ocfs|coda|ncp|virtiofs|autofs)/.test(fsType);
 
 /** By id. */
 function readTable(pid: number | 'self'): ReadonlyMap<number, Mount> {

@@ -1,9 +1,11 @@
 // Knows how a process looks in /proc: each file's decoder beside its reader.
 
+import type {Apart} from '../model/apart.ts';
 import type {CgroupPath, Ids, NamespaceLinks, ProcessSeen, Refusal, Seen, ThreadSeen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import type {Credentials} from '../model/identity.ts';
+import type {CapabilitySets, Credentials} from '../model/identity.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {readObjectsApart} from './objects-apart.ts';
 import {isGone, readLink, readNumbers, readText} from './proc-file.ts';
 
 /** Fields of /proc/PID/stat (proc_pid_stat(5)). */
@@ -144,13 +146,105 @@ export function readNamespaceLinks(folder: string): NamespaceLinks {
 export const sameSeen = (one: Seen<string> | undefined, other: Seen<string> | undefined): boolean =>
   one === other || (isRefusal(one) && isRefusal(other) && one.errno === other.errno);
 
-/** Every thread but the leader; of its namespaces only the links that differ from the process's. */
+/** Lines of status about who it is and what it may do stand in these two parts (proc_pid_status(5)): the same text says the same. */
+function credentialText(text: string): string {
+  const ids = text.slice(text.indexOf('\nUid:'), text.indexOf('\nFDSize:'));
+  const groups = text.slice(text.indexOf('\nGroups:'), text.indexOf('\nNStgid:'));
+  return `${ids}${groups}${text.slice(text.indexOf('\nCapInh:'), text.indexOf('\nSpeculation'))}`;
+}
+
+const sameList = (one: readonly number[], other: readonly number[]): boolean =>
+  one.length === other.length && one.every((value, index) => value === other[index]);
+
+/** What the status of a thread says otherwise than that of its process. */
+function decodeApart(process: string, thread: string): Apart {
+  if (credentialText(process) === credentialText(thread)) return {};
+  const [own, all] = [decodeStatus(thread), decodeStatus(process)];
+  const [mine, theirs] = [decodeCredentials(thread), decodeCredentials(process)];
+  const apart: {-readonly [key in keyof Apart]: Apart[key]} = {};
+  for (const key of ['uids', 'gids'] as const) {
+    const [ids, others] = [own[key], all[key]];
+    if (!isRefusal(ids) && !isRefusal(others) && !sameList(ids, others)) apart[key] = ids;
+  }
+  if (!sameList(mine.groups, theirs.groups)) apart.groups = mine.groups;
+  const sets: {-readonly [set in keyof CapabilitySets]?: string} = {};
+  for (const [set, mask] of Object.entries(mine.capabilities) as [keyof CapabilitySets, string][])
+    if (mask !== theirs.capabilities[set]) sets[set] = mask;
+  if (Object.keys(sets).length > 0) apart.capabilities = sets;
+  if (mine.noNewPrivs !== theirs.noNewPrivs) apart.noNewPrivs = mine.noNewPrivs;
+  if (mine.seccomp !== theirs.seccomp) apart.seccomp = mine.seccomp;
+  if (mine.filters !== theirs.filters) apart.filters = mine.filters;
+  return apart;
+}
+
+const isEnded = (status: string): boolean => /^State:\t[ZX]/m.test(status);
+
+/** What is compared of each thread: files of a reference, and objects by kcmp(2), which asks about all threads at once. */
+function createComparison(pid: number, tids: readonly number[]): (tid: number) => Apart {
+  const folder = `/proc/${pid}/task`;
+  // A leader that has ended has given back what the others still have.
+  let task = pid;
+  let read = readText(`${folder}/${pid}/status`);
+  for (let index = 0; index < tids.length && !isRefusal(read) && isEnded(read); index++) {
+    task = tids[index] ?? pid;
+    read = readText(`${folder}/${task}/status`);
+  }
+  if (isRefusal(read)) return () => ({});
+  let status = read;
+  const cgroup = readText(`${folder}/${task}/cgroup`);
+  const lines = isRefusal(cgroup) ? [] : cgroup.split('\n');
+  const label = readText(`${folder}/${task}/attr/current`);
+  const objects = readObjectsApart(
+    task,
+    tids.filter(tid => tid !== task),
+    ['files', 'fs'],
+  );
+  return tid => {
+    if (tid === task) return {};
+    const own = readText(`${folder}/${tid}/status`);
+    // What a thread that ends has given back is no difference.
+    if (isRefusal(own) || isEnded(own)) return {};
+    let apart: {-readonly [key in keyof Apart]: Apart[key]} = decodeApart(status, own);
+    if (Object.keys(apart).length > 0) {
+      // All of them may have changed since the first was read: the C library has each thread make the call.
+      const again = readText(`${folder}/${task}/status`);
+      if (!isRefusal(again)) status = again;
+      apart = decodeApart(status, own);
+    }
+    const placed = readText(`${folder}/${tid}/cgroup`);
+    if (!isRefusal(cgroup) && !isRefusal(placed) && placed !== cgroup)
+      apart.cgroup = decodeCgroup(
+        placed
+          .split('\n')
+          .filter(line => !lines.includes(line))
+          .join('\n'),
+      );
+    if (!isRefusal(label)) {
+      const mine = readText(`${folder}/${tid}/attr/current`);
+      if (!isRefusal(mine) && mine !== label) apart.label = mine.replace(/[\0\n]+$/, '');
+    }
+    const kinds = objects.get(tid);
+    // It ends, and had given them back when they were compared.
+    if (kinds === undefined || isRefusal(readLink(`${folder}/${tid}/cwd`))) return apart;
+    apart.objects = kinds;
+    if (kinds.includes('fs'))
+      for (const link of ['cwd', 'root'] as const) {
+        const target = readLink(`${folder}/${tid}/${link}`);
+        if (!isRefusal(target) && target !== readLink(`${folder}/${task}/${link}`)) apart[link] = target;
+      }
+    return apart;
+  };
+}
+
+/** Every thread but the leader; of its namespaces only the links that differ from the process's, and of the rest only what differs. */
 export function readThreads(pid: number, namespaces: NamespaceLinks): ThreadSeen[] {
-  const tids = readNumbers(`/proc/${pid}/task`);
-  if (isRefusal(tids)) return [];
+  const all = readNumbers(`/proc/${pid}/task`);
+  if (isRefusal(all)) return [];
+  const tids = all.filter(tid => tid !== pid);
+  if (tids.length === 0) return [];
+  const apartOf = createComparison(pid, tids);
   const threads: ThreadSeen[] = [];
   for (const tid of tids) {
-    if (tid === pid) continue;
     const folder = `/proc/${pid}/task/${tid}`;
     const comm = readText(`${folder}/comm`);
     if (isRefusal(comm)) continue;
@@ -161,10 +255,12 @@ export function readThreads(pid: number, namespaces: NamespaceLinks): ThreadSeen
       // A thread that ended meanwhile has no namespaces; that is no difference.
       if (!sameSeen(mine, namespaces[link]) && !(isRefusal(mine) && isGone(mine))) differing[link] = mine;
     }
+    const apart = apartOf(tid);
     threads.push({
       tid,
       comm: comm.endsWith('\n') ? comm.slice(0, -1) : comm,
       ...(Object.keys(differing).length > 0 ? {namespaces: differing} : {}),
+      ...(Object.keys(apart).length > 0 ? {apart} : {}),
     });
   }
   return threads;

@@ -1,6 +1,7 @@
 // Knows what a tape and a snapshot may look like when a stranger wrote them: zod schemas, held to the model's types.
 
 import {z} from 'zod';
+import type {Apart} from '../model/apart.ts';
 import type {CgroupLevel} from '../model/cgroup-limit.ts';
 import type {
   CallArgument,
@@ -41,12 +42,14 @@ import type {
   TracerFact,
 } from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {SHAREABLE} from '../model/sharing.ts';
 import {containersShape, evidenceSchema} from './containers.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
 import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
+import {treeSharingSchema} from './tree-sharing.ts';
 
 type Holds<T> = z.ZodType<T>;
 
@@ -81,8 +84,40 @@ const ids = z
 const cgroupPath = z
   .object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string()})
   .describe('A line of /proc/PID/cgroup; hierarchy 0 is cgroup v2.') satisfies Holds<CgroupPath>;
+const apart = z
+  .object({
+    uids: ids.exactOptional(),
+    gids: ids.exactOptional(),
+    groups: z.array(z.int()).exactOptional(),
+    capabilities: z
+      .object({
+        effective: z.string().exactOptional(),
+        permitted: z.string().exactOptional(),
+        inheritable: z.string().exactOptional(),
+        bounding: z.string().exactOptional(),
+        ambient: z.string().exactOptional(),
+      })
+      .exactOptional(),
+    noNewPrivs: z.boolean().nullable().exactOptional(),
+    seccomp: z.int().nullable().exactOptional(),
+    filters: z.int().nullable().exactOptional(),
+    cgroup: z.array(cgroupPath).describe('Lines that the process does not have.').exactOptional(),
+    label: z.string().describe('/proc/PID/attr/current').exactOptional(),
+    objects: z
+      .array(z.enum(SHAREABLE.map(({kind}) => kind)))
+      .describe('What it does not share with its process, by kcmp(2).')
+      .exactOptional(),
+    cwd: seen(z.string()).exactOptional(),
+    root: seen(z.string()).exactOptional(),
+  })
+  .describe('What a thread has otherwise than its process, besides namespaces: only what differs.') satisfies Holds<Apart>;
 const thread = z
-  .object({tid: pid, comm: z.string(), namespaces: someLinks.describe('Only links that differ from those of the process.').exactOptional()})
+  .object({
+    tid: pid,
+    comm: z.string(),
+    namespaces: someLinks.describe('Only links that differ from those of the process.').exactOptional(),
+    apart: apart.exactOptional(),
+  })
   .describe('A thread other than the leader.') satisfies Holds<ThreadSeen>;
 
 const callArgument: z.ZodType<CallArgument> = z
@@ -387,6 +422,9 @@ const snapshotSchema = z.object({
     )
     .exactOptional()
     .describe('What container runtimes call trees of processes, with what says so.'),
+  sharing: treeSharingSchema
+    .exactOptional()
+    .describe('Only of a tree (-p PID): what its processes share by clone(2), and which of their fds reach outside.'),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */

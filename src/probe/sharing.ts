@@ -8,13 +8,13 @@ import {errnoName} from './errno.ts';
 import {loadNative} from './native.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {readNumbers} from './proc-file.ts';
-import {readStat, type Stat} from './process.ts';
+import {readStat, readStatus, type Stat} from './process.ts';
 import {readSharedMemory} from './shared-memory.ts';
 import {readThreadsApart} from './threads-apart.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const pid = z.int().min(0);
-const sharer = z.object({pid, comm: z.string(), relation: z.enum(['parent', 'child', 'sibling', 'other'])});
+const sharer = z.object({pid, comm: z.string(), relation: z.enum(['process', 'parent', 'child', 'sibling', 'other'])});
 const object = z.object({
   kind: z.enum(SHAREABLE.map(({kind}) => kind)),
   none: z.literal(true).exactOptional(),
@@ -23,7 +23,7 @@ const object = z.object({
 });
 
 const namespaceType = z.enum(NAMESPACES.map(({type}) => type));
-const outsideFd = z.object({
+export const outsideFdSchema = z.object({
   fd: z.int().min(0).nullable(),
   path: z.string(),
   leads: z.discriminatedUnion('kind', [
@@ -54,7 +54,7 @@ export const sharingSchema: z.ZodType<Sharing> = z.object({
   compared: z.int(),
   refused: z.int(),
   left: z.int(),
-  fds: z.union([z.object({outside: z.array(outsideFd), open: z.int(), left: z.int()}), refusal]),
+  fds: z.union([z.object({outside: z.array(outsideFdSchema), open: z.int(), left: z.int()}), refusal]),
   threads: z.array(threadApart),
   memory: z.union([z.object({mappings: z.array(mapping), read: z.int(), refused: z.int(), left: z.int()}), refusal]),
 });
@@ -69,24 +69,26 @@ const KERNEL_THREAD = 0x00200000;
 const isDead = ({state}: Stat): boolean => state === 'Z' || state === 'X';
 
 /** Those to compare with: the nearest pids, which are most often relatives, where not all can be. */
-function othersOf(own: Stat): {pids: number[]; left: number} {
+function othersOf(own: Stat, leader: number): {pids: number[]; left: number} {
   const all = readNumbers('/proc');
   const pids = (isRefusal(all) ? [] : all).filter(other => other !== own.pid);
   if (pids.length <= MOST_COMPARED) return {pids, left: 0};
-  const distance = (other: number) => (other === own.ppid ? 0 : Math.abs(other - own.pid));
+  const distance = (other: number) => (other === own.ppid || other === leader ? 0 : Math.abs(other - own.pid));
   return {pids: pids.sort((a, b) => distance(a) - distance(b)).slice(0, MOST_COMPARED), left: pids.length - MOST_COMPARED};
 }
 
-const NEAREST: readonly Relation[] = ['parent', 'child', 'sibling', 'other'];
+const NEAREST: readonly Relation[] = ['process', 'parent', 'child', 'sibling', 'other'];
 
-function relate(own: Stat, other: Stat): Relation {
+/** `leader` is the pid of which it is a thread. */
+function relate(own: Stat, other: Stat, leader: number): Relation {
+  if (other.pid === leader) return 'process';
   if (other.pid === own.ppid) return 'parent';
   if (other.ppid === own.pid) return 'child';
   return other.ppid === own.ppid && own.ppid !== 0 ? 'sibling' : 'other';
 }
 
 /** Every kind of object, compared with every other process. */
-function readObjects(own: Stat, task: number, pids: readonly number[]): {objects: Seen<SharedObject[]>; refused: number} {
+function readObjects(own: Stat, task: number, pids: readonly number[], leader: number): {objects: Seen<SharedObject[]>; refused: number} {
   const native = loadNative();
   const others = Int32Array.from(pids);
   const results = new Int32Array(others.length);
@@ -114,7 +116,7 @@ function readObjects(own: Stat, task: number, pids: readonly number[]): {objects
       const stat = statOf(other);
       // What has ended has given everything back.
       if (isRefusal(stat) || isDead(stat)) continue;
-      sharers.push({pid: other, comm: stat.comm, relation: relate(own, stat)});
+      sharers.push({pid: other, comm: stat.comm, relation: relate(own, stat, leader)});
     }
     refused = Math.max(refused, denied);
     sharers.sort((a, b) => NEAREST.indexOf(a.relation) - NEAREST.indexOf(b.relation) || a.pid - b.pid);
@@ -137,15 +139,18 @@ export function readSharing(of: number): Seen<Sharing> {
   // It has given back all that it could share, and kcmp takes nothing and nothing for the same.
   if (task === null) return {errno: 'ESRCH', during: 'kcmp'};
   const folder = task === of ? `/proc/${of}` : `/proc/${of}/task/${task}`;
-  const {pids, left} = othersOf(own);
-  const {objects, refused} = readObjects(own, task, pids);
+  const status = readStatus(of);
+  const leader = isRefusal(status) ? of : status.tgid;
+  const {pids, left} = othersOf(own, leader);
+  const {objects, refused} = readObjects(own, task, pids, leader);
   return {
     objects,
     compared: pids.length - refused,
     refused,
     left,
     fds: readOutsideFds(folder, task, own.ppid),
-    threads: readThreadsApart(of, task),
+    // Of one thread it is said what it shares with its process.
+    threads: leader === of ? readThreadsApart(of, task) : [],
     memory: readSharedMemory(folder, of, own.start),
   };
 }

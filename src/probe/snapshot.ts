@@ -20,6 +20,7 @@ import {NAMESPACES, type NamespaceLink, typeOfLink} from '../model/namespace.ts'
 import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
 import {readContainers} from './containers.ts';
+import {createInside} from './containers-inside.ts';
 import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
@@ -28,6 +29,7 @@ import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {type ProcessRead, readAll} from './processes.ts';
+import {readTreeSharing} from './tree-sharing.ts';
 
 const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
 const CHILDREN_LINKS: readonly NamespaceLink[] = ['pid_for_children', 'time_for_children'];
@@ -170,7 +172,12 @@ function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {
 }
 
 /** What is known of `all` says which containers `processes` are in. */
-export function containersOf(all: readonly ProcessSeen[], processes: readonly ProcessSeen[], base = ''): SnapshotContainer[] {
+export function containersOf(
+  all: readonly ProcessSeen[],
+  processes: readonly ProcessSeen[],
+  base = '',
+  tables: readonly MountNamespace[] = [],
+): SnapshotContainer[] {
   type Building = Contained & {maker: Contained | null};
   const byPid = new Map<number, Building>();
   for (const process of all) byPid.set(process.pid, {...process, links: process.namespaces, maker: null});
@@ -182,7 +189,14 @@ export function containersOf(all: readonly ProcessSeen[], processes: readonly Pr
     const age = Number(process.start) - Number(maker.start);
     if (age > 0 || (age === 0 && maker.pid < pid)) process.maker = maker;
   }
-  const containerOf = createContainers(readContainers(base), pid => byPid.get(pid));
+  const read = new Map(tables.map(table => [table.inode, table]));
+  const spaces = [...mountReaders(all)].map(([inode, pids]) => {
+    const table = read.get(inode);
+    const some = pids.slice(0, READERS_ASKED);
+    return table === undefined ? {inode, pids: some} : {inode, pids: [table.pid, ...some], mounts: table.mounts};
+  });
+  const words = createInside().read(spaces);
+  const containerOf = createContainers({...readContainers(base), words}, pid => byPid.get(pid));
   const found = new Map<string, {container: NonNullable<ReturnType<typeof containerOf>>; pids: number[]}>();
   for (const {pid} of processes) {
     const process = byPid.get(pid);
@@ -377,7 +391,8 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
-    containers: containersOf(all, processes),
+    containers: containersOf(all, processes, '', mountNamespaces),
+    ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes)}),
   };
   for (const fd of kept) closeSync(fd);
   return snapshot;

@@ -6,7 +6,7 @@ import {readIdentity} from './identity.ts';
 import {studyMountHolders} from './mount-holders.ts';
 import {readNetwork} from './network.ts';
 import {readOwnership} from './ownership.ts';
-import {readStat} from './process.ts';
+import {readStat, readStatus} from './process.ts';
 import {readSharing} from './sharing.ts';
 
 /** `mount`: for `mountHolders`, the id of the mount. */
@@ -31,11 +31,21 @@ const READERS: {readonly [kind in StudyKind]: (pid: number, mount: number) => St
   mountHolders: studyMountHolders,
 };
 
+function startOf(pid: number): string | null {
+  const stat = readStat(pid);
+  return isRefusal(stat) ? null : stat.start;
+}
+
+/** A thread goes by the start time of its process. */
+function startOfLeader(tid: number): string | null {
+  const status = readStatus(tid);
+  return isRefusal(status) || status.tgid === tid ? null : startOf(status.tgid);
+}
+
 /** null where the process is no longer there: a pid is nobody without its start time. */
 export function readStudy({kind, pid, start, mount}: Study): StudyFact | null {
   const at = String(process.hrtime.bigint());
   const seen = READERS[kind](pid, mount ?? 0);
-  const stat = readStat(pid);
-  if (isRefusal(stat) || (start !== '' && stat.start !== start)) return null;
+  if (start === '' ? startOf(pid) === null : startOf(pid) !== start && startOfLeader(pid) !== start) return null;
   return {kind, at, pid, start, ...(kind === 'mountHolders' ? {mount: mount ?? 0} : {}), seen} as StudyFact;
 }

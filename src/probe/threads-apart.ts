@@ -1,8 +1,8 @@
 // Knows how to find the threads of a process that are not like it, in what is not a namespace.
 
 import {isRefusal, type Seen} from '../model/fact.ts';
-import {SHAREABLE, type Shareable, type ThreadApart} from '../model/sharing.ts';
-import {loadNative} from './native.ts';
+import type {Shareable, ThreadApart} from '../model/sharing.ts';
+import {readObjectsApart} from './objects-apart.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
 /** Threads that are looked at: a file each, and three comparisons. */
@@ -24,19 +24,6 @@ function decodeStatusLines(text: string): {[key: string]: string} {
   return lines;
 }
 
-/** Which objects each of the threads has of its own. */
-function objectsApart(task: number, tids: readonly number[]): Map<number, Shareable[]> {
-  const native = loadNative();
-  const others = Int32Array.from(tids);
-  const results = new Int32Array(others.length);
-  const apart = new Map<number, Shareable[]>();
-  for (const {kind, kcmp} of SHAREABLE) {
-    if (!APART.includes(kind) || native.kcmp(task, others, others.length, kcmp, results) !== 0) continue;
-    for (const [index, tid] of tids.entries()) if ((results[index] ?? 0) > 0) apart.set(tid, [...(apart.get(tid) ?? []), kind]);
-  }
-  return apart;
-}
-
 /** `task` is the thread with which the others are compared: the leader while it lives. */
 export function readThreadsApart(pid: number, task: number): ThreadApart[] {
   const all = readNumbers(`/proc/${pid}/task`);
@@ -46,7 +33,7 @@ export function readThreadsApart(pid: number, task: number): ThreadApart[] {
   const own = readText(`${folder}/${task}/status`);
   const lines = isRefusal(own) ? {} : decodeStatusLines(own);
   const ownCgroup = readText(`${folder}/${task}/cgroup`);
-  const objects = objectsApart(task, tids);
+  const objects = readObjectsApart(task, tids, APART);
   const found: ThreadApart[] = [];
   for (const tid of tids) {
     const text = readText(`${folder}/${tid}/status`);

@@ -158,7 +158,8 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       }
       const threads = stat.threads > 1 ? readThreads(pid, next.namespaces) : [];
       if (!same(before.threads, threads)) {
-        const differing = (list: readonly ThreadSeen[]) => list.filter(thread => thread.namespaces !== undefined);
+        const differing = (list: readonly ThreadSeen[]) =>
+          list.filter(thread => thread.namespaces !== undefined || thread.apart !== undefined);
         // A tracer tells births and ends of threads; here their number matters, and namespaces of their own.
         tellThreads(pid, next.namespaces, before.threads, threads);
         if (before.threads.length !== threads.length || !same(differing(before.threads), differing(threads))) change.threads = threads;

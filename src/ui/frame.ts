@@ -9,7 +9,9 @@ import {cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapW
 import {detailsWindow} from '../model/moves.ts';
 import {cells, printable} from '../model/printable.ts';
 import {searchProcesses} from '../model/search.ts';
+
 import {eventIndex, eventsOf, eventTop, type State, treeTop} from '../model/state.ts';
+
 import {footerLine, helpLines, quitQuestion, statusLine} from '../model/status.ts';
 import {eventLine} from '../model/timeline.ts';
 import {rootOf, treeLine, treeOf} from '../model/tree.ts';

@@ -7,7 +7,7 @@ import {wantedDetails} from '../model/details.ts';
 import type {Intent} from '../model/intent.ts';
 import {inside, type Rect, terminalSize} from '../model/layout.ts';
 import {click, focusOn, type Step, showTab, wheel} from '../model/moves.ts';
-import {type Message, type State, selectedProcess} from '../model/state.ts';
+import {type Message, type State, selectedProcess, selectedSubject} from '../model/state.ts';
 import type {TerminalPort} from '../model/terminal-port.ts';
 import {pinnedMount} from '../model/view.ts';
 import type {Store} from '../store.ts';
@@ -159,7 +159,7 @@ export function runScreen(options: ScreenOptions): Screen {
       looked = pid;
       if (pid !== null) perform({kind: 'look', pid});
     }
-    const wanted = {pid, ...wantedDetails(state.world, process, state.view.tab, pinnedMount(state.view))};
+    const wanted = {pid, ...wantedDetails(state.world, selectedSubject(state), state.view.tab, pinnedMount(state.view))};
     const words = JSON.stringify(wanted);
     if (words === told) return;
     told = words;

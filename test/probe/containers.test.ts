@@ -54,6 +54,20 @@ async function busyboxBelow(running: Running): Promise<number> {
   }
 }
 
+/** The busybox that a program runs that is not below it: conmon's, which has left podman's tree. */
+async function busyboxWithin(): Promise<number> {
+  for (const limit = Date.now() + 15_000; Date.now() < limit; await new Promise(resolve => setTimeout(resolve, 50)))
+    for (const pid of readNumbers('/proc') as number[])
+      try {
+        if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('/bin/busybox\0sleep')) continue;
+        const above = readStat(pid);
+        if (!isRefusal(above) && readFileSync(`/proc/${above.ppid}/comm`, 'utf8') === 'conmon\n') return pid;
+      } catch {
+        // Ended meanwhile.
+      }
+  throw new Error('conmon never had a busybox');
+}
+
 /** A root file system of one program; gone at the end. */
 function root(): Disposable & {path: string; at: (name: string) => string} {
   const folder = temporaryFolder();
@@ -146,6 +160,136 @@ describe('containers that were started by', () => {
     await running.ended;
   });
 
+  it('podman, by what minds the container, and by the file that it puts inside', async context => {
+    context.skip(!existsSync('/usr/bin/podman'), 'podman is not installed');
+    using folder = root();
+    const name = `nsview-test-${process.pid}`;
+    const podman = [
+      'podman',
+      '--root',
+      folder.at('root'),
+      '--runroot',
+      folder.at('runroot'),
+      '--tmpdir',
+      folder.at('libpod'),
+      '--storage-driver',
+      'vfs',
+    ];
+    const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024', '--network', 'none', '--cgroups=disabled'];
+    const command = [...podman, 'run', ...limits, '--privileged', '--name', name, '--rootfs', folder.at('rootfs'), ...SLEEP];
+    // As above, crun takes v2 alone.
+    const alone = 'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"';
+    await using running = new Running('unshare', ['-m', 'sh', '-c', alone, 'sh', ...command]);
+    const init = await busyboxWithin();
+    const [found, ...others] = holding(read(folder.path), init);
+    expect(others).toEqual([]);
+    expect(found).toMatchObject({runtime: 'podman', id: expect.stringMatching(/^[0-9a-f]{64}$/), name, processes: [init]});
+    if (found === undefined) return;
+    expect(found.evidence).toEqual([
+      {by: 'kernel', says: expect.stringMatching(new RegExp(`^\\d+, which minds it, is /\\S+/conmon -c ${found.id} -n ${name}$`))},
+      {by: 'itself', says: `/run/.containerenv says podman ${name} ${found.id}`},
+    ]);
+    process.kill(init, 'SIGKILL');
+    await running.ended;
+  });
+
+  it('docker, flatpak, podman and systemd-nspawn where only what is inside says so, and is said to be its own word', async () => {
+    using folder = root();
+    const inside = (files: {readonly [path: string]: string}, ...environment: string[]) => {
+      const script = [
+        `mount --bind ${folder.at('rootfs')} ${folder.at('rootfs')} && mount -t tmpfs none ${folder.at('rootfs/run')} && mkdir -p ${folder.at('rootfs/run/host')}`,
+        ...Object.entries(files).map(([path, text]) => `printf '${text}' > ${folder.at(`rootfs${path}`)}`),
+        `exec env ${environment.join(' ')} chroot ${folder.at('rootfs')} ${SLEEP.join(' ')}`,
+      ].join(' && ');
+      return start('unshare', '--kill-child', '-mpf', 'sh', '-c', script);
+    };
+    const files = {
+      '/run/.containerenv': `engine="podman-5"\nname="web"\nid="${'a1'.repeat(32)}"\n`,
+      '/run/host/container-manager': 'systemd-nspawn\n',
+    };
+    await using running = inside(files, 'container=podman');
+    const pid = await busyboxBelow(running);
+    const [found, ...others] = holding(read(folder.path), pid);
+    expect(others).toEqual([]);
+    expect(found).toMatchObject({runtime: 'podman', name: 'web', missing: 'Only what is inside says so: it may have made that up.'});
+    expect(found?.evidence).toEqual([
+      {by: 'itself', says: `/run/.containerenv says podman web ${'a1'.repeat(32)}`},
+      {by: 'itself', says: '/run/host/container-manager says systemd-nspawn'},
+      {by: 'itself', says: `the environment of ${pid} says podman`},
+    ]);
+    process.kill(pid, 'SIGKILL');
+    await running.ended;
+
+    await using second = inside({'/.dockerenv': ''});
+    const docker = await busyboxBelow(second);
+    expect(holding(read(folder.path), docker)).toMatchObject([
+      {runtime: 'docker', name: null, evidence: [{by: 'itself', says: '/.dockerenv says docker'}]},
+    ]);
+    // A mount namespace within, of the same root: the same container.
+    await using within = start('nsenter', '-t', String(docker), '-m', '-r', '/bin/busybox', 'unshare', '-m', ...SLEEP);
+    const deeper = await busyboxBelow(within).catch(() => 0);
+    if (deeper > 0) expect(holding(read(folder.path), deeper).map(({runtime}) => runtime)).toEqual(['docker']);
+    process.kill(docker, 'SIGKILL');
+    await second.ended;
+  });
+
+  it('flatpak’s own way: bwrap with a file inside', async () => {
+    using folder = root();
+    const info = put(folder.path, 'info', '[Application]\nname=org.example.Maps\nruntime=x\n\n[Instance]\ninstance-id=4711\n');
+    const command = `exec bwrap --die-with-parent --bind ${folder.at('rootfs')} / --unshare-pid --proc /proc --file 9 /.flatpak-info ${SLEEP.join(' ')} 9<${info}`;
+    await using running = start('sh', '-c', command);
+    const pid = await busyboxBelow(running);
+    const [found] = holding(read(folder.path), pid);
+    // The kernel says that bwrap made it; that it is flatpak’s is its own word.
+    expect(found).toMatchObject({runtime: 'bubblewrap', name: null});
+    expect(found?.evidence).toMatchObject([
+      {by: 'kernel', says: expect.stringContaining('bwrap; it is in another')},
+      {by: 'itself', says: '/.flatpak-info says flatpak org.example.Maps 4711'},
+    ]);
+    process.kill(pid, 'SIGKILL');
+    await running.ended;
+  });
+
+  it('chromium, as its sandbox begins: the same program in namespaces of its own', async () => {
+    using folder = root();
+    await using running = start(fixture('zygote'));
+    const zygote = Number((await running.says(/zygote (\d+)\nready/))[1]);
+    await expect
+      .poll(() => holding(read(folder.path), zygote))
+      .toMatchObject([
+        {
+          runtime: 'chromium',
+          id: String(zygote),
+          evidence: [{by: 'kernel', says: expect.stringMatching(/it is in another user, pid, net namespace, with --type=zygote$/)}],
+        },
+      ]);
+    running.release();
+    await running.ended;
+  });
+
+  it('nobody where a link, a fifo, a device or a long file stands for what is looked for', async () => {
+    using folder = root();
+    const at = (path: string) => folder.at(`rootfs${path}`);
+    writeFileSync(folder.at('outside'), 'systemd-nspawn\n');
+    mkdirSync(at('/run/host'), {recursive: true});
+    symlinkSync('../../../outside', at('/run/host/container-manager'));
+    execFileSync('mkfifo', [at('/run/.containerenv')]);
+    execFileSync('mknod', [at('/.dockerenv'), 'c', '1', '3']);
+    writeFileSync(at('/.flatpak-info'), `[Application]\nname=a\n${'x'.repeat(1 << 20)}`);
+    await using running = start(
+      'unshare',
+      '--kill-child',
+      '-mpf',
+      'sh',
+      '-c',
+      `mount --bind ${at('')} ${at('')} && exec chroot ${at('')} ${SLEEP.join(' ')}`,
+    );
+    const pid = await busyboxBelow(running);
+    expect(holding(read(folder.path), pid)).toEqual([]);
+    process.kill(pid, 'SIGKILL');
+    await running.ended;
+  });
+
   // firejail(1) makes no sandbox where it sees no kernel threads: it takes itself to be in one already.
   const seesKernel = existsSync('/proc/2/comm') && readFileSync('/proc/2/comm', 'utf8') === 'kthreadd\n';
   it('firejail, with the name that it was given', async context => {
@@ -175,7 +319,10 @@ describe('containers that were started by', () => {
     const init = await busyboxBelow(running);
     const [found] = holding(read(folder.path), init);
     expect(found).toMatchObject({runtime: 'lxc', id: name, processes: [init]});
-    expect(found === undefined ? [] : said(found)).toEqual(['kernel: its cgroup /lxc.payload.nsview-test-N']);
+    expect(found === undefined ? [] : said(found)).toEqual([
+      'kernel: its cgroup /lxc.payload.nsview-test-N',
+      'itself: the environment of N says lxc',
+    ]);
     expect(found?.missing).toContain('nothing of it that nsview can read: /var/lib/lxc');
     put(folder.path, `var/lib/lxc/${name}/config`, '');
     expect(holding(read(folder.path), init)).toMatchObject([{runtime: 'lxc', id: name, missing: null}]);
@@ -192,7 +339,15 @@ describe('containers that were started by', () => {
     await using running = start('unshare', '-m', 'systemd-nspawn', ...options, ...SLEEP);
     const pid = await busyboxBelow(running);
     const [found] = holding(read(folder.path), pid);
-    expect(found).toMatchObject({runtime: 'systemd-nspawn', id: name, evidence: [{by: 'kernel'}]});
+    expect(found).toMatchObject({
+      runtime: 'systemd-nspawn',
+      id: name,
+      evidence: [
+        {by: 'kernel'},
+        {by: 'itself', says: '/run/host/container-manager says systemd-nspawn'},
+        {by: 'itself', says: `the environment of ${pid} says systemd-nspawn`},
+      ],
+    });
     // As systemd-machined writes it.
     put(folder.path, `run/systemd/machines/${name}`, `NAME=${name}\nSERVICE=systemd-nspawn\nLEADER=${pid}\nCLASS=container\n`);
     expect(holding(read(folder.path), pid)).toMatchObject([{runtime: 'systemd-nspawn', id: name, missing: null}]);

@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync} from 'node:fs';
+import {existsSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
@@ -10,7 +10,7 @@ import {decodeAddresses, decodeLinks, decodeRoutes} from '../../src/probe/netlin
 import {networkSchema, readNetwork, readNetworks} from '../../src/probe/network.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {start} from '../support/nsview.ts';
+import {start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -162,6 +162,52 @@ describe('a network namespace', () => {
     expect(seen?.peers?.map(({pid}) => pid)).toEqual([other.pid]);
     const text = tab(one.pid, 60);
     expect(text).toMatch(new RegExp(`connected: \\S+ ${other.pid} outside`));
+  });
+
+  it.each(['stream', 'seqpacket'])('tells who has the other end of a %s pair, and of one that was sent, in another network', async type => {
+    await using one = start(fixture('socket-pair'), type);
+    const [, child = '', inherited = '', sent = ''] = await one.says(/child (\d+) fds (\d+) (\d+)\nready/);
+    const pid = Number(child);
+    const outside = () => {
+      const {connected} = read(pid);
+      if (connected === undefined || isRefusal(connected)) throw new Error(JSON.stringify(connected));
+      // Stdin and what else a test inherits may be sockets of the one who started it.
+      return connected.filter(({fd}) => fd === Number(inherited) || fd === Number(sent));
+    };
+    const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0];
+    const peers = [{pid: one.pid, comm: 'socket-pair', namespace}];
+    const ends = [Number(inherited), Number(sent)].sort((a, b) => a - b);
+    expect(outside()).toEqual(ends.map(fd => ({pid, comm: 'socket-pair', fd, type, name: '', peers})));
+    for (const width of [36, 60, 100])
+      expect(tab(pid, width)).toMatch(new RegExp(`fd ${sent} ${type} +a socket pair\\n +to socket-pair ${one.pid} outside\\s+in\\s+net:a`));
+    // Of the process above both the other end is within.
+    const above = read(one.pid).connected;
+    expect(above === undefined || isRefusal(above) ? above : above.filter(({peers: ends}) => ends.some(end => end.pid === pid))).toEqual(
+      [],
+    );
+    one.release();
+    await one.ended;
+  });
+
+  it('tells of a connection over a path out of a network namespace, by its name', async () => {
+    using folder = temporaryFolder();
+    const path = folder.file('listens');
+    const server = `require('net').createServer(()=>console.log('accepted')).listen('${path}',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())`;
+    await using one = start(process.execPath, '-e', server);
+    await one.says(/ready/);
+    const client = `require('net').connect('${path}');process.stdin.on('data',()=>process.exit())`;
+    await using other = start('unshare', '-n', process.execPath, '-e', client);
+    await one.says(/accepted/);
+    for (const [pid, peer] of [
+      [other.pid, one.pid],
+      [one.pid, other.pid],
+    ] as const) {
+      const {connected} = read(pid);
+      if (connected === undefined || isRefusal(connected)) throw new Error(JSON.stringify(connected));
+      expect(connected.filter(({name}) => name === path)).toMatchObject([
+        {pid, type: 'stream', peers: [{pid: peer, namespace: expect.stringMatching(/^\d+$/)}]},
+      ]);
+    }
   });
 
   it('shows the network of a thread that is alone in it', async () => {

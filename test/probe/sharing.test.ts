@@ -2,7 +2,9 @@ import {existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'nod
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {SHAREABLE, type Shareable, type Sharing} from '../../src/model/sharing.ts';
+import {parseSnapshot} from '../../src/probe/schemas.ts';
 import {readSharing, sharingSchema} from '../../src/probe/sharing.ts';
+import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
@@ -163,5 +165,68 @@ describe('a thread that is not as its process', () => {
     } finally {
       rmdirSync(`${hierarchy}/${name}`);
     }
+  });
+});
+
+describe('what a tree shares, in a snapshot', () => {
+  const take = (root: number) => {
+    const snapshot = readSnapshot({root, version: 'test'});
+    const parsed = parseSnapshot(JSON.parse(JSON.stringify(snapshot)));
+    if (!parsed.ok) throw new Error(parsed.problem);
+    const {sharing} = snapshot;
+    if (sharing === undefined || isRefusal(sharing.groups) || isRefusal(sharing.unix)) throw new Error(JSON.stringify(sharing));
+    return {...sharing, groups: sharing.groups, unix: sharing.unix};
+  };
+
+  it.each([['files'], ['fs'], ['vm'], ['io'], ['sysvsem'], ['vm', 'sighand'], ['files', 'fs', 'io']] as const)(
+    '%s %s %s, from above and from within',
+    async (...flags) => {
+      await using parent = start(fixture('shares-by-clone'), ...flags);
+      const [, sharing = ''] = await parent.says(/children (\d+) (\d+)\nready/);
+      const wanted = SHAREABLE.filter(({kind}) => flags.some(flag => flag === kind));
+      expect(take(parent.pid).groups).toEqual(
+        wanted.map(({kind, flag}) => ({kind, flag, tasks: [{pid: parent.pid}, {pid: Number(sharing)}], count: 2})),
+      );
+      expect(take(Number(sharing)).groups).toEqual(
+        wanted.map(({kind, flag}) => ({kind, flag, tasks: [{pid: Number(sharing)}], outside: [parent.pid], count: 2})),
+      );
+      parent.release();
+      await parent.ended;
+    },
+  );
+
+  it('has a thread that shares less than the others, alone', async () => {
+    using folder = temporaryFolder();
+    await using running = start(fixture('thread-apart'), folder.path);
+    const [, tid = ''] = await running.says(/tid (\d+)\nready/);
+    const alone = {tasks: [{pid: running.pid, tid: Number(tid)}], count: 1};
+    expect(take(running.pid).groups).toEqual([
+      {kind: 'files', flag: 'CLONE_FILES', ...alone},
+      {kind: 'fs', flag: 'CLONE_FS', ...alone},
+    ]);
+    running.release();
+    await running.ended;
+  });
+
+  it('has the fds of its processes that lead outside, and the sockets', async () => {
+    using folder = temporaryFolder();
+    await using running = start(fixture('holds-outside'), folder.path, 'namespace');
+    await running.says(/ready/);
+    const {fds} = take(running.pid);
+    const own = fds.find(({pid}) => pid === running.pid)?.outside ?? [];
+    expect(isRefusal(own) ? own : own.filter(({fd}) => fd === 21)).toMatchObject([{leads: {kind: 'namespace', type: 'uts'}}]);
+    await using pair = start(fixture('socket-pair'));
+    const [, child = '', fd = ''] = await pair.says(/child (\d+) fds (\d+) \d+\nready/);
+    expect(take(Number(child)).unix).toContainEqual(
+      expect.objectContaining({pid: Number(child), fd: Number(fd), peers: [expect.objectContaining({pid: pair.pid})]}),
+    );
+    for (const one of [running, pair]) {
+      one.release();
+      await one.ended;
+    }
+  });
+
+  it('is left out of a snapshot of the machine', () => {
+    expect(readSnapshot({version: 'test'})).not.toHaveProperty('sharing');
   });
 });

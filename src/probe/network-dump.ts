@@ -1,0 +1,33 @@
+// Knows how to have a network namespace asked by netlink without entering it.
+
+import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
+import {errnoName} from './errno.ts';
+import {loadNative} from './native.ts';
+import {decodeLinks, type LinkMessage} from './netlink.ts';
+
+/** Bytes of a dump. */
+const MOST_DUMPED = 1 << 20;
+
+const STAGES = ['open', 'setns', 'socket', 'rtnetlink'];
+const dumped = Buffer.alloc(MOST_DUMPED);
+export const stage = new Int32Array(1);
+const LINKS = 0;
+export const ADDRESSES = 1;
+export const ROUTES = 2;
+export const UNIX = 3;
+
+const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
+
+/** `path` is of the namespace: /proc/PID/ns/net. The answer is good until the next dump. */
+export function dump(path: string, type: number): Seen<Buffer> {
+  const size = loadNative().networkDump(path, type, dumped, dumped.length, stage);
+  return size < 0 ? refusedAt(size) : dumped.subarray(0, size);
+}
+
+/** What does not fit is left out. */
+export const isCut = (bytes: Buffer): boolean => bytes.length > MOST_DUMPED - 65536;
+
+export function linksAt(path: string): Seen<LinkMessage[]> {
+  const bytes = dump(path, LINKS);
+  return isRefusal(bytes) ? bytes : decodeLinks(bytes);
+}

@@ -1,0 +1,117 @@
+// Knows how to read what the processes of a tree share with each other and with the rest, and which of their fds reach outside.
+
+import {z} from 'zod';
+import {isRefusal, type ProcessSeen, type Seen} from '../model/fact.ts';
+import {SHAREABLE, type Shareable, type SharingGroup, type SharingTask, type TreeSharing} from '../model/sharing.ts';
+import {errnoName} from './errno.ts';
+import {loadNative} from './native.ts';
+import {unixConnectionsSchema} from './network.ts';
+import {readOutsideFds} from './outside-fds.ts';
+import {outsideFdSchema} from './sharing.ts';
+import {readUnixOutside} from './unix-connections.ts';
+
+/** Tasks of the tree that are compared with each other; members that are told of a group; processes whose fds are looked at. */
+const MOST = {tasks: 16384, told: 256, fds: 256};
+
+const task = z.object({pid: z.int(), tid: z.int().exactOptional()});
+const refusal = z.object({errno: z.string(), during: z.string()});
+export const treeSharingSchema: z.ZodType<TreeSharing> = z.object({
+  groups: z.union([
+    z.array(
+      z.object({
+        kind: z.enum(SHAREABLE.map(({kind}) => kind)),
+        flag: z.string().describe('The flag of clone(2) by which they came to share it.'),
+        tasks: z
+          .array(task)
+          .describe('Processes of the tree, and threads that do not share it with their process. One alone: such a thread.'),
+        outside: z.array(z.int()).exactOptional().describe('Processes outside of the tree that share it.'),
+        count: z.int().describe('All of both.'),
+      }),
+    ),
+    refusal,
+  ]),
+  fds: z.array(z.object({pid: z.int(), outside: z.union([z.array(outsideFdSchema), refusal])})),
+  unix: z.union([unixConnectionsSchema, refusal]),
+  refused: z.int().describe('Tasks that the kernel did not let compare.'),
+  left: z.int().describe('Tasks that were not compared, and processes whose fds were not looked at.'),
+  cut: z.array(z.string()),
+});
+
+const isDead = ({state}: ProcessSeen): boolean => state === 'Z' || state === 'X';
+/** A kernel thread has no memory, which kcmp cannot tell from one that it shares; nor has it a program (proc_pid_exe(5)). */
+const hasMemory = ({exe}: ProcessSeen): boolean => !isRefusal(exe) || exe.errno !== 'ENOENT';
+
+type Tasks = {readonly own: readonly SharingTask[]; readonly others: readonly SharingTask[]};
+
+function groupsOf(kind: Shareable, kcmp: number, flag: string, {own, others}: Tasks): Seen<{groups: SharingGroup[]; refused: number}> {
+  const all = [...own, ...others];
+  if (own.length === 0) return {groups: [], refused: 0};
+  const results = new Int32Array(all.length);
+  const ids = Int32Array.from(all.map(({pid, tid}) => tid ?? pid));
+  const answer = loadNative().shareGroups(ids, all.length, own.length, kcmp, results);
+  if (answer < 0) return {errno: errnoName(-answer), during: 'kcmp'};
+  let refused = 0;
+  const groups = new Map<number, {tasks: SharingTask[]; outside: number[]; processes: Set<number>}>();
+  for (const [index, one] of all.entries()) {
+    const group = results[index] ?? -1;
+    // One that has ended meanwhile was not refused.
+    if (group < -1 && errnoName(-2 - group) !== 'ESRCH') refused++;
+    if (group < 0) continue;
+    const known = groups.get(group) ?? {tasks: [], outside: [], processes: new Set()};
+    groups.set(group, known);
+    if (index >= own.length) known.outside.push(one.pid);
+    else if (one.tid === undefined || !known.processes.has(one.pid)) {
+      known.tasks.push(one);
+      if (one.tid === undefined) known.processes.add(one.pid);
+    }
+  }
+  const told: SharingGroup[] = [];
+  for (const {tasks, outside} of groups.values()) {
+    const isThread = tasks.some(({tid}) => tid !== undefined);
+    if (tasks.length + outside.length < 2 && !isThread) continue;
+    told.push({
+      kind,
+      flag,
+      tasks: tasks.slice(0, MOST.told),
+      ...(outside.length > 0 ? {outside: outside.slice(0, MOST.told)} : {}),
+      count: tasks.length + outside.length,
+    });
+  }
+  return {groups: told, refused};
+}
+
+/** `tree`: of all processes those that are told of. Compared in the order of n log n; not for every snapshot of a whole machine. */
+export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly ProcessSeen[]): TreeSharing {
+  const inside = new Set(tree.map(({pid}) => pid));
+  const living = tree.filter(process => !isDead(process));
+  // Each process before its threads, so that a thread that is like it is passed over.
+  const tasks = living.flatMap(({pid, threads}): SharingTask[] => [{pid}, ...threads.map(({tid}) => ({pid, tid}))]);
+  const own = tasks.slice(0, MOST.tasks);
+  const others = all.filter(process => !inside.has(process.pid) && !isDead(process));
+  const bare = new Set(all.filter(process => !hasMemory(process)).map(({pid}) => pid));
+  let groups: Seen<SharingGroup[]> = [];
+  let refused = 0;
+  for (const {kind, kcmp, flag} of SHAREABLE) {
+    const isIt = ({pid}: SharingTask) => kind !== 'vm' || !bare.has(pid);
+    const found = groupsOf(kind, kcmp, flag, {own: own.filter(isIt), others: others.map(({pid}) => ({pid})).filter(isIt)});
+    if (isRefusal(found)) {
+      groups = found;
+      break;
+    }
+    groups.push(...found.groups);
+    refused = Math.max(refused, found.refused);
+  }
+  const looked = living.filter(hasMemory).slice(0, MOST.fds);
+  const fds = looked.flatMap(({pid, ppid}): TreeSharing['fds'][number][] => {
+    const read = readOutsideFds(`/proc/${pid}`, pid, ppid);
+    if (isRefusal(read)) return read.errno === 'ENOENT' || read.errno === 'ESRCH' ? [] : [{pid, outside: read}];
+    return read.outside.length > 0 ? [{pid, outside: read.outside}] : [];
+  });
+  const cut: string[] = [];
+  const unix = readUnixOutside(
+    living.map(({pid}) => pid),
+    [],
+    cut,
+  );
+  return {groups, fds, unix, refused, left: tasks.length - own.length + living.filter(hasMemory).length - looked.length, cut};
+}
