@@ -18,7 +18,8 @@ try {
 
 const dist = join(root, 'dist');
 const {outputFiles} = await esbuild.build({
-  entryPoints: [join(root, 'src', 'main.ts')],
+  entryPoints: [join(root, 'src', 'main.ts'), join(root, 'src', 'probe', 'details-worker.ts')],
+  entryNames: '[name]',
   outdir: dist,
   write: false,
   bundle: true,

@@ -316,17 +316,25 @@ function keyboard(): ReadStream {
 async function screen(target: ScreenTarget): Promise<number> {
   const plan = target.kind === 'launch' ? await planOrComplain(target.argv, target.options) : null;
   if (plan === undefined) return 1;
-  const [{createState, reduce}, {stillRuns}, {createStore}, {runScreen}, {restoreTerminal}, {openSession}, {startWatch}, {watchDetails}] =
-    await Promise.all([
-      import('./model/state.ts'),
-      import('./model/commands.ts'),
-      import('./store.ts'),
-      import('./ui/screen.tsx'),
-      import('./ui/modes.ts'),
-      import('./probe/session.ts'),
-      import('./probe/watch.ts'),
-      import('./probe/details.ts'),
-    ]);
+  const [
+    {createState, reduce},
+    {stillRuns},
+    {createStore},
+    {runScreen},
+    {restoreTerminal},
+    {openSession},
+    {startWatch},
+    {watchDetailsAside},
+  ] = await Promise.all([
+    import('./model/state.ts'),
+    import('./model/commands.ts'),
+    import('./store.ts'),
+    import('./ui/screen.tsx'),
+    import('./ui/modes.ts'),
+    import('./probe/session.ts'),
+    import('./probe/watch.ts'),
+    import('./probe/details-aside.ts'),
+  ]);
   const header = await tapeHeader(
     target.kind === 'attach' ? {pid: target.pid} : target.kind === 'launch' ? {command: target.argv} : {machine: true},
   );
@@ -392,7 +400,7 @@ async function screen(target: ScreenTarget): Promise<number> {
   }
   if (target.kind === 'watch') watchInstead(null);
 
-  const details = watchDetails({emit});
+  const details = watchDetailsAside({emit});
   const attach = async (pid: number) => {
     if (isRefusal(session)) return;
     const answer = await session.attach(pid);

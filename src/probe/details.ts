@@ -13,7 +13,7 @@ import {sameSeen} from './process.ts';
 import {readMountsFact} from './snapshot.ts';
 import {readStudy, STUDY_EVERY, type Study} from './study.ts';
 
-type Shown = {
+export type Shown = {
   /** Null: through nsview itself. */
   readonly mounts: readonly {readonly inode: string; readonly pid: number | null}[];
   readonly cgroups: readonly CgroupPath[];

@@ -1,0 +1,10 @@
+// Knows how to keep details up to date in a thread of its own: facts go out as messages, what is shown comes in as one.
+
+import {parentPort} from 'node:worker_threads';
+import {type Shown, watchDetails} from './details.ts';
+
+const port = parentPort;
+if (port !== null) {
+  const details = watchDetails({emit: facts => port.postMessage(facts)});
+  port.on('message', (shown: Shown) => details.show(shown));
+}
