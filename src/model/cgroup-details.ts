@@ -22,6 +22,7 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   const below = cgroup.filter(one => one.path !== '/');
   const roots = cgroup.filter(one => one.path === '/');
   const lines: Line[] = [];
+  const lists: List[] = [];
   const view = studyOf(world, 'cgroupView', process)?.seen ?? null;
   const isNew = (one: CgroupPath): boolean => process.maker !== null && !isSameCgroup(process.maker.cgroup, one);
   const together = roots.length > 2 ? roots.filter(one => !isNew(one)) : [];
@@ -60,15 +61,35 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
       lines.push(cutLine([plain('  members: '), ...refusalPieces(fact.members)], look.width));
       continue;
     }
-    for (const pid of fact.members) {
-      const member = world.byPid.get(pid);
-      const name = member === undefined ? dim('outside of what is followed') : plain(printable(member.comm));
-      lines.push(cutLine([plain(`${String(pid).padStart(9)}  `), member === process ? strong(name.text) : name], look.width));
-    }
-    if (fact.members.length === 0) lines.push([dim('  no member')]);
+    const {members} = fact;
+    if (members.length === 0) lines.push([dim('  no member')]);
+    lists.push({after: lines.length, count: members.length, line: index => memberLine(world, process, members[index] ?? 0, look.width)});
   }
   if (ordered.length === 0) lines.push([], ...said(unread(process, look, 'what limits them and who is in them'), look.width));
-  return fixed(title, lines);
+  return withLists(title, lines, lists);
+}
+
+function memberLine(world: World, process: Process, pid: number, width: number): Line {
+  const member = world.byPid.get(pid);
+  const name = member === undefined ? dim('outside of what is followed') : plain(printable(member.comm));
+  return cutLine([plain(`${String(pid).padStart(9)}  `), member === process ? strong(name.text) : name], width);
+}
+
+/** Lines of which there may be thousands, behind the first `after` of the others, in that order. */
+type List = {readonly after: number; readonly count: number; readonly line: (index: number) => Line};
+
+function withLists(title: readonly Line[], lines: readonly Line[], lists: readonly List[]): Details {
+  const count = lists.reduce((sum, list) => sum + list.count, lines.length);
+  const line = (index: number): Line => {
+    let listed = 0;
+    for (const list of lists) {
+      if (index - listed < list.after) break;
+      if (index - listed < list.after + list.count) return list.line(index - listed - list.after);
+      listed += list.count;
+    }
+    return lines[index - listed] ?? [];
+  };
+  return {heading: title, count, line};
 }
 
 /** How the process itself has that path: relative to the root of its cgroup namespace. */

@@ -385,10 +385,15 @@ export function otherSpaces(
     if (space.index === 0) readers.set(space, null);
     else if (member !== null && member.end === null) readers.set(space, member.pid);
   const rest = new Map<Namespace, number>();
-  for (const other of world.byId.values()) {
+  // Who is in them is looked for until all are found.
+  let unfound = 0;
+  for (const space of world.namespaces.byInode.values())
+    if (space.type === 'mnt' && space.processes > 0 && space !== own && !readers.has(space)) unfound++;
+  for (const other of unfound === 0 ? [] : world.byId.values()) {
     const space = other.spaces.mnt ?? null;
     if (space === null || space === own || other.end !== null || other.state === 'Z' || readers.has(space) || rest.has(space)) continue;
     rest.set(space, other.pid);
+    if (rest.size === unfound) break;
   }
   for (const [space, pid] of [...rest].sort(([a], [b]) => a.index - b.index)) readers.set(space, pid);
   const all = [...readers].map(([space, pid]) => ({space, pid}));
