@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fanotify.h>
 #include <linux/stat.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -127,4 +129,27 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         put_fds(&uses, folder);
         put_maps(&uses, folder, devices, devices_count);
         return uses.count;
+}
+
+/* Linux 6.15 (include/uapi/linux/fanotify.h). */
+#ifndef FAN_REPORT_MNT
+#define FAN_REPORT_MNT 0x00004000U
+#define FAN_MNT_ATTACH 0x01000000U
+#define FAN_MNT_DETACH 0x02000000U
+#define FAN_MARK_MNTNS 0x00000110U
+#endif
+
+NSV_API int nsv_mount_events(const char *path)
+{
+        _cleanup_close_ int space = open(path, O_RDONLY | O_CLOEXEC);
+        if (space < 0)
+                return -errno;
+        _cleanup_close_ int group = (int)syscall(SYS_fanotify_init, FAN_CLASS_NOTIF | FAN_REPORT_MNT | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY);
+        if (group < 0)
+                return -errno;
+        if (syscall(SYS_fanotify_mark, group, FAN_MARK_ADD | FAN_MARK_MNTNS, (uint64_t)(FAN_MNT_ATTACH | FAN_MNT_DETACH), space, NULL) < 0)
+                return -errno;
+        int events = group;
+        group = -1;
+        return events;
 }

@@ -338,6 +338,12 @@ enum nsv_use {
 /* What of a process is on one of those mounts; `ids` ascending, as mountinfo has them; mapped files are asked of those `devices` only (major <<
  * 32 | minor), or all where there are none. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
 NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
+
+/* A fanotify group, non-blocking, that tells of each mount which is attached in the mount namespace at `path` (a file of nsfs), or detached:
+ * FAN_MNT_ATTACH and FAN_MNT_DETACH, fanotify_mark(2), Linux 6.15. It does not tell of changed options, and does not keep the namespace
+ * alive. -EINVAL where the kernel has no such events, -EPERM without CAP_SYS_ADMIN in the user namespace that owns it, -EMFILE where the
+ * user has /proc/sys/fs/fanotify/max_user_groups already. */
+NSV_API int nsv_mount_events(const char *path);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes, 3 (of

@@ -1,11 +1,12 @@
 // Knows how to find out what this kernel, these privileges and this terminal allow.
 
-import {accessSync, constants} from 'node:fs';
+import {accessSync, closeSync, constants} from 'node:fs';
 import os from 'node:os';
 import {isRefusal} from '../model/fact.ts';
 import {plainPlan} from '../model/launch-plan.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import {explainBpfRefusal} from '../model/refusal.ts';
+import {errnoName} from './errno.ts';
 import {readHost} from './host.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative, NativeError} from './native.ts';
@@ -149,6 +150,18 @@ function processes(): Finding {
     : {what, verdict: 'ok', means: 'every process and its namespaces can be read'};
 }
 
+function mountTables(): Finding {
+  const what = 'mount tables';
+  const events = loadNative().mountEvents('/proc/self/ns/mnt');
+  if (events >= 0) closeSync(events);
+  const polled = 'changes are seen by poll of mountinfo';
+  return {
+    what,
+    verdict: 'ok',
+    means: events >= 0 ? `${polled}, mounts that come and go by fanotify too` : `${polled}; fanotify: ${errnoName(-events)}`,
+  };
+}
+
 function userNamespaces(): Finding {
   const what = 'user namespaces';
   const max = sysctl('user.max_user_namespaces');
@@ -234,6 +247,7 @@ export async function diagnose(): Promise<Finding[]> {
           means: `the kernel lacks ${kinds.join(', ')}`,
           remedy: 'a kernel with CONFIG_NAMESPACES and all of its kinds; time needs 5.6',
         },
+    mountTables(),
     userNamespaces(),
     {
       what: 'cgroups',

@@ -1,7 +1,9 @@
-// Knows when mount tables change: an open /proc/PID/mountinfo is ready for POLLPRI after each change (proc_pid_mountinfo(5)).
+// Knows when mount tables change: an open /proc/PID/mountinfo is ready for POLLPRI after each change (proc_pid_mountinfo(5)), and where the
+// kernel has it, fanotify tells of each mount that comes or goes.
 
-import {closeSync, openSync} from 'node:fs';
+import {closeSync, openSync, readSync} from 'node:fs';
 import koffi from 'koffi';
+import {loadNative} from './native.ts';
 import {readLink} from './proc-file.ts';
 
 /** A mount namespace and a process that is in it. */
@@ -19,14 +21,51 @@ export type MountWatch = Disposable & {
   watches(inode: string): boolean;
 };
 
+/** Of a user's fanotify groups, of which there are 128 (fs.fanotify.max_user_groups), so many are nsview's at most. */
+const GROUPS = 8;
+const EVENTS_ONLY = {readable: true, writable: false, disconnect: false};
+const EVENT_BYTES = 4096;
+
+type Events = {readonly fd: number; readonly handle: Handle};
+
 /** Neither reading nor writing is asked for: mountinfo is always ready for those, and would wake nsview without end. */
 const PRIORITY_ONLY = {readable: false, writable: false, disconnect: true};
 
 /** koffi says POLLERR, of which POLLPRI comes along here, as EBADF, and stops then (uv_poll_start(3)). */
-type Handle = {start(options: typeof PRIORITY_ONLY, callback: () => void): void; close(): void; unref(): void};
+type Handle = {
+  start(options: {readable: boolean; writable: boolean; disconnect: boolean}, callback: () => void): void;
+  close(): void;
+  unref(): void;
+};
 
-export function watchMounts(options: {readonly most: number; readonly changed: (reader: Reader) => void}): MountWatch {
-  const open = new Map<string, {reader: Reader; fd: number; handle: Handle}>();
+/** `by`: what tells of changes; both unless given. */
+export function watchMounts(options: {
+  readonly most: number;
+  readonly changed: (reader: Reader) => void;
+  readonly by?: readonly ('poll' | 'fanotify')[];
+}): MountWatch {
+  const by = options.by ?? ['poll', 'fanotify'];
+  const open = new Map<string, {reader: Reader; fd: number; handle: Handle; events: Events | undefined}>();
+  let groups = 0;
+
+  /** Undefined where the kernel or a rule refuses it: poll tells of all that it tells. */
+  const listen = (reader: Reader): Events | undefined => {
+    if (groups >= GROUPS || !by.includes('fanotify')) return undefined;
+    const fd = loadNative().mountEvents(`/proc/${reader.pid}/ns/mnt`);
+    if (fd < 0) return undefined;
+    groups++;
+    const bytes = Buffer.allocUnsafe(EVENT_BYTES);
+    const handle: Handle = koffi.node.poll(fd, EVENTS_ONLY, () => {
+      try {
+        while (readSync(fd, bytes) > 0);
+      } catch {
+        // EAGAIN: these were all.
+      }
+      options.changed(reader);
+    });
+    handle.unref();
+    return {fd, handle};
+  };
 
   const start = (reader: Reader) => {
     let fd: number;
@@ -45,9 +84,9 @@ export function watchMounts(options: {readonly most: number; readonly changed: (
       handle.start(PRIORITY_ONLY, again);
       options.changed(reader);
     };
-    const handle: Handle = koffi.node.poll(fd, PRIORITY_ONLY, again);
+    const handle: Handle = koffi.node.poll(fd, PRIORITY_ONLY, by.includes('poll') ? again : () => {});
     handle.unref();
-    open.set(reader.inode, {reader, fd, handle});
+    open.set(reader.inode, {reader, fd, handle, events: listen(reader)});
   };
 
   const stop = (inode: string) => {
@@ -56,6 +95,10 @@ export function watchMounts(options: {readonly most: number; readonly changed: (
     open.delete(inode);
     watched.handle.close();
     closeSync(watched.fd);
+    if (watched.events === undefined) return;
+    watched.events.handle.close();
+    closeSync(watched.events.fd);
+    groups--;
   };
 
   const isIn = ({inode, pid}: Reader): boolean => readLink(`/proc/${pid}/ns/mnt`) === `mnt:[${inode}]`;

@@ -56,6 +56,8 @@ export type Native = {
   /** Bytes of mountinfo; ret: the stage of a refusal. */
   mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** Rows of three: what, number, mount. */
+  /** A readable fd, to be closed; or -errno. */
+  mountEvents(path: string): number;
   mountUses(
     pid: number,
     ids: BigInt64Array,
@@ -153,6 +155,7 @@ export function loadNative(): Native {
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
+    mountEvents: library.func('int nsv_mount_events(const char *path)'),
     mountUses: library.func(
       'int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)',
     ),

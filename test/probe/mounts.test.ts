@@ -18,6 +18,7 @@ import {timelineLine} from '../../src/out/timeline-text.ts';
 import {watchDetails} from '../../src/probe/details.ts';
 import {readHost} from '../../src/probe/host.ts';
 import {watchMounts} from '../../src/probe/mount-watch.ts';
+import {loadNative} from '../../src/probe/native.ts';
 import {readProcess} from '../../src/probe/process.ts';
 import {readMountsFact, readSnapshot} from '../../src/probe/snapshot.ts';
 import {attached, until} from '../support/attached.ts';
@@ -31,6 +32,14 @@ leaveNothingBehind();
 
 const at = () => String(process.hrtime.bigint());
 const spaceAt = (pid: number): string => readlinkSync(`/proc/${pid}/ns/mnt`).replaceAll(/\D/g, '');
+
+/** Whether this kernel tells of mounts by fanotify: 6.15 and later do. */
+function listensTo(pid: number): boolean {
+  const fd = loadNative().mountEvents(`/proc/${pid}/ns/mnt`);
+  if (fd < 0) return false;
+  closeSync(fd);
+  return true;
+}
 
 /** A shell in namespaces of its own, through whose stdin it can be asked for more. */
 class Shell extends Running {
@@ -332,6 +341,27 @@ describe('a table that is on the screen', () => {
     // It is polled for every 500 ms at most: all three sooner than that is no coincidence.
     expect(Math.max(...took)).toBeLessThan(400);
     expect(followed.told.length).toBe(4);
+  });
+
+  it.each(['poll', 'fanotify'] as const)('is known to have changed by %s alone', async by => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], setup, folder.path).ready();
+    const inode = spaceAt(shell.pid);
+    let changes = 0;
+    using watched = watchMounts({most: 4, by: [by], changed: () => changes++});
+    watched.keep([{inode, pid: shell.pid}]);
+    const has = by === 'poll' || listensTo(shell.pid);
+    for (const script of ['mount -t tmpfs new sub', 'umount sub']) {
+      const before = changes;
+      await shell.does(script);
+      await new Promise(later => setTimeout(later, 100));
+      expect(changes > before, script).toBe(has);
+    }
+    // What fanotify does not tell, poll does (fanotify_mark(2): FAN_MNT_ATTACH and FAN_MNT_DETACH only).
+    const before = changes;
+    await shell.does('mount -o remount,bind,ro .');
+    await new Promise(later => setTimeout(later, 100));
+    expect(changes > before, 'remount').toBe(by === 'poll');
   });
 
   it('does not keep a dead namespace alive for longer than until the next look', async () => {
