@@ -264,7 +264,8 @@ export function runScreen(options: ScreenOptions): Screen {
       interactive: true,
       alternateScreen: true,
       incrementalRendering: true,
-      maxFps: 120,
+      // Frames are paced here. Ink would hold the one that a key asks for back, behind whatever else waits for its time.
+      maxFps: 1000,
     });
     stdout.write(enterModes);
     stdin.setRawMode?.(true);
