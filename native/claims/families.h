@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* Knows which families of claims there are, in the order in which they are told. */
+#pragma once
+
+CLAIMS(fs);
+CLAIMS(files);
+
+#define FAMILY(name) {name##_claims, &name##_claims_count}
+#define FAMILIES FAMILY(fs), FAMILY(files)
