@@ -276,6 +276,12 @@ NSV_API int nsv_end(int socket, uint32_t sequence);
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size);
 NSV_API int nsv_release_terminal(int socket);
 
+/* Starts the program at `path`, which is nsview-claims, to tell as JSON lines what there is (`list`) or what holds; of one flag unless that
+ * is "". ret: pid, and the end of a pipe with the lines. */
+NSV_API int nsv_claims_start(const char *path, const char *flag, int list, int32_t *ret);
+/* Closes `fd` and waits: its wait status. */
+NSV_API int nsv_claims_end(int pid, int fd);
+
 /* ret[0]: master (non-blocking), ret[1]: slave; both close-on-exec. */
 NSV_API int nsv_pty_open(int rows, int columns, int32_t *ret);
 NSV_API int nsv_pty_resize(int master, int rows, int columns);

@@ -53,7 +53,9 @@ const targets = readFileSync(join(native, 'SOURCES'), 'utf8')
 
 /** Headers count for every target: there are few. */
 const newest = Math.max(
-  ...[...readdirSync(native, {recursive: true}).map(name => join(native, name)), fileURLToPath(import.meta.url)].map(path => statSync(path).mtimeMs),
+  ...[...readdirSync(native, {recursive: true}).map(name => join(native, name)), fileURLToPath(import.meta.url)].map(
+    path => statSync(path).mtimeMs,
+  ),
 );
 const stale = targets.filter(({name}) => !existsSync(join(build, name)) || statSync(join(build, name)).mtimeMs < newest);
 

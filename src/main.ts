@@ -607,6 +607,43 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
   return 0;
 }
 
+/** What holds on this kernel, told as soon as it is known. */
+async function claims({flag, json}: CommandLine & {kind: 'claims'}): Promise<number> {
+  const [{startClaims}, {flagOfClaims, countClaims}, {claimText, claimsSummary}] = await Promise.all([
+    import('./probe/claims.ts'),
+    import('./model/claim.ts'),
+    import('./out/claims-text.ts'),
+  ]);
+  const refuse = ({during, errno}: Refusal): number => {
+    complain(`cannot start ${during}: ${errno}`);
+    return 1;
+  };
+  let asked = '';
+  if (flag !== null) {
+    const all = startClaims({flag: '', list: true});
+    if (isRefusal(all)) return refuse(all);
+    const flags = [...new Set([...all].map(claim => claim.flag))];
+    const known = flagOfClaims(flag, flags);
+    if (known === null) {
+      complain(`claims ${JSON.stringify(flag)}: there are claims of ${flags.join(', ')}`);
+      return 2;
+    }
+    asked = known;
+  }
+  const told = startClaims({flag: asked, list: false});
+  if (isRefusal(told)) return refuse(told);
+  const width = process.stdout.isTTY ? (process.stdout.columns ?? 80) : 100;
+  const done: import('./model/claim.ts').ToldClaim[] = [];
+  for (const claim of told) {
+    const text = json ? `${JSON.stringify(claim)}\n` : claimText(claim, done.at(-1), width);
+    done.push(claim);
+    if (!write(STDOUT, text)) return 1;
+  }
+  const counts = countClaims(done);
+  if (!json) write(STDOUT, claimsSummary(counts));
+  return counts.broken > 0 || done.length === 0 ? 1 : 0;
+}
+
 /* ---- All of it ---- */
 
 async function run(command: CommandLine): Promise<number> {
@@ -653,6 +690,8 @@ async function run(command: CommandLine): Promise<number> {
       write(STDOUT, command.json ? `${JSON.stringify(findings)}\n` : doctorText(findings));
       return 0;
     }
+    case 'claims':
+      return claims(command);
     case 'schema': {
       const {jsonSchemas} = await import('./probe/schemas.ts');
       const schemas = jsonSchemas();

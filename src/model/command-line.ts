@@ -47,6 +47,8 @@ export type CommandLine =
   | {readonly kind: 'who-pins'; readonly what: PinnedWords; readonly json: boolean}
   | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
   | {readonly kind: 'doctor'; readonly json: boolean}
+  /** Of one flag, as the person wrote it; null: of all. */
+  | {readonly kind: 'claims'; readonly flag: string | null; readonly json: boolean}
   | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'both'}
   | {readonly kind: 'help'}
   | {readonly kind: 'version'}
@@ -70,6 +72,8 @@ export const HELP = `nsview: process isolation, live
                                one, or net:[4026531840]), and the command that makes each let go
   nsview replay [--json] FILE  the live screen, from a tape
   nsview doctor [--json]       what this kernel, these privileges and this terminal allow
+  nsview claims [--json] [FLAG]
+                               what each flag of clone3 really does, tried on this kernel, sentence by sentence
   nsview schema [snapshot|tape]
                                JSON Schema of snapshots and tapes
 
@@ -101,13 +105,13 @@ Launch options:
       --kill-on-exit when nsview or its helper ends, by whatever, so does all that descends from the program
       --plan         print the steps of the launch, and take none
 
-Exit status: 2 for a wrong command line, 1 where nsview could not do what was asked, 127 and 126 where the program
+Exit status: 2 for a wrong command line, 1 where nsview could not do what was asked or a claim is broken, 127 and 126 where the program
 was not found or cannot be executed; else 0, and for trace the program's own (128 + n where signal n killed it).
 In the screen, \`?\` lists every key.
 `;
 
 const FOLLOW: readonly Follow[] = ['auto', 'bpf', 'ptrace'];
-const COMMANDS = ['snapshot', 'trace', 'who-pins', 'replay', 'doctor', 'schema'] as const;
+const COMMANDS = ['snapshot', 'trace', 'who-pins', 'replay', 'doctor', 'claims', 'schema'] as const;
 
 const usage = (message: string): CommandLine => ({kind: 'usage', message: `nsview: ${message}`});
 
@@ -185,7 +189,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     ...(values.fast ? {fast: true} : {}),
     ...(values.syscalls ? {syscalls: true} : {}),
   };
-  const spare = command === 'replay' || command === 'schema' || command === 'who-pins' ? rest.slice(1) : rest;
+  const spare = command === 'replay' || command === 'schema' || command === 'who-pins' || command === 'claims' ? rest.slice(1) : rest;
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
     return usage(`${quoted(spare[0] ?? '')} is one word too many${hint}`);
@@ -193,7 +197,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
   switch (command) {
     case undefined:
-      if (json) return usage('--json goes with snapshot, trace, who-pins, replay and doctor');
+      if (json) return usage('--json goes with snapshot, trace, who-pins, replay, doctor and claims');
       if (program !== null) return {kind: 'launch', argv: program, options, plan, ...following};
       return pid === null ? {kind: 'watch', ...following} : {kind: 'attach', pid, ...following};
     case 'snapshot':
@@ -213,6 +217,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       return {kind: 'replay', file: rest[0], json};
     case 'doctor':
       return {kind: 'doctor', json};
+    case 'claims':
+      return {kind: 'claims', flag: rest[0] ?? null, json};
     case 'schema': {
       const which = rest[0];
       if (which === undefined) return {kind: 'schema', which: 'both'};

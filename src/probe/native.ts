@@ -11,6 +11,7 @@ import {CALL_LAYOUT, PROCESS_LAYOUT, RECORD_LAYOUT} from './record.ts';
 /** Returns of all functions: >= 0, or -errno. */
 export type Native = {
   readonly helperPath: string;
+  readonly claimsPath: string;
   /** ret: pid, command socket, record pipe. */
   start(path: string, follow: number, ret: Int32Array): number;
   /** Waits for the helper's end; its wait status. */
@@ -37,6 +38,10 @@ export type Native = {
   releaseTerminal(socket: number): number;
   /** ret: master, slave. */
   ptyOpen(rows: number, columns: number, ret: Int32Array): number;
+  /** Starts nsview-claims; flag: '' for all. ret: pid, fd of its lines. */
+  claimsStart(path: string, flag: string, list: number, ret: Int32Array): number;
+  /** Its wait status. */
+  claimsEnd(pid: number, fd: number): number;
   ptyResize(master: number, rows: number, columns: number): number;
   read(fd: number, buffer: Uint8Array, size: number): number;
   write(fd: number, buffer: Uint8Array, size: number): number;
@@ -127,6 +132,7 @@ export function loadNative(): Native {
   );
   loaded = {
     helperPath: process.env.NSVIEW_HELPER ?? join(folder, 'nsview-helper'),
+    claimsPath: join(folder, 'nsview-claims'),
     start: library.func('int nsv_start(const char *path, int follow, int32_t *ret)'),
     stop: library.func('int nsv_stop(int socket, int pid)'),
     attach: library.func('int nsv_attach(int socket, uint32_t sequence, int pid)'),
@@ -138,6 +144,8 @@ export function loadNative(): Native {
     guardTerminal: library.func('int nsv_guard_terminal(int socket, int terminal, const uint8_t *restore, uint32_t size)'),
     releaseTerminal: library.func('int nsv_release_terminal(int socket)'),
     ptyOpen: library.func('int nsv_pty_open(int rows, int columns, int32_t *ret)'),
+    claimsStart: library.func('int nsv_claims_start(const char *path, const char *flag, int list, int32_t *ret)'),
+    claimsEnd: library.func('int nsv_claims_end(int pid, int fd)'),
     ptyResize: library.func('int nsv_pty_resize(int master, int rows, int columns)'),
     read: library.func('int nsv_read(int fd, uint8_t *buffer, uint32_t size)'),
     write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
