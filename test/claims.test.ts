@@ -1,10 +1,9 @@
 import {spawnSync} from 'node:child_process';
-import {readdirSync, readFileSync} from 'node:fs';
+
 import {join} from 'node:path';
 import {afterAll, describe, expect, it} from 'vitest';
-import {countClaims, flagOfClaims, manLink, type ToldClaim} from '../src/model/claim.ts';
+import {countClaims, type ToldClaim} from '../src/model/claim.ts';
 import {leaveNothingBehind} from './support/leaks.ts';
-import {run} from './support/nsview.ts';
 import {ROOT} from './support/paths.ts';
 
 leaveNothingBehind();

@@ -4,6 +4,10 @@
 
 CLAIMS(fs);
 CLAIMS(files);
+CLAIMS(mounts);
+CLAIMS(users);
+CLAIMS(pids);
+CLAIMS(net);
 
 #define FAMILY(name) {name##_claims, &name##_claims_count}
-#define FAMILIES FAMILY(fs), FAMILY(files)
+#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net)

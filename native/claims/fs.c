@@ -98,7 +98,7 @@ static void unshare_ends_it(void)
 
 static void sharer_gets_no_mount_namespace(void)
 {
-        gain_privilege();
+        have_own_mounts();
         IN_CHILD(CLONE_FS)
         {
                 int fd = (int)MUST(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
