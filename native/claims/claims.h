@@ -116,7 +116,10 @@ void ends_well(pid_t child);
 void wait_for(volatile int *number, int value);
 
 /* The block runs in a child with these flags, and is waited for. */
-#define IN_CHILD(flags) for (pid_t child_ = fork_with(flags); child_ == 0 ? true : (ends_well(child_), false); _exit(0))
+#define IN_CHILD(flags) IN_CHILD_(fork_with(flags), __COUNTER__)
+#define IN_CHILD_(born, number) IN_CHILD__(born, number)
+#define IN_CHILD__(born, number) \
+        for (pid_t child_##number = (born); child_##number == 0 ? true : (ends_well(child_##number), false); _exit(0))
 
 /* Whether CAP_SYS_ADMIN is effective. */
 bool is_privileged(void);

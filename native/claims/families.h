@@ -8,6 +8,7 @@ CLAIMS(mounts);
 CLAIMS(users);
 CLAIMS(pids);
 CLAIMS(net);
+CLAIMS(namespaces);
 
 #define FAMILY(name) {name##_claims, &name##_claims_count}
-#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net)
+#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net), FAMILY(namespaces)
