@@ -9,6 +9,7 @@ CLAIMS(users);
 CLAIMS(pids);
 CLAIMS(net);
 CLAIMS(namespaces);
+CLAIMS(memory);
 
 #define FAMILY(name) {name##_claims, &name##_claims_count}
-#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net), FAMILY(namespaces)
+#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net), FAMILY(namespaces), FAMILY(memory)
