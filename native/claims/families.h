@@ -10,6 +10,7 @@ CLAIMS(pids);
 CLAIMS(net);
 CLAIMS(namespaces);
 CLAIMS(memory);
+CLAIMS(ids);
 
 #define FAMILY(name) {name##_claims, &name##_claims_count}
-#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net), FAMILY(namespaces), FAMILY(memory)
+#define FAMILIES FAMILY(fs), FAMILY(files), FAMILY(mounts), FAMILY(users), FAMILY(pids), FAMILY(net), FAMILY(namespaces), FAMILY(memory), FAMILY(ids)
