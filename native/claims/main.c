@@ -298,6 +298,7 @@ static void run_claim(const struct claim *claim)
                 signal(SIGINT, SIG_DFL);
                 signal(SIGTERM, SIG_DFL);
                 signal(SIGHUP, SIG_DFL);
+                signal(SIGPIPE, SIG_DFL);
                 alarm(LIMIT);
                 claim->run();
                 _exit(0);
@@ -426,6 +427,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < 3; i++)
                 sigaction((int[]){SIGINT, SIGTERM, SIGHUP}[i], &stop, NULL);
         signal(SIGCHLD, SIG_DFL);
+        /* So that what a claim has made is removed before the end, though nobody listens any more. */
+        signal(SIGPIPE, SIG_IGN);
         /* What the caller left open would be counted by claims about fds. */
         syscall(SYS_close_range, 3, ~0U, 0);
         if (!json && !list)
@@ -452,7 +455,8 @@ int main(int argc, char **argv)
                                 print_json(number, claim, false);
                         else
                                 print_tap(number, claim);
-                        fflush(stdout);
+                        if (fflush(stdout) < 0)
+                                return 1;
                 }
         return bad > 0;
 }
