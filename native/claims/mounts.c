@@ -173,22 +173,6 @@ static void directory_is_translated(void)
         ends_well(child);
 }
 
-static void ends_with_last(void)
-{
-        have_own_mounts();
-        MUST(mkdir("/tmp/a", 0755));
-        MUST(mkdir("/tmp/b", 0755));
-        MUST(mount("tmpfs", "/tmp/a", "tmpfs", 0, NULL));
-        IN_CHILD(CLONE_NEWNS)
-        {
-                int fd = (int)MUST(open("/tmp/a/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-                MUST(fd);
-                REFUSED(umount("/tmp/a"), EBUSY);
-        }
-        /* With the namespace its mounts are gone, and nothing holds the file system's open files. */
-        MUST(umount("/tmp/a"));
-}
-
 /* A child in a user namespace of its own, and a mount namespace that it owns. */
 static void enter_less_privileged(void)
 {
@@ -274,7 +258,6 @@ const struct claim mounts_claims[] = {
         NS(slave_receives, "mount_namespaces(7)", "MS_SLAVE", "fs/pnode.c", "change_mnt_propagation", "a slave mount receives mounts from outside, and sends none"),
         NS(unbindable_is_copied, "mount_namespaces(7)", "MS_UNBINDABLE", "fs/namespace.c", "copy_mnt_ns", "an unbindable mount cannot be bound, but is copied into a new namespace"),
         NS(directory_is_translated, "mount_namespaces(7)", "DESCRIPTION", "fs/namespace.c", "copy_mnt_ns", "the child's working directory is on the copy of the mount, not on the parent's"),
-        NS(ends_with_last, "mount_namespaces(7)", "DESCRIPTION", "fs/namespace.c", "put_mnt_ns", "when the last process of a mount namespace ends, its mounts are gone"),
         NS(crossing_locks, "mount_namespaces(7)", "Restrictions on mount namespaces", "fs/namespace.c", "lock_mnt_tree", "mounts that came from a more privileged user namespace are locked: no single one can be unmounted"),
         NS(crossing_locks_flags, "mount_namespaces(7)", "Restrictions on mount namespaces", "fs/namespace.c", "can_change_locked_flags", "a read-only mount from a more privileged user namespace cannot be made writable"),
         NS(crossing_makes_slave, "mount_namespaces(7)", "Restrictions on mount namespaces", "fs/namespace.c", "copy_mnt_ns", "in a mount namespace of another user namespace, shared mounts have become slaves: nothing goes back"),

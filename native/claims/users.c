@@ -300,7 +300,7 @@ static void owns_what_comes_along(void)
         }
 }
 
-static void threads_cannot(void)
+static void not_with_fs(void)
 {
         int refused = refusal_of(CLONE_NEWUSER | CLONE_FS, SIGCHLD);
         HOLDS(refused == EINVAL, "CLONE_NEWUSER | CLONE_FS: %s", strerror(refused));
@@ -330,6 +330,6 @@ const struct claim users_claims[] = {
         USER(own_is_refused, "Capabilities", "kernel/user_namespace.c", "userns_install", "setns to one's own user namespace, which would regain capabilities, is EINVAL"),
         USER(exec_loses_all_unmapped, "Capabilities", "security/commoncap.c", "cap_bprm_creds_from_file", "execve loses the capabilities as long as the uid is not mapped to 0"),
         USER(owns_what_comes_along, "Interaction of user namespaces and other types of namespaces", "kernel/nsproxy.c", "create_new_namespaces", "namespaces that one call makes with it are owned by it"),
-        USER(threads_cannot, "clone(2)", "kernel/fork.c", "copy_process", "together with CLONE_FS it is EINVAL"),
+        CLAIM("CLONE_NEWUSER", not_with_fs, "clone(2)", "EINVAL", "kernel/fork.c", "copy_process", "together with CLONE_FS it is EINVAL"),
 };
 COUNT_CLAIMS(users);

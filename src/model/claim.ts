@@ -1,6 +1,6 @@
 // Knows what a claim about the kernel is, as nsview-claims tells it, and where a person reads more.
 
-export type Verdict = 'held' | 'broken' | 'skipped';
+type Verdict = 'held' | 'broken' | 'skipped';
 
 /** One sentence about Linux that can be false. */
 export type Claim = {
