@@ -164,6 +164,7 @@ static void vfork_copies_memory(void)
         pid_t child = fork_with(CLONE_VFORK);
         if (child == 0) {
                 cell = 9;
+                usleep(30000);
                 shared->number[0] = 1;
                 _exit(0);
         }
