@@ -1,20 +1,45 @@
+import {availableParallelism} from 'node:os';
 import {defineConfig} from 'vitest/config';
+import {alone, refusedApart} from './test/support/alone.ts';
+
+// A helper with sanitizers takes several times as long, and what it finds is in one folder.
+const refused = process.env.NSVIEW_SANITIZED ? 'the helper has sanitizers' : refusedApart();
+if (refused !== null) console.log(`test files run one after the other: ${refused}`);
+
+/** Those that need the pid namespace of the machine: kernel threads, sandboxes that refuse to start in another, namespaces seen from the first. */
+const ON_THE_MACHINE = [
+  'test/trace/attach.test.ts',
+  ...['beside-lsns', 'containers', 'ordinary-user', 'ownership'].map(name => `test/probe/${name}.test.ts`),
+];
+// npm run test:sanitized runs these as well.
+const exclude = process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.ts'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.{ts,tsx}'],
-    // npm run test:sanitized runs these as well.
-    exclude: process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.ts'],
     globalSetup: ['test/support/setup.ts'],
-    // Every test file has processes of its own, and some look at all of the machine's: one after the other.
-    pool: 'forks',
-    fileParallelism: false,
-    // A helper with sanitizers takes several times as long.
     testTimeout: process.env.NSVIEW_SANITIZED ? 90_000 : 30_000,
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
     hookTimeout: 60_000,
     reporters: ['default', './test/support/counting-reporter.ts'],
+    // Every test file has processes of its own, and some look at all of the machine's: side by side only where each has a machine of its own.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: ['test/**/*.test.{ts,tsx}'],
+          exclude: [...exclude, ...ON_THE_MACHINE],
+          pool: refused === null ? alone : 'forks',
+          maxWorkers: refused === null ? availableParallelism() : 1,
+          sequence: {groupOrder: 0},
+        },
+      },
+      {
+        extends: true,
+        test: {name: 'machine', include: ON_THE_MACHINE, exclude, pool: 'forks', maxWorkers: 1, sequence: {groupOrder: 1}},
+      },
+    ],
   },
   define: {NSVIEW_VERSION: '"test"'},
 });

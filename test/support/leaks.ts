@@ -43,6 +43,9 @@ function cgroupDirectories(folder: string, depth: number): string[] {
 const MARK = `NSVIEW_TEST=${process.pid}\0`;
 process.env.NSVIEW_TEST = String(process.pid);
 
+/** Not by another test file beside this one. */
+const isOwn = (path: string): boolean => [...path.matchAll(/nsview-test-(\d+)/g)].every(([, pid]) => pid === String(process.pid));
+
 function bpfObjects(pid: string): string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
@@ -92,9 +95,9 @@ function lookAround(): Traces {
     bpf,
     namespaces: [...namespaces].sort(),
     mounts: read('/proc/self/mountinfo'),
-    // Others make theirs at any time, for all of the machine to see; those of the tests have this name.
+    // Others make theirs at any time, for all of the machine to see; those of the tests have this name, and the number of their process.
     cgroups: cgroupDirectories('/sys/fs/cgroup', 3)
-      .filter(path => path.includes('/nsview'))
+      .filter(path => path.includes('/nsview') && isOwn(path))
       .sort(),
     files: readdirSync(tmpdir()).filter(name => name.startsWith('nsview')),
     fds: readdirSync('/proc/self/fd').length,

@@ -189,11 +189,13 @@ describe('a ring that is too small', () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
     const script =
-      'sleep 40 & s=$!; for i in $(seq 300); do /bin/true & done; wait $(jobs -p | grep -v $s); sleep 41 & t=$!; read line; kill $s $t; exit 6';
+      'sleep 40 & s=$!; for i in $(seq 300); do /bin/true & done; wait $(jobs -p | grep -v $s); sleep 41 & t=$!; echo waits; read line; kill $s $t; exit 6';
     await using running = new Running(NSVIEW, ['trace', '--json', '--follow', 'bpf', '-o', tape, '--', 'bash', '-c', script], {
       env: {...process.env, NSVIEW_RING: '4096'},
     });
-    await new Promise(resolve => setTimeout(resolve, 2500));
+    // However long the machine takes for 300 processes; then for the last of them to execute and to be found.
+    await running.says(/waits/);
+    await new Promise(resolve => setTimeout(resolve, 1000));
     running.release();
     expect((await running.ended).code).toBe(6);
     const {facts} = readTapeStrictly(tape);
