@@ -26,7 +26,8 @@ let namespaces = 0;
 
 class AloneWorker extends ForksPoolWorker {
   override readonly name = 'alone';
-  private readonly folder = mkdtempSync(join(tmpdir(), 'nsview-alone-'));
+  // Short: screens of tests show it.
+  private readonly folder = mkdtempSync(join(tmpdir(), 'a-'));
 
   constructor(options: PoolOptions) {
     super(options);
