@@ -60,6 +60,33 @@ async function press(screen, key, what) {
 
 const at = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? 0;
 
+/** What the machine itself takes, under the same load, from a key to its echo by a terminal without any program that draws. */
+async function echo(root, presses) {
+  const terminal = spawn(join(root, 'build', 'fixtures', 'pty-run'), [`${ROWS}`, `${COLUMNS}`, 'cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  if (process.getuid() === 0) for (const pid of [process.pid, terminal.pid]) setPriority(pid, -10);
+  // It echoes one key, too.
+  terminal.stdin.write('a');
+  await once(terminal.stdout, 'data');
+  const taken = [];
+  for (let i = 0; i < presses; i++) {
+    await sleep(50 + Math.random() * 50);
+    const sent = performance.now();
+    terminal.stdin.write('a');
+    await once(terminal.stdout, 'data');
+    taken.push(performance.now() - sent);
+  }
+  if (process.getuid() === 0) setPriority(process.pid, 0);
+  terminal.stdin.end();
+  await once(terminal, 'exit');
+  taken.sort((a, b) => a - b);
+  const ms = part => at(taken, part).toFixed(1).padStart(6);
+  console.log(
+    `${'echo'.padEnd(10)} p50 ${ms(0.5)} ms  p90 ${ms(0.9)} ms  p99 ${ms(0.99)} ms  most ${ms(1)} ms  of a terminal without nsview`,
+  );
+}
+
 export async function keys(root, {processes = 10_000, rate = 500, presses = 300} = {}) {
   const fixture = join(root, 'build', 'fixtures', 'bears-children');
   console.log(
@@ -102,6 +129,7 @@ export async function keys(root, {processes = 10_000, rate = 500, presses = 300}
     screen.child.kill('SIGTERM');
     screen.child.stdin.end();
     await once(screen.child, 'exit');
+    if (how === 'machine') await echo(root, presses);
     if (process.getuid() === 0) setPriority(process.pid, 0);
     target.stdin.end();
     await once(target, 'exit');
