@@ -143,6 +143,14 @@ function observeKind(world: World, fact: Fact, at: number): void {
       return;
     }
     case 'thread-exit': {
+      // Its maker ended before the flags could be read: it was taken for a process.
+      const mistaken = fact.tid === fact.pid ? null : living(world, fact.tid);
+      const flags = mistaken?.born?.flags;
+      if (mistaken !== null && flags !== undefined && isRefusal(flags)) {
+        const signal = fact.signal === undefined ? {} : {signal: fact.signal};
+        endProcess(world, mistaken, {at, ...(fact.code === undefined ? signal : {code: fact.code})});
+        return;
+      }
       const process = living(world, fact.pid);
       if (process === null) return;
       process.threadCount = Math.max(0, process.threadCount - 1);

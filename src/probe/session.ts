@@ -106,6 +106,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
         if (namespaces !== undefined) told.set(fact.pid, toldOf(namespaces, ppid));
         break;
       }
+      case 'thread-exit':
+        if (fact.tid !== fact.pid) told.delete(fact.tid);
+        break;
       case 'exit':
       case 'gone':
         told.delete(fact.pid);
@@ -134,6 +137,10 @@ export function openSession(options: SessionOptions): Seen<Session> {
         if (fact.tid !== undefined) break;
         live.delete(fact.pid);
         aside.add(fact.pid);
+        break;
+      case 'thread-exit':
+        // A clone of which the flags were refused was taken for a process: it would never be told to have ended.
+        if (fact.tid !== fact.pid) live.delete(fact.tid);
         break;
       case 'exit':
       case 'gone':

@@ -185,6 +185,14 @@ describe('namespaces', () => {
     expect(event).toMatchObject({isolation: true, what: {kind: 'end', emptied: [{name: 'mnt:b'}]}});
   });
 
+  test('a thread whose clone kept its flags is over when the thread is', () => {
+    const refused = {errno: 'ESRCH', during: 'ptrace(PTRACE_GETREGSET)'};
+    const world = worldOf(process(10, 1), clone(10, 15, {flags: refused, exitSignal: null}));
+    expect(world.living).toBe(2);
+    observe(world, {kind: 'thread-exit', at: header.at, pid: 10, tid: 15, code: 9});
+    expect([world.living, world.byPid.get(15)?.end?.code]).toEqual([1, 9]);
+  });
+
   test('a thread elsewhere is a row of its own, until it ends', () => {
     const facts: Fact[] = [
       process(10, 1),
