@@ -117,12 +117,14 @@ export function leaveNothingBehind(): void {
       const after = lookAround();
       // Those that went were somebody else's, and so is the time at which they did.
       const cgroups = after.cgroups.filter(path => !before.cgroups.includes(path));
+      const namespaces = after.namespaces.filter(one => !before.namespaces.includes(one));
       const fdsGrew = after.fds > before.fds;
       if (
-        (JSON.stringify({...after, cgroups, fds: 0}) === JSON.stringify({...before, cgroups: [], fds: 0}) && !fdsGrew) ||
+        (JSON.stringify({...after, cgroups, namespaces, fds: 0}) === JSON.stringify({...before, cgroups: [], namespaces: [], fds: 0}) &&
+          !fdsGrew) ||
         Date.now() > limit
       ) {
-        expect({...after, cgroups, fds: fdsGrew ? after.fds : before.fds}).toEqual({...before, cgroups: []});
+        expect({...after, cgroups, namespaces, fds: fdsGrew ? after.fds : before.fds}).toEqual({...before, cgroups: [], namespaces: []});
         return;
       }
     }
