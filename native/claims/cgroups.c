@@ -5,23 +5,11 @@
 #include <grp.h>
 #include <stdlib.h>
 
-/* This process's own line of cgroup v2. */
-static void own_line(char *line, size_t size)
-{
-        char text[8192];
-        MUST(read_file("/proc/thread-self/cgroup", text, sizeof(text)));
-        char *start = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-        if (start == NULL)
-                skip("kernel lacks a cgroup v2 hierarchy");
-        start += *start == '\n' ? 4 : 3;
-        snprintf(line, size, "%.*s", (int)strcspn(start, "\n"), start);
-}
-
 /* The directory of this process's cgroup v2. */
 static void own_directory(char *path, size_t size)
 {
         char line[512], mounted[256] = "";
-        own_line(line, sizeof(line));
+        own_cgroup(line, sizeof(line));
         FILE *file = fopen("/proc/self/mountinfo", "re");
         char entry[4096];
         while (file != NULL && fgets(entry, sizeof(entry), file) != NULL)
@@ -95,7 +83,7 @@ static void born_inside(void)
         pid_t child = (pid_t)MUST(fork_into(open_cgroup(path), 0));
         if (child == 0) {
                 char line[512];
-                own_line(line, sizeof(line));
+                own_cgroup(line, sizeof(line));
                 HOLDS(ends_in(line, path), "the child is in %.200s", line);
                 _exit(0);
         }
@@ -111,7 +99,7 @@ static void parent_stays(void)
                 _exit(0);
         }
         char line[512], procs[600], text[256];
-        own_line(line, sizeof(line));
+        own_cgroup(line, sizeof(line));
         HOLDS(!ends_in(line, path), "the parent moved to %.200s", line);
         snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
         MUST(read_file(procs, text, sizeof(text)));
@@ -123,10 +111,10 @@ static void parent_stays(void)
 static void parents_without(void)
 {
         char mine[512], childs[512];
-        own_line(mine, sizeof(mine));
+        own_cgroup(mine, sizeof(mine));
         IN_CHILD(0)
         {
-                own_line(childs, sizeof(childs));
+                own_cgroup(childs, sizeof(childs));
                 HOLDS(strcmp(mine, childs) == 0, "the child is in %.200s", childs);
         }
 }
@@ -231,7 +219,7 @@ static void ancestor_suffices(void)
                 pid_t child = (pid_t)MUST(fork_into(open_cgroup(into), 0));
                 if (child == 0) {
                         char line[512];
-                        own_line(line, sizeof(line));
+                        own_cgroup(line, sizeof(line));
                         HOLDS(ends_in(line, into), "the child is in %.200s", line);
                         _exit(0);
                 }
@@ -265,7 +253,7 @@ static void root_is_the_childs(void)
         pid_t child = (pid_t)MUST(fork_into(open_cgroup(path), CLONE_NEWCGROUP));
         if (child == 0) {
                 char line[512];
-                own_line(line, sizeof(line));
+                own_cgroup(line, sizeof(line));
                 HOLDS(strcmp(line, "/") == 0, "it shows as %.200s", line);
                 _exit(0);
         }

@@ -127,6 +127,10 @@ bool is_privileged(void);
 void gain_privilege(void);
 /* A new user namespace with uid and gid 0 for the caller's own. 0 or -1 with errno. */
 int map_root(pid_t pid, uid_t uid, gid_t gid);
+/* Gives up all capabilities. */
+void drop_capabilities(void);
+/* The path in this process's own line of cgroup v2, as its cgroup namespace shows it; skipped where there is none. */
+void own_cgroup(char *path, size_t size);
 /* A mount namespace of its own without propagation, and a fresh tmpfs on /tmp. */
 void have_own_mounts(void);
 

@@ -151,6 +151,27 @@ void gain_privilege(void)
                 skip("no privilege: CAP_SYS_ADMIN is missing, and the maps of a new user namespace cannot be written: %s", strerror(errno));
 }
 
+void drop_capabilities(void)
+{
+        struct {
+                uint32_t version;
+                int pid;
+        } header = {0x20080522, 0};
+        uint32_t none[6] = {0};
+        MUST(syscall(SYS_capset, &header, none));
+}
+
+void own_cgroup(char *path, size_t size)
+{
+        char text[8192];
+        MUST(read_file("/proc/thread-self/cgroup", text, sizeof(text)));
+        char *start = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+        if (start == NULL)
+                skip("kernel lacks a cgroup v2 hierarchy");
+        start += *start == '\n' ? 4 : 3;
+        snprintf(path, size, "%.*s", (int)strcspn(start, "\n"), start);
+}
+
 void have_own_mounts(void)
 {
         gain_privilege();

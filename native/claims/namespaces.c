@@ -321,17 +321,6 @@ static void time_before_zero(void)
 
 /* ---- CLONE_NEWCGROUP ---- */
 
-static void own_cgroup(char *line, size_t size)
-{
-        char text[8192];
-        MUST(read_file("/proc/thread-self/cgroup", text, sizeof(text)));
-        char *start = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-        if (start == NULL)
-                skip("kernel lacks a cgroup v2 hierarchy");
-        start += *start == '\n' ? 4 : 3;
-        snprintf(line, size, "%.*s", (int)strcspn(start, "\n"), start);
-}
-
 static void cgroup_is_new(void)
 {
         gain_privilege();

@@ -90,15 +90,22 @@ static void loopback_can_be_set_up(void)
         }
 }
 
-static void ports_are_apart(void)
+/* A network of its own, in which somebody listens there. */
+static int listen_in_own_network(const struct sockaddr_in *address)
 {
         gain_privilege();
         MUST(unshare(CLONE_NEWNET));
         set_up("lo");
         int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        struct sockaddr_in address = loopback(8000);
-        MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+        MUST(bind(fd, (const struct sockaddr *)address, sizeof(*address)));
         MUST(listen(fd, 1));
+        return fd;
+}
+
+static void ports_are_apart(void)
+{
+        struct sockaddr_in address = loopback(8000);
+        listen_in_own_network(&address);
         IN_CHILD(CLONE_NEWNET)
         {
                 set_up("lo");
@@ -111,13 +118,8 @@ static void ports_are_apart(void)
 
 static void ports_are_one_without(void)
 {
-        gain_privilege();
-        MUST(unshare(CLONE_NEWNET));
-        set_up("lo");
-        int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         struct sockaddr_in address = loopback(8000);
-        MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
-        MUST(listen(fd, 1));
+        listen_in_own_network(&address);
         IN_CHILD(0)
         {
                 int own = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -127,13 +129,8 @@ static void ports_are_one_without(void)
 
 static void socket_keeps_its_network(void)
 {
-        gain_privilege();
-        MUST(unshare(CLONE_NEWNET));
-        set_up("lo");
-        int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         struct sockaddr_in address = loopback(8000);
-        MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
-        MUST(listen(fd, 1));
+        listen_in_own_network(&address);
         int other = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         ino_t outside = namespace_of(0, "net");
         IN_CHILD(CLONE_NEWNET)

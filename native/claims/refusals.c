@@ -79,19 +79,9 @@ static void unknown_zeros(void)
 
 /* ---- Privilege ---- */
 
-static void drop_all(void)
-{
-        struct {
-                uint32_t version;
-                int pid;
-        } header = {0x20080522, 0};
-        uint32_t none[6] = {0};
-        MUST(syscall(SYS_capset, &header, none));
-}
-
 static void needs_privilege(uint64_t flag)
 {
-        drop_all();
+        drop_capabilities();
         int refused = refusal_of(flag, SIGCHLD);
         if (refused == EINVAL)
                 skip("kernel lacks the flag");
@@ -108,7 +98,7 @@ static void time_needs(void) { needs_privilege(CLONE_NEWTIME); }
 
 static void user_needs_none(void)
 {
-        drop_all();
+        drop_capabilities();
         int refused = refusal_of(CLONE_NEWUSER, SIGCHLD);
         if (refused == EPERM || refused == ENOSPC || refused == EUSERS || refused == EACCES)
                 skip("no privilege: this system forbids user namespaces to those without it: %s", strerror(refused));
@@ -124,7 +114,7 @@ static void user_brings_it(void)
 
 static void sharing_needs_none(void)
 {
-        drop_all();
+        drop_capabilities();
         int refused = refusal_of(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_IO | CLONE_UNTRACED, SIGCHLD);
         HOLDS(refused == 0, "%s", strerror(refused));
 }

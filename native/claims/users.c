@@ -16,16 +16,6 @@ static pid_t fork_user(uint64_t more)
 
 #define IN_USER(more) IN_CHILD_(fork_user(more), __COUNTER__)
 
-static void drop_all(void)
-{
-        struct {
-                uint32_t version;
-                int pid;
-        } header = {0x20080522, 0};
-        uint32_t none[6] = {0};
-        MUST(syscall(SYS_capset, &header, none));
-}
-
 static void is_new(void)
 {
         ino_t outside = namespace_of(0, "user");
@@ -35,7 +25,7 @@ static void is_new(void)
 
 static void full_inside(void)
 {
-        drop_all();
+        drop_capabilities();
         if (is_privileged())
                 skip("no privilege: capabilities cannot be dropped");
         IN_USER(0)
@@ -120,7 +110,7 @@ static void map_is_empty_at_first(void)
 
 static void foreign_ids_need_setuid(void)
 {
-        drop_all();
+        drop_capabilities();
         uid_t uid = geteuid();
         IN_USER(0)
         {
@@ -145,7 +135,7 @@ static void overlapping_map_is_refused(void)
 
 static void gid_map_needs_setgroups_denied(void)
 {
-        drop_all();
+        drop_capabilities();
         gid_t gid = getegid();
         IN_USER(0)
         {
@@ -235,7 +225,7 @@ static void parent_has_privilege_inside(void)
         IN_CHILD(0)
         {
                 char path[64];
-                drop_all();
+                drop_capabilities();
                 snprintf(path, sizeof(path), "/proc/%d/ns/user", child);
                 int user = (int)MUST(open(path, O_RDONLY | O_CLOEXEC));
                 snprintf(path, sizeof(path), "/proc/%d/ns/uts", child);
