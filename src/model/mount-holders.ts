@@ -16,7 +16,7 @@ export type MountUse = {
 
 /** The same file system, or the same part of it, mounted elsewhere: it lives on though this mount goes. */
 export type MountCopy = {
-  /** Of its mount namespace, and a process that is in it. */
+  /** Of its mount namespace, and a process that is in it; 0 where that is nsview's own. */
   readonly inode: string;
   readonly pid: number;
   readonly id: number;

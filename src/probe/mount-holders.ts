@@ -68,6 +68,8 @@ function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table):
   const above = own.mounts.find(one => one.id === mount.parent);
   const below = above === undefined || above.point === '/' ? mount.point : mount.point.slice(above.point.length);
   const group = above?.propagation.shared;
+  const link = readLink('/proc/self/ns/mnt');
+  const ownInode = isRefusal(link) ? '' : inodeOf(link);
   return [...tables].flatMap(([inode, {pid, mounts}]) => {
     const byId = new Map(mounts.map(one => [one.id, one]));
     return mounts
@@ -77,7 +79,15 @@ function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table):
         const there = byId.get(parent);
         const hears =
           group !== undefined && there !== above && (there?.propagation.shared === group || there?.propagation.master === group);
-        return {inode, pid, id, point, together: hears && root === mount.root && point.endsWith(below), uses: []};
+        // In nsview's own namespace nobody has to be entered.
+        return {
+          inode,
+          pid: inode === ownInode ? 0 : pid,
+          id,
+          point,
+          together: hears && root === mount.root && point.endsWith(below),
+          uses: [],
+        };
       });
   });
 }
