@@ -18,7 +18,7 @@ try {
 
 const dist = join(root, 'dist');
 const {outputFiles} = await esbuild.build({
-  entryPoints: [join(root, 'src', 'main.ts'), join(root, 'src', 'probe', 'details-worker.ts')],
+  entryPoints: ['src/main.ts', 'src/probe/details-worker.ts', 'src/probe/session-worker.ts'].map(path => join(root, path)),
   entryNames: '[name]',
   outdir: dist,
   write: false,

@@ -316,23 +316,17 @@ function keyboard(): ReadStream {
 async function screen(target: ScreenTarget): Promise<number> {
   const plan = target.kind === 'launch' ? await planOrComplain(target.argv, target.options) : null;
   if (plan === undefined) return 1;
-  const [
-    {createState, reduce},
-    {stillRuns},
-    {createStore},
-    {runScreen},
-    {restoreTerminal},
-    {openSession},
-    {startWatch},
-    {watchDetailsAside},
-  ] = await Promise.all([
+  const [{loadNative}, {startAside}] = await Promise.all([import('./probe/native.ts'), import('./probe/session-aside.ts')]);
+  // Where that is not built, the thread could only fail.
+  const native = loadNative();
+  // It begins while the rest is loaded.
+  const aside = startAside({emit: facts => emit(facts)});
+  const [{createState, reduce}, {stillRuns}, {createStore}, {runScreen}, {restoreTerminal}, {watchDetailsAside}] = await Promise.all([
     import('./model/state.ts'),
     import('./model/commands.ts'),
     import('./store.ts'),
     import('./ui/screen.tsx'),
     import('./ui/modes.ts'),
-    import('./probe/session.ts'),
-    import('./probe/watch.ts'),
     import('./probe/details-aside.ts'),
   ]);
   const header = await tapeHeader(
@@ -343,39 +337,29 @@ async function screen(target: ScreenTarget): Promise<number> {
   const emit = (facts: readonly Fact[]) => store.dispatch({kind: 'facts', facts});
 
   // One helper for the whole run: even where nothing is traced it gives the terminal back if nsview is killed.
-  let watch: ReturnType<typeof startWatch> | undefined;
-  const watchInstead = (scope: number | null) => {
-    watch?.[Symbol.dispose]();
-    watch = startWatch(scope === null ? {machine: true, emit} : {trees: new Set([scope]), emit});
-  };
   let pty: import('./probe/pty.ts').Pty | undefined;
   let root: number | null = target.kind === 'attach' ? target.pid : null;
-  const open = (): ReturnType<typeof openSession> =>
-    openSession({
-      ...following(target),
-      emit,
-      onLost: () => {
-        // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.
-        watchInstead(target.kind === 'launch' ? root : null);
-        if (target.kind !== 'launch') store.dispatch({kind: 'mode', mode: 'machine'});
-        session = open();
-        if (!isRefusal(session)) {
-          session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
-          if (pty !== undefined) session.keepTerminal(pty.master);
-        }
-        const rest = plan?.killOnExit ? 'what it launched dies with it' : 'everything that it traced runs on, untraced';
-        store.dispatch({kind: 'note', text: `nsview-helper was killed; ${rest}`, bad: true});
-      },
-    });
-  let session = open();
+  const open = () => aside.open({...following(target), onLost: () => void onLost()});
+  const onLost = async () => {
+    // Somebody killed the helper: what it followed runs on, is watched from /proc, and can be attached to again.
+    aside.watch(target.kind === 'launch' ? root : null);
+    if (target.kind !== 'launch') store.dispatch({kind: 'mode', mode: 'machine'});
+    const rest = plan?.killOnExit ? 'what it launched dies with it' : 'everything that it traced runs on, untraced';
+    store.dispatch({kind: 'note', text: `nsview-helper was killed; ${rest}`, bad: true});
+    session = await open();
+    if (isRefusal(session)) return;
+    session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
+    if (pty !== undefined) session.keepTerminal(pty.master);
+  };
+  let session = await open();
   if (isRefusal(session)) {
     complain(`cannot start its helper: ${session.during}: ${session.errno}`);
     return 1;
   }
 
   if (target.kind === 'launch') {
-    const [{openPty}, {loadNative}] = await Promise.all([import('./probe/pty.ts'), import('./probe/native.ts')]);
-    const opened = openPty(loadNative(), target.argv[0] ?? '', 24, 80);
+    const {openPty} = await import('./probe/pty.ts');
+    const opened = openPty(native, target.argv[0] ?? '', 24, 80);
     if (isRefusal(opened)) {
       complain(`cannot open a terminal for the program: ${opened.during}: ${opened.errno}`);
       await session.stop();
@@ -393,29 +377,28 @@ async function screen(target: ScreenTarget): Promise<number> {
         await session.stop();
         return 1;
       }
-      watchInstead(target.pid);
+      aside.watch(target.pid);
       emit([{kind: 'tracer', at: now(), mode: 'proc', scope: target.pid, sees: [], processes: 0, threads: 0, because: why}]);
       store.dispatch({kind: 'note', text: why, bad: true});
     }
   }
-  if (target.kind === 'watch') watchInstead(null);
+  if (target.kind === 'watch') aside.watch(null);
 
   const details = watchDetailsAside({emit});
   const attach = async (pid: number) => {
     if (isRefusal(session)) return;
     const answer = await session.attach(pid);
     if (answer.ok) {
-      watch?.[Symbol.dispose]();
-      watch = undefined;
+      aside.unwatch();
       store.dispatch({kind: 'mode', mode: 'attach'});
     } else store.dispatch({kind: 'note', text: await attachFailure(pid, answer), bad: true});
   };
   const detach = async () => {
     if (isRefusal(session)) return;
     await session.stop();
-    session = open();
+    session = await open();
     if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
-    watchInstead(null);
+    aside.watch(null);
     emit([{kind: 'tracer', at: now(), mode: 'proc', scope: null, sees: [], processes: 0, threads: 0, because: 'detached'}]);
     store.dispatch({kind: 'mode', mode: 'machine'});
   };
@@ -442,7 +425,7 @@ async function screen(target: ScreenTarget): Promise<number> {
           void detach();
           break;
         case 'look':
-          watch?.look(intent.pid);
+          aside.look(intent.pid);
           if (!isRefusal(session)) session.look(intent.pid);
           break;
         case 'show-details':
@@ -488,12 +471,13 @@ async function screen(target: ScreenTarget): Promise<number> {
 
   const ending = await shown.done;
   details[Symbol.dispose]();
-  watch?.[Symbol.dispose]();
+  aside.unwatch();
   const left = ending.kind === 'quit' && stillRuns(store.get());
   // As any terminal does that is closed; what was left, or outlives a crash, keeps its own.
   if (ending.kind === 'signal' && !isRefusal(session)) session.keepTerminal(-1);
   pty?.close();
   if (!isRefusal(session)) await session.stop();
+  aside[Symbol.dispose]();
   if (crash !== undefined) {
     complain(`nsview failed, and what it followed runs on: ${stackOf(crash)}`);
     return 1;

@@ -374,11 +374,21 @@ export function locksOf(world: World, process: Process): {readonly from: Namespa
 /** At most so many other mount namespaces are read while a table is on the screen. */
 const OTHERS_READ = 64;
 
+type OtherSpaces = {readonly read: readonly {readonly space: Namespace; readonly pid: number | null}[]; readonly unread: number};
+
+/** The last that was asked for: one frame asks several times, and who is in a namespace may be the last of ten thousand. */
+const lastOthers = new WeakMap<World, {readonly version: number; readonly process: Process; readonly others: OtherSpaces}>();
+
 /** Other mount namespaces, those above the process first and then in the order of their names, each with a process to read it through; null: nsview's own. */
-export function otherSpaces(
-  world: World,
-  process: Process,
-): {readonly read: readonly {readonly space: Namespace; readonly pid: number | null}[]; readonly unread: number} {
+export function otherSpaces(world: World, process: Process): OtherSpaces {
+  const last = lastOthers.get(world);
+  if (last?.version === world.version && last.process === process) return last.others;
+  const others = findOthers(world, process);
+  lastOthers.set(world, {version: world.version, process, others});
+  return others;
+}
+
+function findOthers(world: World, process: Process): OtherSpaces {
   const own = process.spaces.mnt ?? null;
   const readers = new Map<Namespace, number | null>();
   for (const {space, process: member} of spacesAbove(world, process))

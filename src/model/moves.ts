@@ -18,7 +18,7 @@ import {
   selectedSubject,
   treeTop,
 } from './state.ts';
-import {rootOf, rowAbove, treeOf} from './tree.ts';
+import {rootOf, treeOf} from './tree.ts';
 import {pinnedMount, type View, windowAround, windowTop} from './view.ts';
 
 /** The state afterwards, and what main has to do. `quit` ends the screen. */
@@ -103,9 +103,9 @@ export function move(state: State, by: number): Step {
     const at = view.event === null ? events.length - 1 : eventIndex(events, view.event);
     return only(selectEvent(state, Math.max(0, at + by)));
   }
-  const {rows, indexOf} = treeOf(world, view);
-  const at = view.selected === null ? -1 : (indexOf(view.selected) ?? view.selectedIndex);
-  const row = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
+  const tree = treeOf(world, view);
+  const at = view.selected === null ? -1 : (tree.indexOf(view.selected) ?? view.selectedIndex);
+  const row = tree.at(Math.max(0, Math.min(tree.count - 1, at + by)));
   return only(row === undefined ? state : select(state, row.id));
 }
 
@@ -130,7 +130,7 @@ export function wheel(state: State, pane: PaneName, by: number): State {
 export function click(state: State, pane: PaneName, row: number): Step {
   const focused: State = focusOn(state, pane);
   if (pane === 'tree') {
-    const chosen = treeOf(state.world, state.view).rows[treeTop(state) + row];
+    const chosen = treeOf(state.world, state.view).at(treeTop(state) + row);
     if (chosen === undefined) return only(focused);
     // A click on what is selected already opens it, as Enter does.
     return chosen.id === state.view.selected && state.view.focus === 'tree' ? toggleFold(focused) : only(select(focused, chosen.id));
@@ -195,9 +195,9 @@ export function left(state: State): Step {
   const row = selectedRow(state);
   if (row === null) return only(state);
   if ('folds' in row && row.folds === 'open') return toggleFold(state, 'folded');
-  const {rows, indexOf} = treeOf(state.world, state.view);
-  const above = rows[rowAbove(rows, indexOf(row.id) ?? 0) ?? -1];
-  return only(above === undefined ? state : select(state, above.id));
+  const tree = treeOf(state.world, state.view);
+  const [above] = tree.above(tree.indexOf(row.id) ?? 0);
+  return only(above === undefined ? state : select(state, above));
 }
 
 export function right(state: State): Step {
@@ -263,18 +263,17 @@ export function reveal(state: State, id: string): State {
   const {world, view} = state;
   if (!world.byId.has(id)) return state;
   const unfolded = (root: string | null) => {
-    const {rows, indexOf} = treeOf(world, {folded: NOTHING_FOLDED, arrangement: view.arrangement, root});
-    return {rows, at: indexOf(id)};
+    const tree = treeOf(world, {folded: NOTHING_FOLDED, arrangement: view.arrangement, root});
+    return {tree, at: tree.indexOf(id)};
   };
   let root = view.root;
-  let {rows, at} = unfolded(root);
+  let {tree, at} = unfolded(root);
   if (at === undefined && root !== null) {
     root = null;
-    ({rows, at} = unfolded(null));
+    ({tree, at} = unfolded(null));
   }
   const folded = new Set(view.folded);
-  for (let above = at === undefined ? undefined : rowAbove(rows, at); above !== undefined; above = rowAbove(rows, above))
-    folded.delete(rows[above]?.id ?? '');
+  if (at !== undefined) for (const above of tree.above(at)) folded.delete(above);
   const isSame = folded.size === view.folded.size && root === view.root;
   return select(isSame ? state : {...state, view: {...view, folded, root}}, id, true);
 }

@@ -33,7 +33,8 @@ export function searchProcesses(world: World, text: string): Matches {
   const kept = cache.get(world);
   if (kept !== undefined && kept.version === world.version && kept.text === text) return kept.matches;
   const candidates: {id: string; target: string}[] = [];
-  for (const row of treeOf(world, EVERYTHING).rows)
+  const everything = treeOf(world, EVERYTHING);
+  for (const row of everything.slice(0, everything.count))
     if (row.kind === 'process') candidates.push({id: row.id, target: targetOf(row.process)});
   const results = fuzzysort.go(text, candidates, {key: 'target', threshold: THRESHOLD, limit: 0});
   const set = new Set(results.map(result => result.obj.id));

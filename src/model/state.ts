@@ -163,11 +163,11 @@ const timelineHeight = (state: State): number => Math.max(1, paneInside(state, '
 /** First visible row of the tree. */
 export function treeTop(state: State): number {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view);
+  const {count, indexOf} = treeOf(world, view);
   const anchor = view.treeAnchor;
   if (anchor === null) return 0;
   const at = indexOf(anchor.id);
-  return windowTop(at ?? view.selectedIndex, anchor.offset, rows.length, treeHeight(state));
+  return windowTop(at ?? view.selectedIndex, anchor.offset, count, treeHeight(state));
 }
 
 /** First visible event. */
@@ -182,8 +182,8 @@ export function eventTop(state: State): number {
 export function selectedRow(state: State): TreeRow | null {
   const {view, world} = state;
   if (view.selected === null) return null;
-  const {rows, indexOf} = treeOf(world, view);
-  return rows[indexOf(view.selected) ?? -1] ?? null;
+  const {at, indexOf} = treeOf(world, view);
+  return at(indexOf(view.selected) ?? -1) ?? null;
 }
 
 /** The process of the selected row: of a thread its process. */
@@ -198,15 +198,15 @@ export function selectedSubject(state: State): Process | null {
 /** Selects a row and keeps it on the screen. */
 export function select(state: State, id: string, center = false): State {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view);
-  const at = indexOf(id);
+  const tree = treeOf(world, view);
+  const at = tree.indexOf(id);
   if (at === undefined) return state;
   const height = treeHeight(state);
   const current = treeTop(state);
   const isOut = at < current || at >= current + height;
-  const top = center && isOut ? windowTop(at, Math.floor(height / 2), rows.length, height) : windowAround(at, current, rows.length, height);
+  const top = center && isOut ? windowTop(at, Math.floor(height / 2), tree.count, height) : windowAround(at, current, tree.count, height);
   const isOther = id !== view.selected;
-  world.pinned = rows[at]?.process?.id ?? null;
+  world.pinned = tree.at(at)?.process?.id ?? null;
   return {
     ...state,
     view: {
@@ -223,36 +223,38 @@ export function select(state: State, id: string, center = false): State {
 
 /** Scrolls the tree without moving the selection. */
 export function scrollTree(state: State, by: number): State {
-  const {rows} = treeOf(state.world, state.view);
+  const tree = treeOf(state.world, state.view);
   const height = treeHeight(state);
-  const top = Math.max(0, Math.min(treeTop(state) + by, rows.length - height));
-  const first = rows[top];
+  const top = Math.max(0, Math.min(treeTop(state) + by, tree.count - height));
+  const first = tree.at(top);
   return first === undefined ? state : {...state, view: {...state.view, treeAnchor: {id: first.id, offset: 0}}};
 }
 
 /** The selection and its window after the world changed. */
 function settle(state: State): State {
   const {view, world} = state;
-  const {rows, indexOf} = treeOf(world, view);
-  if (rows.length === 0) return state;
+  const tree = treeOf(world, view);
+  const {count, indexOf} = tree;
+  if (count === 0) return state;
   const at = view.selected === null ? undefined : indexOf(view.selected);
   if (at === undefined) {
     const target = world.target === null ? undefined : indexOf(world.target.id);
-    const next = view.selected === null ? (target ?? 0) : Math.min(view.selectedIndex, rows.length - 1);
-    const row = rows[next];
+    const next = view.selected === null ? (target ?? 0) : Math.min(view.selectedIndex, count - 1);
+    const row = tree.at(next);
     // Of what was known nothing is left but the place where it stood.
     return row === undefined ? state : select(state, row.id);
   }
   const top = treeTop(state);
   const height = treeHeight(state);
-  if (world.pinned !== (rows[at]?.process?.id ?? null)) world.pinned = rows[at]?.process?.id ?? null;
+  const selected = tree.at(at);
+  world.pinned = selected?.process?.id ?? null;
   // A selected row that is visible is the anchor; else the first visible row is.
   const isVisible = at >= top && at < top + height;
   const wasVisible = view.treeAnchor?.id === view.selected;
-  const shown = wasVisible && !isVisible ? windowAround(at, top, rows.length, height) : top;
-  const first = rows[shown];
+  const shown = wasVisible && !isVisible ? windowAround(at, top, count, height) : top;
+  const first = isVisible || wasVisible ? undefined : tree.at(shown);
   const anchor =
-    isVisible || wasVisible ? {id: rows[at]?.id ?? '', offset: at - shown} : first === undefined ? null : {id: first.id, offset: 0};
+    isVisible || wasVisible ? {id: selected?.id ?? '', offset: at - shown} : first === undefined ? null : {id: first.id, offset: 0};
   if (at === view.selectedIndex && anchor?.id === view.treeAnchor?.id && anchor?.offset === view.treeAnchor?.offset) return state;
   return {...state, view: {...view, selectedIndex: at, treeAnchor: anchor}};
 }

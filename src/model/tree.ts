@@ -38,23 +38,17 @@ export type TreeRow =
 /** What of the view decides which rows there are: what is folded, how it is arranged, and the process that was made the root. */
 export type Shape = {readonly folded: ReadonlySet<string>; readonly arrangement: Arrangement; readonly root: string | null};
 
+/** The rows of a tree. They are made where they are looked at: of ten thousand a screen shows forty. */
 export type Tree = {
-  readonly rows: readonly TreeRow[];
+  readonly count: number;
+  readonly at: (index: number) => TreeRow | undefined;
+  /** The rows from one index up to another, as Array.slice() has it; both at least 0. */
+  readonly slice: (from: number, to: number) => readonly TreeRow[];
   /** Number of the row with that id. */
   readonly indexOf: (id: string) => number | undefined;
+  /** Ids of the rows under which a row stands, the nearest first. */
+  readonly above: (index: number) => readonly string[];
 };
-
-/** Few rows are ever asked for in one tree: a table of all of them would cost more than it saves. */
-function finder(rows: readonly TreeRow[]): (id: string) => number | undefined {
-  const found = new Map<string, number | undefined>();
-  return id => {
-    if (found.has(id)) return found.get(id);
-    const at = rows.findIndex(row => row.id === id);
-    const index = at < 0 ? undefined : at;
-    found.set(id, index);
-    return index;
-  };
-}
 
 const cache = new WeakMap<World, {version: number; shape: Shape; tree: Tree}>();
 
@@ -68,46 +62,185 @@ export const rootOf = (world: World, root: string | null): Process | null => (ro
 export function treeOf(world: World, shape: Shape): Tree {
   const kept = cache.get(world);
   if (kept !== undefined && kept.version === world.version && sameShape(kept.shape, shape)) return kept.tree;
-  const rows: TreeRow[] = [];
   const {folded, arrangement} = shape;
   const root = rootOf(world, shape.root);
   const from = root === null ? world.roots : [root];
-  if (arrangement === 'process') addProcesses(rows, folded, from, 0, process => process.children, true);
-  else {
-    const {groups, childrenOf} = group(from, arrangement, containersIn(world));
-    /** Depth of the folded group that the rows are within. */
-    let within = Number.POSITIVE_INFINITY;
-    for (const [index, one] of groups.entries()) {
-      if (one.depth > within) continue;
-      const id = `${arrangement}:${one.key}`;
-      const holds = one.tops.length > 0 || one.threads.length > 0 || (groups[index + 1]?.depth ?? 0) > one.depth;
-      const isFolded = holds && folded.has(id);
-      within = isFolded ? one.depth : Number.POSITIVE_INFINITY;
-      const member = one.tops.find(top => top.end === null) ?? one.threads[0]?.process ?? one.tops[0] ?? null;
-      rows.push({kind: 'group', id, depth: one.depth, process: member, group: one, folds: holds ? (isFolded ? 'folded' : 'open') : null});
-      if (isFolded) continue;
-      for (const {process, thread} of one.threads)
-        rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: one.depth + 1, process, thread});
-      // Threads that are elsewhere stand where they are, where the tree is arranged by that.
-      addProcesses(rows, folded, one.tops, one.depth + 1, childrenOf, false);
-    }
-  }
-  const tree = {rows, indexOf: finder(rows)};
+  const tree = arrangement === 'process' ? byProcess(world, from, folded) : byGroup(world, from, folded, arrangement);
   cache.set(world, {version: world.version, shape: {folded, arrangement, root: shape.root}, tree});
   return tree;
 }
 
-type ProcessRow = TreeRow & {readonly kind: 'process'};
+/** Rows that a process has besides its own and those of its children: its threads that are apart, and how many children are not kept. */
+const ownRows = (process: Process): number => process.threads.size + (process.forgotten > 0 ? 1 : 0);
 
-/** A tree is made anew with every change, and almost all of its rows are as they were: ten thousand new ones a time are work for the collector. */
-const processRows = new WeakMap<Process, ProcessRow>();
+const holdsAny = (process: Process): boolean => process.children.length > 0 || process.threads.size > 0 || process.forgotten > 0;
 
-function processRow(process: Process, depth: number, folds: ProcessRow['folds']): ProcessRow {
-  const kept = processRows.get(process);
-  if (kept !== undefined && kept.depth === depth && kept.folds === folds) return kept;
-  const row: ProcessRow = {kind: 'process', id: process.id, depth, process, folds};
-  processRows.set(process, row);
-  return row;
+/** How many rows each process takes with all below it. Most are leaves, which take one and are not in the table. */
+function measure(from: readonly Process[], folded: ReadonlySet<string>): Map<Process, number> {
+  const sizes = new Map<Process, number>();
+  // Makers before their children; no recursion: a chain of forks may be deeper than JavaScript's stack.
+  const inner: Process[] = [];
+  const waiting: Process[] = [];
+  for (const process of from) if (holdsAny(process)) waiting.push(process);
+  for (let process = waiting.pop(); process !== undefined; process = waiting.pop()) {
+    inner.push(process);
+    if (folded.has(process.id)) continue;
+    let size = 1 + ownRows(process);
+    for (const child of process.children)
+      if (holdsAny(child)) waiting.push(child);
+      else size++;
+    sizes.set(process, size);
+  }
+  for (let i = inner.length - 1; i >= 0; i--) {
+    const process = inner[i];
+    if (process === undefined) continue;
+    const size = sizes.get(process) ?? 1;
+    sizes.set(process, size);
+    const {maker} = process;
+    // The maker of what the tree begins with is not in it.
+    const above = maker === null ? undefined : sizes.get(maker);
+    if (maker !== null && above !== undefined) sizes.set(maker, above + size);
+  }
+  return sizes;
+}
+
+function byProcess(world: World, from: readonly Process[], folded: ReadonlySet<string>): Tree {
+  const sizes = measure(from, folded);
+  const sizeOf = (process: Process): number => (holdsAny(process) ? (sizes.get(process) ?? 1) : 1);
+  const isOpen = (process: Process): boolean => holdsAny(process) && !folded.has(process.id);
+  const tops = new Set(from);
+  const count = from.reduce((sum, process) => sum + sizeOf(process), 0);
+
+  const rowOf = (process: Process, depth: number): TreeRow => ({
+    kind: 'process',
+    id: process.id,
+    depth,
+    process,
+    folds: holdsAny(process) ? (folded.has(process.id) ? 'folded' : 'open') : null,
+  });
+
+  const slice = (first: number, end: number): readonly TreeRow[] => {
+    const rows: TreeRow[] = [];
+    /** Rows to be passed over. */
+    let skip = first;
+    const room = () => rows.length < end - first;
+    /** What is gone through, from the top: lists of siblings, and which of them is next. */
+    const levels: {readonly siblings: readonly Process[]; next: number}[] = [{siblings: from, next: 0}];
+    const put = (make: () => TreeRow) => {
+      if (skip > 0) skip--;
+      else if (room()) rows.push(make());
+    };
+    for (let level = levels.at(-1); level !== undefined && room(); level = levels.at(-1)) {
+      const process = level.siblings[level.next++];
+      if (process === undefined) {
+        levels.pop();
+        continue;
+      }
+      const size = sizeOf(process);
+      if (size <= skip) {
+        skip -= size;
+        continue;
+      }
+      const depth = levels.length - 1;
+      put(() => rowOf(process, depth));
+      if (!isOpen(process)) continue;
+      for (const thread of process.threads.values())
+        put(() => ({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread}));
+      if (process.forgotten > 0) put(() => ({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process}));
+      levels.push({siblings: process.children, next: 0});
+    }
+    return rows;
+  };
+
+  /** Number of the row of a process; undefined where something above it is folded, or it is not in this tree. */
+  const indexOfProcess = (process: Process): number | undefined => {
+    let index = 0;
+    for (let one = process; ; ) {
+      const top = tops.has(one);
+      const {maker} = one;
+      if (!top && (maker === null || !isOpen(maker))) return undefined;
+      for (const sibling of top ? from : (maker?.children ?? [])) {
+        if (sibling === one) break;
+        index += sizeOf(sibling);
+      }
+      if (top || maker === null) return index;
+      index += 1 + ownRows(maker);
+      one = maker;
+    }
+  };
+
+  const indexOf = (id: string): number | undefined => {
+    const cut = id.indexOf('/');
+    const process = world.byId.get(cut < 0 ? id : id.slice(0, cut));
+    const at = process === undefined ? undefined : indexOfProcess(process);
+    if (process === undefined || at === undefined || cut < 0) return at;
+    if (!isOpen(process)) return undefined;
+    const below = id.slice(cut + 1);
+    if (below === 'ended') return process.forgotten > 0 ? at + 1 + process.threads.size : undefined;
+    const tid = [...process.threads.keys()].indexOf(Number(below));
+    return tid < 0 ? undefined : at + 1 + tid;
+  };
+
+  const at = (index: number): TreeRow | undefined => (index < 0 ? undefined : slice(index, index + 1)[0]);
+  const above = (index: number): readonly string[] => {
+    const row = at(index);
+    const ids: string[] = [];
+    let one = row === undefined ? null : row.kind === 'process' ? (tops.has(row.process) ? null : row.process.maker) : row.process;
+    for (; one !== null; one = tops.has(one) ? null : one.maker) ids.push(one.id);
+    return ids;
+  };
+  return {count, at, slice, indexOf, above};
+}
+
+/** A tree of which all rows are made. */
+function ofRows(rows: readonly TreeRow[]): Tree {
+  const found = new Map<string, number | undefined>();
+  return {
+    count: rows.length,
+    at: index => rows[index],
+    slice: (from, to) => rows.slice(from, to),
+    // Few are ever asked for in one tree: a table of all of them would cost more than it saves.
+    indexOf: id => {
+      if (found.has(id)) return found.get(id);
+      const at = rows.findIndex(row => row.id === id);
+      const index = at < 0 ? undefined : at;
+      found.set(id, index);
+      return index;
+    },
+    above: index => {
+      const ids: string[] = [];
+      let depth = rows[index]?.depth ?? 0;
+      for (let i = index - 1; i >= 0; i--) {
+        const row = rows[i];
+        if (row === undefined || row.depth >= depth) continue;
+        ids.push(row.id);
+        depth = row.depth;
+      }
+      return ids;
+    },
+  };
+}
+
+function byGroup(world: World, from: readonly Process[], folded: ReadonlySet<string>, arrangement: Exclude<Arrangement, 'process'>): Tree {
+  const rows: TreeRow[] = [];
+  const {groups, childrenOf} = group(from, arrangement, containersIn(world));
+  /** Depth of the folded group that the rows are within. */
+  let within = Number.POSITIVE_INFINITY;
+  for (const [index, one] of groups.entries()) {
+    if (one.depth > within) continue;
+    const id = `${arrangement}:${one.key}`;
+    const holds = one.tops.length > 0 || one.threads.length > 0 || (groups[index + 1]?.depth ?? 0) > one.depth;
+    const isFolded = holds && folded.has(id);
+    within = isFolded ? one.depth : Number.POSITIVE_INFINITY;
+    const member = one.tops.find(top => top.end === null) ?? one.threads[0]?.process ?? one.tops[0] ?? null;
+    rows.push({kind: 'group', id, depth: one.depth, process: member, group: one, folds: holds ? (isFolded ? 'folded' : 'open') : null});
+    if (isFolded) continue;
+    // Threads that are elsewhere stand where they are, where the tree is arranged by that.
+    for (const {process, thread} of one.threads)
+      rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: one.depth + 1, process, thread});
+    addProcesses(rows, folded, one.tops, one.depth + 1, childrenOf);
+  }
+  return ofRows(rows);
 }
 
 function addProcesses(
@@ -116,9 +249,7 @@ function addProcesses(
   from: readonly Process[],
   top: number,
   childrenOf: (process: Process) => readonly Process[],
-  threads: boolean,
 ): void {
-  // A stack, not recursion: a chain of forks may be deeper than JavaScript's stack.
   const waiting: Process[] = [];
   const depths: number[] = [];
   const wait = (processes: readonly Process[], depth: number) => {
@@ -133,23 +264,13 @@ function addProcesses(
   for (let process = waiting.pop(); process !== undefined; process = waiting.pop()) {
     const depth = depths.pop() ?? 0;
     const children = childrenOf(process);
-    const holds = children.length > 0 || (threads && process.threads.size > 0) || process.forgotten > 0;
+    const holds = children.length > 0 || process.forgotten > 0;
     const isFolded = holds && folded.has(process.id);
-    rows.push(processRow(process, depth, holds ? (isFolded ? 'folded' : 'open') : null));
+    rows.push({kind: 'process', id: process.id, depth, process, folds: holds ? (isFolded ? 'folded' : 'open') : null});
     if (!holds || isFolded) continue;
-    if (threads)
-      for (const thread of process.threads.values())
-        rows.push({kind: 'thread', id: `${process.id}/${thread.tid}`, depth: depth + 1, process, thread});
     if (process.forgotten > 0) rows.push({kind: 'forgotten', id: `${process.id}/ended`, depth: depth + 1, process});
     wait(children, depth + 1);
   }
-}
-
-/** Number of the row under which a row stands; undefined at the top. */
-export function rowAbove(rows: readonly TreeRow[], index: number): number | undefined {
-  const depth = rows[index]?.depth ?? 0;
-  for (let i = index - 1; i >= 0; i--) if ((rows[i]?.depth ?? 0) < depth) return i;
-  return undefined;
 }
 
 /** What a process is compared with: its maker, or nsview itself for one whose maker is not known. */

@@ -80,10 +80,10 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
   const {view, world} = state;
   const focused = view.focus === 'tree';
   const {width, height} = inside(rect);
-  const {rows} = treeOf(world, view);
+  const tree = treeOf(world, view);
   const top = treeTop(state);
   const matches = searchProcesses(world, view.search?.text ?? '').set;
-  const painted = rows.slice(top, top + height).map(row => {
+  const painted = tree.slice(top, top + height).map(row => {
     const line = treeLine(world, row, Math.max(0, width - 2), row.kind === 'process' && matches.has(row.id));
     return paintRow(line, width, theme, row.id !== view.selected ? 'no' : focused ? 'focused' : 'elsewhere');
   });
@@ -91,7 +91,7 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
     state.mode === 'replay'
       ? 'Nothing has happened yet on this tape. Space plays it, ] goes one event on.'
       : 'Waiting for the first process …';
-  if (rows.length === 0) painted.push(...hintRows(empty, width, theme));
+  if (tree.count === 0) painted.push(...hintRows(empty, width, theme));
   const name = titled(' Isolation ', focused, theme);
   const root = rootOf(world, view.root);
   const how = ARRANGEMENTS.find(({by}) => by === view.arrangement)?.title ?? '';
@@ -101,7 +101,7 @@ function treeBody(state: State, rect: Rect, theme: Theme): Body {
     title: name.title + theme.paint(said),
     titleCells: name.titleCells + lineCells(said),
     rows: painted,
-    foot: place(top, height, rows.length),
+    foot: place(top, height, tree.count),
   };
 }
 

@@ -7,8 +7,11 @@ import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/scree
 
 leaveNothingBehind();
 
+/** Of any of its threads: the one that follows has started the helper. */
 const children = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+  readdirSync(`/proc/${pid}/task`).flatMap(tid =>
+    readFileSync(`/proc/${pid}/task/${tid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number),
+  );
 
 describe('nsview -- CMD', () => {
   it('shows the program’s terminal, and what it isolates as it does it', async () => {
@@ -99,7 +102,8 @@ const named = (name: string): number[] =>
 /** A shell in nsview, in which a counter writes to the terminal and to a file, far more than a pty holds. */
 async function counting(screen: Screen, file: string): Promise<number> {
   await screen.until(/bash-[\d.]+# /);
-  const [, pid] = /nsview {2}bash (\d+)/.exec(screen.screen()) ?? [];
+  const status = /nsview {2}bash (\d+)/;
+  const [, pid] = status.exec(await screen.until(status)) ?? [];
   screen.send(`i=0; while :; do i=$((i+1)); echo line $i of a counter; [ $((i % 100)) = 0 ] && echo $i >>${file}; done\r`);
   await screen.until(/line \d\d\d+ of a counter/);
   return Number(pid);

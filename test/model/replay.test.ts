@@ -5,8 +5,10 @@ import {createWorld, type World} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 
 const tape = readTape('shell-session');
-const rows = (world: World) =>
-  treeOf(world, {folded: new Set(), arrangement: 'process', root: null}).rows.map(row => `${row.depth} ${row.id}`);
+const rows = (world: World) => {
+  const tree = treeOf(world, {folded: new Set(), arrangement: 'process', root: null});
+  return tree.slice(0, tree.count).map(row => `${row.depth} ${row.id}`);
+};
 
 test('every place of a tape is the same, whether reached on or back', () => {
   const from = createReplay(tape.header, tape.facts);

@@ -8,7 +8,7 @@ import {letters} from '../../src/model/names.ts';
 import {NAMESPACE_LINKS, typeOfLink} from '../../src/model/namespace.ts';
 import type {Process} from '../../src/model/process.ts';
 import {eventLine, eventLines} from '../../src/model/timeline.ts';
-import {treeOf} from '../../src/model/tree.ts';
+import {type Tree, type TreeRow, treeOf} from '../../src/model/tree.ts';
 import {createWorld, narrowTo, observe, type World, widen} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
 
@@ -59,11 +59,13 @@ function worldOf(...facts: readonly Fact[]): World {
   return world;
 }
 
+const rowsOf = (tree: Tree): readonly TreeRow[] => tree.slice(0, tree.count);
+
 const EVERYTHING = {folded: new Set<string>(), arrangement: 'process', root: null} as const;
 
 /** The tree as text: two spaces a level, the pid, and how it ended. */
 function shape(world: World): string[] {
-  return treeOf(world, EVERYTHING).rows.map(row => {
+  return rowsOf(treeOf(world, EVERYTHING)).map(row => {
     const name =
       row.kind === 'process'
         ? `${row.process.pid}${row.process.end === null ? '' : ' ended'}`
@@ -310,16 +312,59 @@ const anyFact: fc.Arbitrary<Fact> = fc.oneof(
   fc.record({scope: pid, at}).map((given): Fact => ({kind: 'tracer', mode: 'ptrace', sees: [], processes: 1, threads: 1, ...given})),
 );
 
+/** Rows as a person would write them down: `depth id`, with what is folded away left out. */
+function writtenDown(from: readonly Process[], folded: ReadonlySet<string>, depth = 0): string[] {
+  return from.flatMap(process => [
+    `${depth} ${process.id}`,
+    ...(folded.has(process.id)
+      ? []
+      : [
+          ...[...process.threads.keys()].map(tid => `${depth + 1} ${process.id}/${tid}`),
+          ...(process.forgotten > 0 ? [`${depth + 1} ${process.id}/ended`] : []),
+          ...writtenDown(process.children, folded, depth + 1),
+        ]),
+  ]);
+}
+
 describe('any facts in any order', () => {
+  test('make a tree of which each row is where it is counted to be', () => {
+    const everyNth = fc.integer({min: 1, max: 5});
+    fc.assert(
+      fc.property(fc.array(anyFact, {maxLength: 60}), everyNth, everyNth, fc.nat(), (facts, nth, rooted, window) => {
+        const world = worldOf(...facts);
+        const everyone = [...world.byId.values()];
+        const folded = new Set(everyone.filter((_, index) => nth < 5 && index % nth === 0).map(({id}) => id));
+        const root = rooted === 1 ? (everyone[0] ?? null) : null;
+        for (const {by} of ARRANGEMENTS) {
+          const tree = treeOf(world, {folded, arrangement: by, root: root?.id ?? null});
+          const rows = rowsOf(tree);
+          const words = rows.map(({depth, id}) => `${depth} ${id}`);
+          if (by === 'process') expect(words).toEqual(writtenDown(root === null ? world.roots : [root], folded));
+          const from = rows.length === 0 ? 0 : window % rows.length;
+          expect(tree.slice(from, from + 3)).toEqual(rows.slice(from, from + 3));
+          for (const [index, row] of rows.entries()) {
+            expect(tree.at(index)).toEqual(row);
+            expect(tree.indexOf(row.id)).toBe(index);
+            const above = rows.slice(0, index).findLast(({depth}) => depth < row.depth);
+            expect(tree.above(index)[0]).toBe(above?.id);
+            expect(tree.above(index).length).toBe(row.depth);
+          }
+          expect([tree.at(-1), tree.at(rows.length), tree.indexOf('nobody'), tree.indexOf('no/body')]).toEqual(Array(4).fill(undefined));
+          for (const {id} of everyone) if (!rows.some(row => row.id === id)) expect(tree.indexOf(id)).toBe(undefined);
+        }
+      }),
+    );
+  });
+
   test('never throw, and what is counted is what is there', () => {
     fc.assert(
       fc.property(fc.array(anyFact, {maxLength: 60}), facts => {
         const world = worldOf(...facts);
         passTime(world, world.now + 30e9);
         const everyone = [...world.byId.values()];
-        expect(treeOf(world, EVERYTHING).rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
+        expect(rowsOf(treeOf(world, EVERYTHING)).filter(row => row.kind === 'process').length).toBe(everyone.length);
         for (const {by} of ARRANGEMENTS) {
-          const {rows} = treeOf(world, {...EVERYTHING, arrangement: by});
+          const rows = rowsOf(treeOf(world, {...EVERYTHING, arrangement: by}));
           expect(new Set(rows.map(row => row.id)).size).toBe(rows.length);
           expect(rows.filter(row => row.kind === 'process').length).toBe(everyone.length);
         }

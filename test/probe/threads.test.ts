@@ -59,8 +59,8 @@ const tidOf = async (running: Running): Promise<number> => Number((await running
 
 /** The row of the thread as the tree has it, without what is around it. */
 function rowOf(world: World, pid: number, tid: number): string | undefined {
-  const {rows} = treeOf(world, {folded: new Set(), arrangement: 'process', root: null});
-  const row = rows.find(one => one.kind === 'thread' && one.thread.tid === tid && one.process.pid === pid);
+  const tree = treeOf(world, {folded: new Set(), arrangement: 'process', root: null});
+  const row = tree.slice(0, tree.count).find(one => one.kind === 'thread' && one.thread.tid === tid && one.process.pid === pid);
   return row === undefined
     ? undefined
     : lineText(treeLine(world, row, 160, false))
