@@ -11,7 +11,7 @@ import {readProcess, readStat} from './process.ts';
 import {readAll} from './processes.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
-import {startWatch, type Told, type Watch} from './watch.ts';
+import {isAnother, startWatch, type Told, type Watch} from './watch.ts';
 
 export type Session = {
   /** Follow `pid` and its descendants. May be asked again for others. */
@@ -79,31 +79,33 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   /** What the facts said of each living process: the readings of /proc beside the tracer tell only what differs from that. */
   const told = new Map<number, Told>();
-  const toldOf = (namespaces: NamespaceLinks, ppid?: number): Told => (ppid === undefined ? {namespaces} : {namespaces, ppid});
+  const startOf = (start: string | undefined): Pick<Told, 'start'> => (start === undefined || start === '0' ? {} : {start});
   const lastTold = (pid: number): Told => told.get(pid) ?? {};
 
   const keepTold = (fact: Fact) => {
     switch (fact.kind) {
       case 'process': {
         const {kind: _kind, at: _at, because: _because, ...seen} = fact;
-        told.set(fact.pid, {seen, namespaces: fact.namespaces, ppid: fact.ppid});
+        told.set(fact.pid, {...startOf(fact.start), seen, namespaces: fact.namespaces, ppid: fact.ppid});
         break;
       }
       case 'clone': {
         const caller = told.get(fact.pid)?.namespaces;
-        if (live.has(fact.child) && caller !== undefined) told.set(fact.child, toldOf(moveLinks(caller, fact.changed), fact.ppid));
+        if (live.has(fact.child) && caller !== undefined)
+          told.set(fact.child, {...startOf(fact.start), namespaces: moveLinks(caller, fact.changed), ppid: fact.ppid});
         break;
       }
       case 'call':
       case 'namespaces': {
         if (Object.keys(fact.changed).length === 0) break;
-        const {namespaces, ppid} = lastTold(fact.pid);
-        if (fact.tid === fact.pid && namespaces !== undefined) told.set(fact.pid, toldOf(moveLinks(namespaces, fact.changed), ppid));
+        const {seen: _seen, namespaces, ...rest} = lastTold(fact.pid);
+        if (fact.tid === fact.pid && namespaces !== undefined)
+          told.set(fact.pid, {...rest, namespaces: moveLinks(namespaces, fact.changed)});
         break;
       }
       case 'exec': {
-        const {namespaces, ppid} = lastTold(fact.pid);
-        if (namespaces !== undefined) told.set(fact.pid, toldOf(namespaces, ppid));
+        const {seen: _seen, ...rest} = lastTold(fact.pid);
+        if (rest.namespaces !== undefined) told.set(fact.pid, rest);
         break;
       }
       case 'thread-exit':
@@ -165,8 +167,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
     const readSince = performance.now() - READING;
     const timer = setTimeout(() => {
       pending.delete(timer);
+      const wereThere = live.size > 0;
       const still = facts.filter(fact => {
-        if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid);
+        if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid);
         // Who changed a table is not known; that its reader did something else meanwhile does not matter.
         if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < readSince) return true;
         watch?.forget(fact.pid);
@@ -175,9 +178,19 @@ export function openSession(options: SessionOptions): Seen<Session> {
       for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
       // Who descends from them is as they are.
       for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
-      if (still.length > 0) options.emit(still.map(fact => (isLater(lastAt, fact.at) ? {...fact, at: lastAt} : fact)));
+      if (still.length === 0) return;
+      options.emit(still.map(fact => (isLater(lastAt, fact.at) ? {...fact, at: lastAt} : fact)));
+      if (wereThere && live.size === 0) options.onEmpty?.();
     }, EVENTS_ARRIVE);
     pending.add(timer);
+  };
+
+  /** Another has the pid of a process that the tracer has not told to have ended, though all that it saw has come in. */
+  const missedEnd = (pid: number): boolean => {
+    const stat = readStat(pid);
+    if (isRefusal(stat) || !isAnother(lastTold(pid), stat.start)) return false;
+    told.delete(pid);
+    return live.delete(pid);
   };
 
   const emit = (facts: readonly Fact[]) => {

@@ -15,7 +15,16 @@ export type WatchScope =
   | {readonly refresh: () => Iterable<number>; readonly told: (pid: number) => Told};
 
 /** What the facts have said of a process so far: a whole reading, or what its birth told. */
-export type Told = {readonly seen?: ProcessSeen; readonly namespaces?: NamespaceLinks; readonly ppid?: number};
+export type Told = {
+  /** Clock ticks after boot, field 22 of /proc/PID/stat; undefined where nothing told of it. */
+  readonly start?: string;
+  readonly seen?: ProcessSeen;
+  readonly namespaces?: NamespaceLinks;
+  readonly ppid?: number;
+};
+
+/** Whether who has the pid now is another than the one that was told of. */
+export const isAnother = (told: Told, start: string): boolean => told.start !== undefined && told.start !== start;
 
 export type Watch = Disposable & {
   /** Read this process before the others. */
@@ -104,6 +113,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
     }
     const seen = readProcess(pid);
     if (isRefusal(seen)) forget(pid);
+    else if ('refresh' in options && isAnother(options.told(pid), seen.start)) facts.push({kind: 'gone', at: at(), pid});
     else greet(seen);
   };
 
