@@ -628,6 +628,29 @@ async function claims({flag, json}: CommandLine & {kind: 'claims'}): Promise<num
   return counts.broken > 0 || done.length === 0 ? 1 : 0;
 }
 
+/** As diff(1): 0 equal, 1 different, 2 trouble. */
+async function diff({a, b, names, maps, json}: CommandLine & {kind: 'diff'}): Promise<number> {
+  const [{readCompared}, {compareSnapshots}] = await Promise.all([import('./probe/compared.ts'), import('./model/comparison.ts')]);
+  const sides: import('./model/fact.ts').Snapshot[] = [];
+  for (const word of [a, b]) {
+    const read = readCompared(word, NSVIEW_VERSION);
+    if (!read.ok) {
+      complain(`diff: ${read.problem}`);
+      return 2;
+    }
+    sides.push(read.value);
+  }
+  const [one, other] = sides;
+  if (one === undefined || other === undefined) return 2;
+  const compared = compareSnapshots(one, other, {names, maps});
+  if (json) write(STDOUT, `${JSON.stringify(compared)}\n`);
+  else {
+    const {diffText} = await import('./out/diff-text.ts');
+    write(STDOUT, diffText(compared));
+  }
+  return compared.equal ? 0 : 1;
+}
+
 /* ---- All of it ---- */
 
 async function run(command: CommandLine): Promise<number> {
@@ -676,10 +699,12 @@ async function run(command: CommandLine): Promise<number> {
     }
     case 'claims':
       return claims(command);
+    case 'diff':
+      return diff(command);
     case 'schema': {
       const {jsonSchemas} = await import('./probe/schemas.ts');
       const schemas = jsonSchemas();
-      write(STDOUT, `${JSON.stringify(command.which === 'both' ? schemas : schemas[command.which], null, 2)}\n`);
+      write(STDOUT, `${JSON.stringify(command.which === 'all' ? schemas : schemas[command.which], null, 2)}\n`);
       return 0;
     }
     default: {

@@ -7,6 +7,7 @@ import type {Follow} from './fact.ts';
 import {LAUNCH_OPTIONS, type LaunchWords, parseLaunch, quoted} from './launch-options.ts';
 import type {LaunchOptions} from './launch-plan.ts';
 import {NAMESPACES, type NamespaceType} from './namespace.ts';
+import type {Mapping} from './renaming.ts';
 
 /** How what is followed is seen. */
 export type Following = {
@@ -46,10 +47,19 @@ export type CommandLine =
   /** A path, PID:TYPE of a namespace, or as its link says, TYPE:[INODE]. */
   | {readonly kind: 'who-pins'; readonly what: PinnedWords; readonly json: boolean}
   | {readonly kind: 'replay'; readonly file: string; readonly json: boolean}
+  /** Each is a file with a snapshot, or a pid. */
+  | {
+      readonly kind: 'diff';
+      readonly a: string;
+      readonly b: string;
+      readonly names: boolean;
+      readonly maps: readonly Mapping[];
+      readonly json: boolean;
+    }
   | {readonly kind: 'doctor'; readonly json: boolean}
   /** Of one flag, as the person wrote it; null: of all. */
   | {readonly kind: 'claims'; readonly flag: string | null; readonly json: boolean}
-  | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'both'}
+  | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'diff' | 'all'}
   | {readonly kind: 'help'}
   | {readonly kind: 'version'}
   /** One line for stderr; exit 2. */
@@ -71,11 +81,14 @@ export const HELP = `nsview: process isolation, live
                                what keeps a mount busy (a path), or a namespace alive (PID:net, a file that is
                                one, or net:[4026531840]), and the command that makes each let go
   nsview replay [--json] FILE  the live screen, from a tape
+  nsview diff [--json] [--names] [--rename FROM=TO] A B
+                               whether the isolation of two trees is equal up to renaming of ids, process for process, or
+                               where it is not; A and B are pids, or files of nsview snapshot -p PID --json (./1234 is a file)
   nsview doctor [--json]       what this kernel, these privileges and this terminal allow
   nsview claims [--json] [FLAG]
                                what each flag of clone3 really does, tried on this kernel, sentence by sentence
-  nsview schema [snapshot|tape]
-                               JSON Schema of snapshots and tapes
+  nsview schema [snapshot|tape|diff]
+                               JSON Schema of snapshots, tapes and what diff --json prints
 
   -p, --pid PID      a process, by its pid
       --json         JSON instead of text
@@ -87,6 +100,9 @@ export const HELP = `nsview: process isolation, live
       --fast         launched under ptrace: stop at isolation calls only, not at every call, by a seccomp filter; sets
                      no_new_privs, so that set-user-ID programs stay without privilege
       --syscalls     attached under ptrace: stop at every call, so that isolation calls are seen
+      --names        diff: names and programs of processes are compared as well
+      --rename FROM=TO
+                     diff: FROM in paths and names of A is TO in B, such as a temporary folder; may be repeated
   -h, --help         this text
   -V, --version      the version
 
@@ -106,17 +122,17 @@ Launch options:
       --plan         print the steps of the launch, and take none
 
 Exit status: 2 for a wrong command line, 1 where nsview could not do what was asked or a claim is broken, 127 and 126 where the program
-was not found or cannot be executed; else 0, and for trace the program's own (128 + n where signal n killed it).
+was not found or cannot be executed; diff: 0 equal, 1 different, 2 trouble; else 0, and for trace the program's own (128 + n where signal n killed it).
 In the screen, \`?\` lists every key.
 `;
 
 const FOLLOW: readonly Follow[] = ['auto', 'bpf', 'ptrace'];
-const COMMANDS = ['snapshot', 'trace', 'who-pins', 'replay', 'doctor', 'claims', 'schema'] as const;
+const COMMANDS = ['snapshot', 'trace', 'who-pins', 'replay', 'doctor', 'claims', 'schema', 'diff'] as const;
 
 const usage = (message: string): CommandLine => ({kind: 'usage', message: `nsview: ${message}`});
 
 /** A pid as a person writes it: 1 to 4194304 (PID_MAX_LIMIT, include/linux/threads.h). */
-function parsePid(text: string): number | null {
+export function parsePid(text: string): number | null {
   if (!/^[0-9]{1,7}$/.test(text)) return null;
   const pid = Number(text);
   return pid >= 1 && pid <= 4194304 ? pid : null;
@@ -127,6 +143,18 @@ function parsePinned(text: string): PinnedWords {
   const type = NAMESPACES.find(kind => kind.type === (match?.[2] ?? match?.[3]))?.type;
   if (match === null || type === undefined) return {path: text};
   return match[4] === undefined ? {pid: Number(match[1]), type} : {inode: match[4], type};
+}
+
+function parseDiff([a, b]: readonly string[], names: boolean, renames: readonly string[], json: boolean): CommandLine {
+  if (a === undefined || b === undefined)
+    return usage('diff needs two trees: nsview diff A B, each a pid or a file of nsview snapshot -p PID --json');
+  const maps: Mapping[] = [];
+  for (const text of renames) {
+    const at = text.indexOf('=');
+    if (at < 1) return usage(`--rename ${quoted(text)}: it is FROM=TO, such as --rename /tmp/a=/tmp/b`);
+    maps.push({from: text.slice(0, at), to: text.slice(at + 1)});
+  }
+  return {kind: 'diff', a, b, names, maps, json};
 }
 
 /** `argv` without the interpreter and the script. Everything after the first `--` belongs to the program. */
@@ -189,7 +217,11 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     ...(values.fast ? {fast: true} : {}),
     ...(values.syscalls ? {syscalls: true} : {}),
   };
-  const spare = command === 'replay' || command === 'schema' || command === 'who-pins' || command === 'claims' ? rest.slice(1) : rest;
+  if ((values.names || values.rename !== undefined) && command !== 'diff')
+    return usage('--names and --rename go with diff: nsview diff A B');
+  const taken =
+    command === 'diff' ? 2 : command === 'replay' || command === 'schema' || command === 'who-pins' || command === 'claims' ? 1 : 0;
+  const spare = rest.slice(taken);
   if (spare.length > 0) {
     const hint = command === 'trace' ? `; the program goes behind --: nsview trace -- ${quoted(spare[0] ?? '').slice(1, -1)}` : '';
     return usage(`${quoted(spare[0] ?? '')} is one word too many${hint}`);
@@ -197,7 +229,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
   switch (command) {
     case undefined:
-      if (json) return usage('--json goes with snapshot, trace, who-pins, replay, doctor and claims');
+      if (json) return usage('--json goes with snapshot, trace, who-pins, replay, diff, doctor and claims');
       if (program !== null) return {kind: 'launch', argv: program, options, plan, ...following};
       return pid === null ? {kind: 'watch', ...following} : {kind: 'attach', pid, ...following};
     case 'snapshot':
@@ -215,15 +247,17 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     case 'replay':
       if (rest[0] === undefined) return usage('replay needs a tape: nsview replay FILE, made by nsview trace --json -o FILE -- CMD');
       return {kind: 'replay', file: rest[0], json};
+    case 'diff':
+      return parseDiff(rest, values.names === true, values.rename ?? [], json);
     case 'doctor':
       return {kind: 'doctor', json};
     case 'claims':
       return {kind: 'claims', flag: rest[0] ?? null, json};
     case 'schema': {
       const which = rest[0];
-      if (which === undefined) return {kind: 'schema', which: 'both'};
-      if (which === 'snapshot' || which === 'tape') return {kind: 'schema', which};
-      return usage(`there is no schema of ${quoted(which)}; there are snapshot and tape`);
+      if (which === undefined) return {kind: 'schema', which: 'all'};
+      if (which === 'snapshot' || which === 'tape' || which === 'diff') return {kind: 'schema', which};
+      return usage(`there is no schema of ${quoted(which)}; there are snapshot, tape and diff`);
     }
     default: {
       const never: never = command;
@@ -243,6 +277,8 @@ function parseOptions(args: readonly string[]) {
       follow: {type: 'string'},
       abi: {type: 'string'},
       fast: {type: 'boolean'},
+      names: {type: 'boolean'},
+      rename: {type: 'string', multiple: true},
       syscalls: {type: 'boolean'},
       ...LAUNCH_OPTIONS,
       help: {type: 'boolean', short: 'h'},

@@ -10,6 +10,7 @@ import type {Network, SnapshotNetwork} from './network.ts';
 import type {Holder, Ownership} from './ownership.ts';
 import {isRefusal, type Refusal, type Seen} from './seen.ts';
 import type {Sharing, TreeSharing} from './sharing.ts';
+import type {TreeDetails} from './tree-details.ts';
 
 export {isRefusal, type Refusal, type Seen};
 
@@ -419,4 +420,5 @@ export type Snapshot = {
   readonly containers?: readonly SnapshotContainer[];
   /** Of a tree (-p), never of the whole machine. */
   readonly sharing?: TreeSharing;
+  readonly details?: TreeDetails;
 };

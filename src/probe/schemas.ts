@@ -3,6 +3,7 @@
 import {z} from 'zod';
 import type {Apart} from '../model/apart.ts';
 import type {CgroupLevel} from '../model/cgroup-limit.ts';
+import {type Comparison, DIFFERENCES} from '../model/comparison.ts';
 import type {
   CallArgument,
   CallFact,
@@ -49,6 +50,7 @@ import {mountHoldersSchema} from './mount-holders.ts';
 import {interfacesSchema, networkSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
+import {treeDetailsSchema} from './tree-details.ts';
 import {treeSharingSchema} from './tree-sharing.ts';
 
 type Holds<T> = z.ZodType<T>;
@@ -425,6 +427,7 @@ const snapshotSchema = z.object({
   sharing: treeSharingSchema
     .exactOptional()
     .describe('Only of a tree (-p PID): what its processes share by clone(2), and which of their fds reach outside.'),
+  details: treeDetailsSchema.exactOptional().describe('Only of a tree: what nsview diff compares besides.'),
 }) satisfies Holds<Snapshot>;
 
 /** A value, or in one line why it is none. */
@@ -448,10 +451,31 @@ export function parseFact(value: unknown): Parsed<Fact | null> {
   return parsed(FACTS[kind as Fact['kind']].safeParse(value));
 }
 
-/** JSON Schema of both formats (draft 2020-12). A tape is described by its first line and by its other lines. */
-export function jsonSchemas(): {snapshot: unknown; tape: {header: unknown; fact: unknown}} {
+const compared = z.object({pid, tid: pid.exactOptional(), comm: z.string()}).nullable();
+const comparisonSchema = z.object({
+  format: z.literal('nsview/diff'),
+  version: z.literal(1),
+  equal: z.boolean().describe('In all that could be compared; of that nothing was told of one side only.'),
+  differences: z.array(
+    z.object({
+      kind: z.enum(DIFFERENCES),
+      a: compared.describe('The process of A, or with tid its thread; null: nobody is in the place of that of B.'),
+      b: compared,
+      what: z.string(),
+      inA: z.string(),
+      inB: z.string(),
+      refused: z.literal(true).exactOptional().describe('Told of one side only.'),
+    }),
+  ),
+  compared: z.object({processes: z.int(), threads: z.int(), namespaces: z.int(), mounts: z.int(), facts: z.int()}),
+  notCompared: z.array(z.string()),
+}) satisfies Holds<Comparison>;
+
+/** JSON Schema of all formats (draft 2020-12). A tape is described by its first line and by its other lines. */
+export function jsonSchemas(): {snapshot: unknown; tape: {header: unknown; fact: unknown}; diff: unknown} {
   return {
     snapshot: z.toJSONSchema(snapshotSchema),
     tape: {header: z.toJSONSchema(headerSchema), fact: z.toJSONSchema(z.union(Object.values(FACTS)))},
+    diff: z.toJSONSchema(comparisonSchema),
   };
 }

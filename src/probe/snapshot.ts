@@ -29,6 +29,7 @@ import {decodeMountinfo, readMounts} from './mountinfo.ts';
 import {readNetworks} from './network.ts';
 import {readLink, readNumbers} from './proc-file.ts';
 import {type ProcessRead, readAll} from './processes.ts';
+import {readTreeDetails} from './tree-details.ts';
 import {readTreeSharing} from './tree-sharing.ts';
 
 const LEADER_LINKS: readonly NamespaceLink[] = NAMESPACES.map(kind => kind.link);
@@ -392,7 +393,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks),
     containers: containersOf(all, processes, '', mountNamespaces),
-    ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes)}),
+    ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes), details: readTreeDetails(all, processes)}),
   };
   for (const fd of kept) closeSync(fd);
   return snapshot;

@@ -1,0 +1,58 @@
+// Knows what is compared of each process besides what it is in: one row a fact.
+
+import {bitsOf, capabilityName, maskOf} from './capability.ts';
+import type {Node} from './comparison-tree.ts';
+import {isRefusal, type Refusal, type Seen} from './fact.ts';
+import type {CapabilitySets, Credentials} from './identity.ts';
+
+/** A text that says all of it; null: the snapshot does not tell. */
+type Read = (node: Node) => Seen<string> | null;
+export type PlainFact = {
+  readonly what: string;
+  readonly read: Read;
+  /** Only what differs, of both: where all of it is long. */
+  readonly told?: (a: string, b: string) => readonly [string, string];
+};
+
+const ids =
+  (key: 'uids' | 'gids'): Read =>
+  ({[key]: seen}) =>
+    isRefusal(seen) ? seen : seen.join(' ');
+
+function credential(read: (credentials: Credentials) => string | null): Read {
+  return ({credentials}) => (credentials === null || isRefusal(credentials) ? credentials : read(credentials));
+}
+
+const SECCOMP = ['none', 'strict', 'filters'];
+const SETS: readonly (keyof CapabilitySets)[] = ['effective', 'permitted', 'inheritable', 'bounding', 'ambient'];
+
+const names = (mask: bigint): string => bitsOf(mask).map(capabilityName).join(' ');
+
+/** What each has that the other has not. */
+function capabilitiesTold(a: string, b: string): readonly [string, string] {
+  const [one, other] = [maskOf(a), maskOf(b)];
+  const beyond = (mask: bigint): string => (mask === 0n ? 'without' : `also ${names(mask)}`);
+  return [beyond(one & ~other), beyond(other & ~one)];
+}
+
+/** Facts of the credentials: they are the same text where they are the same. */
+export const CREDENTIAL_FACTS: readonly PlainFact[] = [
+  {what: 'user ids', read: ids('uids')},
+  {what: 'group ids', read: ids('gids')},
+  {what: 'groups', read: credential(({groups}) => (groups.length === 0 ? 'none' : groups.toSorted((x, y) => x - y).join(' ')))},
+  ...SETS.map(set => ({
+    what: `${set} capabilities`,
+    read: credential(({capabilities}) => capabilities[set].replace(/^0+(?=.)/, '')),
+    told: capabilitiesTold,
+  })),
+  {what: 'no_new_privs', read: credential(({noNewPrivs}) => (noNewPrivs === null ? null : noNewPrivs ? 'set' : 'not set'))},
+  {what: 'seccomp', read: credential(({seccomp}) => (seccomp === null ? null : (SECCOMP[seccomp] ?? String(seccomp))))},
+  {what: 'seccomp filters', read: credential(({filters}) => (filters === null ? null : String(filters)))},
+];
+
+export const NAME_FACTS: readonly PlainFact[] = [
+  {what: 'name', read: ({comm}) => comm},
+  {what: 'program', read: ({process}) => process.exe},
+];
+
+export const refusedText = ({during, errno}: Refusal): string => `refused: ${during}: ${errno}`;
