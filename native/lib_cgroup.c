@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Knows how to read a file as a process of another cgroup namespace sees it: the kernel tells every path of a cgroup relative to the
- * namespace of whoever reads (cgroup_namespaces(7)), so a thread that lives for the one reading enters it; setns(2) moves one thread. */
+/* Knows how to read a file as a process of another cgroup or uts namespace sees it: the kernel tells every path of a cgroup relative to the
+ * namespace of whoever reads (cgroup_namespaces(7)), and the host name likewise (proc_sys_kernel(5)), so a thread that lives for the one
+ * reading enters it; setns(2) moves one thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 
 struct reading {
         const char *namespace;
+        int type;
         const char *file;
         uint8_t *buffer;
         uint32_t size;
@@ -48,7 +50,7 @@ static void *enter_and_read(void *argument)
                 return NULL;
         }
         reading->stage = NSV_CGROUP_SETNS;
-        if (setns(namespace, CLONE_NEWCGROUP) < 0) {
+        if (setns(namespace, reading->type) < 0) {
                 reading->answer = -errno;
                 return NULL;
         }
@@ -57,11 +59,11 @@ static void *enter_and_read(void *argument)
         return NULL;
 }
 
-NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage)
+NSV_API int nsv_read_in_namespace(const char *namespace, int type, const char *file, void *buffer, uint32_t size, int32_t *ret_stage)
 {
         if (size > INT32_MAX)
                 return -EINVAL;
-        struct reading reading = {.namespace = namespace, .file = file, .buffer = buffer, .size = size};
+        struct reading reading = {.namespace = namespace, .type = type, .file = file, .buffer = buffer, .size = size};
         /* No handler of the program may run on it. */
         sigset_t all, before;
         sigfillset(&all);

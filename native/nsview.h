@@ -389,11 +389,11 @@ NSV_API int nsv_read_begin(const int32_t *pids, int count, int holds);
 /* The next of them, in their order, in whole: bytes, or 0 at the end. `size`: 1 MiB at least. Waits. */
 NSV_API int nsv_read_next(void *buffer, uint32_t size);
 NSV_API void nsv_read_end(void);
-/* Where a reading from another cgroup namespace was refused. */
+/* Where a reading from another cgroup or uts namespace was refused. */
 enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
-/* The first `size` bytes of `file` as a process sees them that is in the cgroup namespace whose nsfs file is at `namespace`. Returns their
- * number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
-NSV_API int nsv_read_in_cgroup_namespace(const char *namespace, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
+/* The first `size` bytes of `file` as a process sees them that is in the namespace whose nsfs file is at `namespace`, of `type`
+ * (CLONE_NEWCGROUP or CLONE_NEWUTS: a thread enters those alone). Returns their number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
+NSV_API int nsv_read_in_namespace(const char *namespace, int type, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* A regular file of at most `size` bytes, read below the root of `pid` (RESOLVE_IN_ROOT), over no symbolic link: bytes, or -errno; -EINVAL where it
  * is no regular file, -EFBIG where it is longer, -ELOOP where a link is in the way, -ENOSYS before Linux 5.6. A file system whose server does
  * not answer may make it wait: the caller knows what is mounted there. ret: device and inode of the file. */

@@ -4,6 +4,7 @@ import {bitsOf, capabilityName, maskOf} from './capability.ts';
 import type {Node} from './comparison-tree.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import type {CapabilitySets, Credentials} from './identity.ts';
+import type {ProcessDetails} from './tree-details.ts';
 
 /** A text that says all of it; null: the snapshot does not tell. */
 type Read = (node: Node) => Seen<string> | null;
@@ -48,6 +49,57 @@ export const CREDENTIAL_FACTS: readonly PlainFact[] = [
   {what: 'no_new_privs', read: credential(({noNewPrivs}) => (noNewPrivs === null ? null : noNewPrivs ? 'set' : 'not set'))},
   {what: 'seccomp', read: credential(({seccomp}) => (seccomp === null ? null : (SECCOMP[seccomp] ?? String(seccomp))))},
   {what: 'seccomp filters', read: credential(({filters}) => (filters === null ? null : String(filters)))},
+];
+
+const detail =
+  (read: (details: ProcessDetails, node: Node) => Seen<string> | null): Read =>
+  node =>
+    node.details === null ? null : read(node.details, node);
+
+/** A thread that has its own root or directory says so. */
+const place =
+  (key: 'root' | 'cwd'): Read =>
+  node =>
+    node.thread?.apart?.[key] ?? node.details?.[key] ?? null;
+
+const NONE = 'none';
+
+/** Pairs `name soft hard` that only one has. */
+function limitsTold(a: string, b: string): readonly [string, string] {
+  const [one, other] = [a.split('; '), b.split('; ')];
+  const beyond = (limits: readonly string[], others: readonly string[]) =>
+    limits.filter(limit => !others.includes(limit)).join('; ') || NONE;
+  return [beyond(one, other), beyond(other, one)];
+}
+
+/** Of the process, not of its threads; a snapshot of the whole machine does not have them. */
+export const PLACE_FACTS: readonly PlainFact[] = [
+  {what: 'root', read: place('root')},
+  {what: 'cwd', read: place('cwd')},
+];
+
+export const DETAIL_FACTS: readonly PlainFact[] = [
+  {
+    what: 'LSM label',
+    read: node =>
+      node.thread?.apart?.label ??
+      detail(({labels}) => (isRefusal(labels) ? labels : labels.map(({label}) => label).join(' ') || NONE))(node),
+  },
+  {what: 'dumpable', read: detail(({dumpable}) => (dumpable === null ? 'not known' : dumpable ? 'yes' : 'no'))},
+];
+
+export const LIMIT_FACTS: readonly PlainFact[] = [
+  {
+    what: 'limits',
+    read: detail(({limits}) =>
+      isRefusal(limits)
+        ? limits
+        : Object.entries(limits)
+            .map(([name, [soft, hard]]) => `${name} ${soft} ${hard}`)
+            .join('; '),
+    ),
+    told: limitsTold,
+  },
 ];
 
 export const NAME_FACTS: readonly PlainFact[] = [

@@ -85,10 +85,11 @@ const mix = (number: number): number => {
 const idText = (id: Seen<string> | null): string => (isRefusal(id) ? id.errno : String(id));
 
 /** A few rounds in which each node learns what those are that are in the same namespace, cgroup or group of clone(2). */
-function refine(tree: Tree, which: 'a' | 'b', looks: readonly Looks[], memberships: readonly Membership[], intern: Intern): void {
-  const idsOf = tree.nodes.map(node =>
-    memberships.flatMap((membership, index) => membership[which].ids.map(idOf => `${index} ${idText(idOf(node))}`)),
-  );
+function refine(tree: Tree, which: 'a' | 'b', looks: readonly Looks[], {memberships, holds}: Comparing, intern: Intern): void {
+  const idsOf = tree.nodes.map(node => [
+    ...memberships.flatMap((membership, index) => membership[which].ids.map(idOf => `${index} ${idText(idOf(node))}`)),
+    ...holds(node),
+  ]);
   for (let round = 0; round < ROUNDS; round++) {
     const members = new Map<string, number>();
     for (const [index, ids] of idsOf.entries())
@@ -107,6 +108,8 @@ function refine(tree: Tree, which: 'a' | 'b', looks: readonly Looks[], membershi
 export type Comparing = {
   readonly facts: readonly PlainFact[];
   readonly memberships: readonly Membership[];
+  /** Ids of what it has open that others may have open as well. */
+  readonly holds: (node: Node) => readonly string[];
   /** What is left of a text before it is known whose ids are whose. */
   readonly text: (value: string, which: 'a' | 'b') => string;
 };
@@ -220,8 +223,8 @@ export function matchTrees(a: Tree, b: Tree, comparing: Comparing): Matching {
   const namesOfB = new Set(b.nodes.map(({comm}) => comm));
   const names = new Set(a.nodes.map(({comm}) => comm).filter(comm => namesOfB.has(comm)));
   const looks = {a: looksOf(a, 'a', comparing, names, intern), b: looksOf(b, 'b', comparing, names, intern)};
-  refine(a, 'a', looks.a, comparing.memberships, intern);
-  refine(b, 'b', looks.b, comparing.memberships, intern);
+  refine(a, 'a', looks.a, comparing, intern);
+  refine(b, 'b', looks.b, comparing, intern);
   const {byKey, byLikeness, moveUp, costOf} = createSiblings(looks);
   const pairs: Pair[] = [];
   const onlyA: Node[] = [];

@@ -1,12 +1,12 @@
 // Knows what processes can be together in, namespaces, cgroups and what clone(2) shares, and whether two trees are divided alike.
 
-import type {Node, Pair, Tree} from './comparison-tree.ts';
+import {type Node, nodeName, type Pair, type Tree} from './comparison-tree.ts';
 import {isRefusal, type Seen, type Snapshot} from './fact.ts';
 import {NAMESPACES, type NamespaceLink} from './namespace.ts';
 import {SHAREABLE} from './sharing.ts';
 
 /** nsview's own, one that processes outside of the tree are in as well, or one of the tree alone. */
-export type Place = 'nsview' | 'outside' | 'own';
+type Place = 'nsview' | 'outside' | 'own';
 
 /** Which one a node is in, by an id that holds within its snapshot; null: the snapshot does not say. `none`: in none, as a link tells by ENOENT. */
 type IdOf = (node: Node) => Seen<string> | null;
@@ -125,7 +125,7 @@ export function relationsOf(node: Node, memberships: readonly Membership[], whic
   return relations;
 }
 
-export type Apartness = {
+type Apartness = {
   readonly pair: Pair;
   /** Which of the ways. */
   readonly way: string;
@@ -139,7 +139,7 @@ export type Divided = {
   readonly differences: readonly Apartness[];
   /** What each one of A is in B. */
   readonly partners: ReadonlyMap<string, string>;
-  /** The first that is in it, by the id of A, for each that both have. */
+  /** The first that is in it, by the id of A, for each that both have, and that lies on both sides in the tree, or outside of it. */
   readonly firsts: ReadonlyMap<string, Pair>;
   /** Facts that were compared, and that were refused on both sides. */
   readonly compared: number;
@@ -155,8 +155,6 @@ function inherits({ways, a, b}: Membership, {pair, way, a: idA, b: idB}: Standin
   return above !== null && a.ids[way]?.(above.a) === idA && b.ids[way]?.(above.b) === idB;
 }
 
-const nameOf = ({comm, pid, tid}: Node): string => (tid === null ? `${comm} ${pid}` : `thread ${comm} ${tid} of ${pid}`);
-
 /** In words; `first`: who was found in it first. */
 function standing(node: Node, id: Seen<string>, above: Node | null, idOf: IdOf, place: Place, first: Node | undefined): string {
   if (isRefusal(id)) return `${id.during}: ${id.errno}`;
@@ -164,7 +162,7 @@ function standing(node: Node, id: Seen<string>, above: Node | null, idOf: IdOf, 
   if (above !== null && idOf(above) === id) return node.tid === null ? 'shared with its parent' : 'that of its process';
   if (place === 'nsview') return 'that of nsview';
   if (place === 'outside') return 'shared with processes outside of the tree';
-  return first === undefined || first === node ? 'its own' : `that of ${nameOf(first)}`;
+  return first === undefined || first === node ? 'its own' : `that of ${nodeName(first)}`;
 }
 
 /** Pairs up what the two sides have, so that the fewest stand otherwise, and tells who does. */
@@ -213,8 +211,11 @@ export function divide(membership: Membership, pairs: readonly Pair[]): Divided 
     if (idA === null || idB === null) continue;
     const isRefused = isRefusal(idA) || isRefusal(idB);
     if (!isRefused && partners.get(idA) === idB) {
-      if (!firsts.has(idA)) firsts.set(idA, pair);
-      if (idA === NONE || a.placeOf(idA) === b.placeOf(idB) || told.has(idA)) continue;
+      if (idA === NONE || a.placeOf(idA) === b.placeOf(idB)) {
+        if (!firsts.has(idA)) firsts.set(idA, pair);
+        continue;
+      }
+      if (told.has(idA)) continue;
       told.add(idA);
     }
     const words = (node: Node, id: Seen<string>, above: Node | null, side: Side, first: ReadonlyMap<string, Node>) => {

@@ -4,10 +4,10 @@ import type {Mount} from './fact.ts';
 import type {Renaming} from './renaming.ts';
 
 /** Devices and peer groups that nsview's own mounts have. */
-export type Outside = {readonly devices: readonly string[]; readonly peerGroups: readonly number[]};
+type Outside = {readonly devices: readonly string[]; readonly peerGroups: readonly number[]};
 export type Table = {readonly mounts: readonly Mount[]; readonly outside: Outside};
 
-export type MountDifference = {
+type MountDifference = {
   readonly kind: 'missing' | 'differs';
   readonly point: string;
   /** What of it; for a missing mount the mount itself. */
@@ -105,7 +105,7 @@ function propagationText(mount: Mount, outside: ReadonlySet<number>): string {
   return words.length === 0 ? 'private' : words.join(', ');
 }
 
-export function compareMounts(a: Table, b: Table, {same}: Renaming, numbers: Numbers, key: (text: string) => string): MountsCompared {
+export function compareMounts(a: Table, b: Table, same: Renaming['same'], numbers: Numbers, key: (text: string) => string): MountsCompared {
   const {pairs, onlyA, onlyB} = pairMounts(a.mounts, b.mounts, same, key);
   const differences: MountDifference[] = [];
   const groups = {a: new Set(a.outside.peerGroups), b: new Set(b.outside.peerGroups)};

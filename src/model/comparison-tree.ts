@@ -4,6 +4,7 @@ import type {CgroupPath, Ids, ProcessSeen, Seen, Snapshot, ThreadSeen} from './f
 import {isRefusal} from './fact.ts';
 import type {Credentials} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
+import type {ProcessDetails} from './tree-details.ts';
 
 export type Node = {
   /** Position in `nodes`: parents stand before their children, siblings in the order of their birth. */
@@ -19,6 +20,7 @@ export type Node = {
   readonly credentials: Seen<Credentials> | null;
   readonly cgroup: Seen<readonly CgroupPath[]>;
   readonly thread: ThreadSeen | null;
+  readonly details: ProcessDetails | null;
   parent: Node | null;
   children: Node[];
   /** Nodes in the tree that it is the top of. */
@@ -38,7 +40,7 @@ const older = (a: ProcessSeen, b: ProcessSeen): number =>
 
 const isZombie = ({state, threads}: ProcessSeen): boolean => (state === 'Z' || state === 'X') && threads.length === 0;
 
-function processNode(process: ProcessSeen): Node {
+function processNode(process: ProcessSeen, details: ProcessDetails | null): Node {
   const {pid, comm, namespaces, uids, gids, cgroup} = process;
   const credentials = process.credentials ?? null;
   return {
@@ -53,6 +55,7 @@ function processNode(process: ProcessSeen): Node {
     credentials,
     cgroup,
     thread: null,
+    details,
     parent: null,
     children: [],
     size: 1,
@@ -100,7 +103,8 @@ const isApart = ({namespaces = {}, apart = {}}: ThreadSeen): boolean => Object.k
 /** Parents by pid; a process that stands above itself, as no kernel tells, is a root. */
 export function treeOfSnapshot(snapshot: Snapshot): Tree {
   const living = snapshot.processes.toSorted(older);
-  const byPid = new Map(living.map(process => [process.pid, processNode(process)]));
+  const details = new Map(snapshot.details?.processes.map(one => [one.pid, one]));
+  const byPid = new Map(living.map(process => [process.pid, processNode(process, details.get(process.pid) ?? null)]));
   const parents = new Set(living.map(({ppid}) => ppid));
   let zombies = 0;
   const roots: Node[] = [];
@@ -143,6 +147,8 @@ export function treeOfSnapshot(snapshot: Snapshot): Tree {
   for (const node of nodes.toReversed()) if (node.parent !== null) node.parent.size += node.size;
   return {snapshot, nodes, roots, zombies};
 }
+
+export const nodeName = ({comm, pid, tid}: Node): string => (tid === null ? `${comm} ${pid}` : `thread ${comm} ${tid} of ${pid}`);
 
 /** Matched processes, or threads: parents before children. `above`: the pair of the nearest ancestors that are matched. */
 export type Pair = {readonly a: Node; readonly b: Node; readonly above: Pair | null};

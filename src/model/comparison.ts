@@ -1,11 +1,14 @@
 // Knows whether the isolation of two trees of processes is equal up to renaming of ids, or where it is not.
 
-import {CREDENTIAL_FACTS, NAME_FACTS, type PlainFact, refusedText} from './comparison-facts.ts';
+import {CREDENTIAL_FACTS, DETAIL_FACTS, LIMIT_FACTS, NAME_FACTS, PLACE_FACTS, type PlainFact, refusedText} from './comparison-facts.ts';
+import {compareFds, fdsText, objectsOf} from './comparison-fds.ts';
 import {matchTrees} from './comparison-match.ts';
-import {divide, membershipsOf} from './comparison-membership.ts';
+import {type Divided, divide, type Membership, membershipsOf} from './comparison-membership.ts';
 import {compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
+import {spaceFacts} from './comparison-spaces.ts';
 import {type Node, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
-import {isRefusal, type Seen, type Snapshot} from './fact.ts';
+import {isRefusal, type Refusal, type Seen, type Snapshot} from './fact.ts';
+import type {NamespaceLink} from './namespace.ts';
 import {createRenaming, type Mapping, withoutNumbers} from './renaming.ts';
 
 /** Who: a process, or with `tid` one thread of it. */
@@ -73,74 +76,72 @@ type Running = {
 
 const count = (map: Map<string, number>, key: string, by = 1): void => void map.set(key, (map.get(key) ?? 0) + by);
 
-/** Says what stands otherwise, or why it cannot be said. */
-function compareFact(running: Running, pair: Pair, kind: Difference['kind'], fact: PlainFact): void {
-  const {read, told, what} = fact;
-  const [a, b] = [read(pair.a), read(pair.b)];
-  if (a === null && b === null) return;
-  const tell = (inA: string, inB: string, refused = false) =>
-    running.differences.push({kind, a: comparedOf(pair.a), b: comparedOf(pair.b), what, inA, inB, ...(refused ? {refused: true} : {})});
-  if (a === null || b === null) {
-    count(running.notCompared, `${what}: one of the snapshots does not tell`);
-    return;
-  }
-  if (isRefusal(a) || isRefusal(b)) {
-    if (isRefusal(a) && isRefusal(b) && a.errno === b.errno) count(running.notCompared, `${what}: ${a.during}: ${a.errno}`);
-    else tell(isRefusal(a) ? refusedText(a) : a, isRefusal(b) ? refusedText(b) : b, true);
-    return;
-  }
-  running.facts++;
-  if (running.same(a, b)) return;
-  // What a thread has of its process is said there.
-  if (pair.a.tid !== null && pair.above !== null && read(pair.above.a) === a && read(pair.above.b) === b) return;
-  tell(...(told?.(a, b) ?? [a, b]));
+type About = {readonly kind: Difference['kind']; readonly pair: Pair; readonly what: string};
+
+const tell = (running: Running, {kind, pair, what}: About, inA: string, inB: string, refused = false): void =>
+  void running.differences.push({kind, a: comparedOf(pair.a), b: comparedOf(pair.b), what, inA, inB, ...(refused ? {refused: true} : {})});
+
+/** The kernel refused one of them or both. */
+function tellRefusal<T>(running: Running, about: About, a: Seen<T>, b: Seen<T>, text: (value: T) => string): void {
+  if (isRefusal(a) && isRefusal(b) && a.errno === b.errno) count(running.notCompared, `${about.what}: ${a.during}: ${a.errno}`);
+  else tell(running, about, isRefusal(a) ? refusedText(a) : text(a), isRefusal(b) ? refusedText(b) : text(b), true);
 }
 
+/** Says what stands otherwise, or why it cannot be said; null: a snapshot does not tell. True where they were compared and differ. */
+function compareTexts(running: Running, about: About, a: Seen<string> | null, b: Seen<string> | null): boolean {
+  if (a === null && b === null) return false;
+  if (a === null || b === null) {
+    count(running.notCompared, `${about.what}: one of the snapshots does not tell`);
+    return false;
+  }
+  if (isRefusal(a) || isRefusal(b)) {
+    tellRefusal(running, about, a, b, text => text);
+    return false;
+  }
+  running.facts++;
+  return !running.same(a, b);
+}
+
+function compareFact(running: Running, pair: Pair, kind: Difference['kind'], {read, told, what}: PlainFact): void {
+  const [a, b] = [read(pair.a), read(pair.b)];
+  const about = {kind, pair, what};
+  // What a thread has of its process is said there.
+  const isOfProcess = pair.a.tid !== null && pair.above !== null && read(pair.above.a) === a && read(pair.above.b) === b;
+  if (isOfProcess || !compareTexts(running, about, a, b) || a === null || b === null || isRefusal(a) || isRefusal(b)) return;
+  tell(running, about, ...(told?.(a, b) ?? [a, b]));
+}
+
+/** The mount tables of namespaces that both have. */
 function compareTables(
   running: Running,
-  tables: {readonly a: Tables; readonly b: Tables},
-  spaces: ReadonlyMap<string, string>,
-  firsts: ReadonlyMap<string, Pair>,
-  renaming: ReturnType<typeof createRenaming>,
+  [one, other]: readonly [Snapshot, Snapshot],
+  {partners, firsts}: Divided,
   maps: readonly Mapping[],
 ): number {
+  const [tablesA, tablesB] = [tablesOf(one), tablesOf(other)];
   const numbers = createMountNumbers();
   let mounts = 0;
-  for (const [inA, inB] of spaces) {
-    const [one, other] = [tables.a.byInode.get(inA), tables.b.byInode.get(inB)];
-    const first = firsts.get(inA);
-    if (first === undefined) continue;
-    if (tables.a.own === inA && tables.b.own === inB) {
-      count(running.notCompared, 'mounts that nsview sees itself: those processes have no mount namespace of their own');
+  for (const [inA, inB] of partners) {
+    const pair = firsts.get(inA);
+    if (pair === undefined) continue;
+    if (tablesA.own === inA && tablesB.own === inB) {
+      count(running.notCompared, 'mounts of the mount namespace that nsview is in');
       continue;
     }
-    const who = {kind: 'mount', a: comparedOf(first.a), b: comparedOf(first.b)} as const;
-    const readOf = (table: Seen<Table> | undefined): Seen<Table> => table ?? {errno: 'ENOENT', during: 'not in the snapshot'};
-    const [a, b] = [readOf(one), readOf(other)];
+    const [a, b] = [tablesA.byInode.get(inA) ?? NOT_THERE, tablesB.byInode.get(inB) ?? NOT_THERE];
     if (isRefusal(a) || isRefusal(b)) {
-      if (isRefusal(a) && isRefusal(b) && a.errno === b.errno) count(running.notCompared, `mounts: ${a.during}: ${a.errno}`);
-      else
-        running.differences.push({
-          ...who,
-          what: 'mounts',
-          inA: isRefusal(a) ? refusedText(a) : 'told',
-          inB: isRefusal(b) ? refusedText(b) : 'told',
-          refused: true,
-        });
+      tellRefusal(running, {kind: 'mount', pair, what: 'mounts'}, a, b, () => 'told');
       continue;
     }
-    const found = compareMounts(a, b, renaming, numbers, text => withoutNumbers(text, maps));
+    const found = compareMounts(a, b, running.same, numbers, text => withoutNumbers(text, maps));
     mounts += found.compared;
     for (const {kind, point, what, a: inOne, b: inOther} of found.differences)
-      running.differences.push({
-        ...who,
-        what: kind === 'missing' ? `${what} on ${point}` : `${what} of ${point}`,
-        inA: inOne,
-        inB: inOther,
-      });
+      tell(running, {kind: 'mount', pair, what: kind === 'missing' ? `${what} on ${point}` : `${what} of ${point}`}, inOne, inOther);
   }
   return mounts;
 }
+
+const NOT_THERE: Refusal = {errno: 'ENOENT', during: 'read the snapshot'};
 
 type Tables = {readonly byInode: ReadonlyMap<string, Seen<Table>> /** nsview's own. */; readonly own: string | null};
 
@@ -182,50 +183,106 @@ function tellMissing(running: Running, nodes: readonly Node[], side: 'a' | 'b'):
   }
 }
 
+/** Who is in what together; returns the namespaces of A by those of B, and how many namespaces and mounts were compared. */
+function compareMemberships(
+  running: Running,
+  snapshots: readonly [Snapshot, Snapshot],
+  memberships: readonly Membership[],
+  maps: readonly Mapping[],
+) {
+  const partners = new Map<string, string>();
+  const spaces: {readonly type: string; readonly divided: Divided}[] = [];
+  let mounts = 0;
+  for (const membership of memberships) {
+    const divided = divide(membership, running.pairs);
+    running.facts += divided.compared;
+    for (const [why, times] of divided.refused) count(running.notCompared, why, times);
+    for (const {pair, way, a, b, refused} of divided.differences) tell(running, {kind: membership.of, pair, what: way}, a, b, refused);
+    if (membership.kind === 'mnt') mounts += compareTables(running, snapshots, divided, maps);
+    if (membership.of !== 'namespace') continue;
+    spaces.push({type: membership.kind, divided});
+    for (const [one, other] of divided.partners) partners.set(one, other);
+  }
+  const [a, b] = snapshots;
+  const factsOf = spaceFacts(a, b, partners);
+  for (const {type, divided} of spaces)
+    for (const [one, other] of divided.partners) {
+      const pair = divided.firsts.get(one);
+      if (pair === undefined) continue;
+      const own = a.host.namespaces[type as NamespaceLink] === one && b.host.namespaces[type as NamespaceLink] === other;
+      // What lies outside is not isolation of the tree's.
+      if (!own)
+        for (const fact of factsOf(one, other, type)) {
+          const about = {kind: 'namespace', pair, what: fact.what} as const;
+          if (!compareTexts(running, about, fact.a, fact.b)) continue;
+          tell(running, about, isRefusal(fact.a) ? '' : (fact.a ?? ''), isRefusal(fact.b) ? '' : (fact.b ?? ''));
+        }
+    }
+  return {partners, mounts};
+}
+
+function outsideFds({sharing}: Snapshot): (node: Node, fd: number) => boolean {
+  const outside = new Set((sharing?.fds ?? []).flatMap(({pid, outside: fds}) => (isRefusal(fds) ? [] : fds.map(({fd}) => `${pid} ${fd}`))));
+  return ({pid}, fd) => outside.has(`${pid} ${fd}`);
+}
+
+function compareOpen(running: Running, [a, b]: readonly [Snapshot, Snapshot], partners: ReadonlyMap<string, string>): void {
+  const {pairs, same} = running;
+  const found = compareFds({pairs, same, partners, isOutside: {a: outsideFds(a), b: outsideFds(b)}});
+  running.facts += found.compared;
+  for (const [why, times] of found.refused) count(running.notCompared, why, times);
+  for (const {pair, what, a: inA, b: inB} of found.differences) tell(running, {kind: 'fds', pair, what}, inA, inB);
+  for (const {pair, a: inA, b: inB} of found.oneSided)
+    tellRefusal(running, {kind: 'fds', pair, what: 'fds'}, inA, inB, fds => `${fds.length} open`);
+}
+
+/** What is compared of each process by itself. */
+const FACTS: readonly {readonly kind: Difference['kind']; readonly facts: readonly PlainFact[]}[] = [
+  {kind: 'place', facts: PLACE_FACTS},
+  {kind: 'credentials', facts: [...CREDENTIAL_FACTS, ...DETAIL_FACTS]},
+  {kind: 'limits', facts: LIMIT_FACTS},
+];
+
+/** Processes of which a snapshot has no more than all have. */
+function noteLeft({notCompared}: Running, snapshots: readonly Snapshot[], zombies: number): void {
+  if (snapshots.some(({details}) => details === undefined))
+    count(notCompared, 'fds, root, cwd, limits, labels and maps, which only a snapshot of a tree (-p PID) has');
+  const left = snapshots.reduce((sum, {details}) => sum + (details?.left ?? 0), 0);
+  if (left > 0) count(notCompared, 'fds, root, cwd, limits and labels of processes beyond the first 4096', left);
+  if (zombies > 0) count(notCompared, 'processes that have ended and wait for their parent', zombies);
+}
+
 /** Facts and groups are compared process by process; what only one side tells of is no equality. */
 export function compareSnapshots(one: Snapshot, other: Snapshot, {names = false, maps = []}: CompareOptions = {}): Comparison {
   const [a, b]: [Tree, Tree] = [treeOfSnapshot(one), treeOfSnapshot(other)];
   const {memberships, missing} = membershipsOf(a, b);
-  const facts = CREDENTIAL_FACTS;
-  const matching = matchTrees(a, b, {facts, memberships, text: (value, which) => withoutNumbers(value, which === 'a' ? maps : [])});
-  const {pairs, onlyA, onlyB} = matching;
-  const renaming = createRenaming(maps);
-  learnPids(pairs, renaming.learn);
-  const running: Running = {pairs, differences: [], notCompared: new Map(), same: renaming.same, facts: 0};
+  const {pairs, onlyA, onlyB} = matchTrees(a, b, {
+    facts: [...FACTS.flatMap(({facts}) => facts), {what: 'fds', read: fdsText}],
+    memberships,
+    holds: objectsOf,
+    text: (value, which) => withoutNumbers(value, which === 'a' ? maps : []),
+  });
+  const {learn, same} = createRenaming(maps);
+  learnPids(pairs, learn);
+  const running: Running = {pairs, differences: [], notCompared: new Map(), same, facts: 0};
   for (const what of missing) count(running.notCompared, `${what}: not in both snapshots`);
   tellMissing(running, onlyA, 'a');
   tellMissing(running, onlyB, 'b');
-  let [namespaces, mounts] = [0, 0];
-  for (const membership of memberships) {
-    const divided = divide(membership, pairs);
-    running.facts += divided.compared;
-    for (const [why, times] of divided.refused) count(running.notCompared, why, times);
-    const {of: kind} = membership;
-    if (kind === 'namespace') namespaces += divided.partners.size;
-    for (const {pair, way, a: inA, b: inB, refused} of divided.differences)
-      running.differences.push({kind, a: comparedOf(pair.a), b: comparedOf(pair.b), what: way, inA, inB, ...(refused ? {refused} : {})});
-    if (membership.kind === 'mnt')
-      mounts += compareTables(running, {a: tablesOf(one), b: tablesOf(other)}, divided.partners, divided.firsts, renaming, maps);
-  }
+  const {partners, mounts} = compareMemberships(running, [one, other], memberships, maps);
+  compareOpen(running, [one, other], partners);
   for (const pair of pairs) {
-    for (const fact of facts) compareFact(running, pair, 'credentials', fact);
+    for (const {kind, facts} of FACTS) for (const fact of facts) compareFact(running, pair, kind, fact);
     if (names) for (const fact of NAME_FACTS) compareFact(running, pair, 'name', fact);
   }
+  noteLeft(running, [one, other], a.zombies + b.zombies);
   const rank = (difference: Difference) => DIFFERENCES.indexOf(difference.kind);
-  const zombies = a.zombies + b.zombies;
-  if (zombies > 0) count(running.notCompared, 'processes that have ended and wait for their parent', zombies);
+  const threads = pairs.filter(pair => pair.a.tid !== null).length;
   return {
     format: 'nsview/diff',
     version: 1,
     equal: running.differences.length === 0,
     differences: running.differences.sort((x, y) => rank(x) - rank(y)),
-    compared: {
-      processes: pairs.filter(pair => pair.a.tid === null).length,
-      threads: pairs.filter(pair => pair.a.tid !== null).length,
-      namespaces,
-      mounts,
-      facts: running.facts,
-    },
+    compared: {processes: pairs.length - threads, threads, namespaces: partners.size, mounts, facts: running.facts},
     notCompared: [...running.notCompared].map(([why, times]) => (times > 1 ? `${why} (${times} times)` : why)),
   };
 }

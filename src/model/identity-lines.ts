@@ -2,7 +2,7 @@
 
 import {bitsOf, capabilityName, capabilityText, maskOf} from './capability.ts';
 import {type Look, nameOf, refusalPieces} from './details-parts.ts';
-import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable} from './identity.ts';
+import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, rootInside} from './identity.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
@@ -187,8 +187,7 @@ function boundLines(identity: Identity, above: Identity | null, say: Rows['say']
           ]),
     ),
   );
-  const root = isRefusal(identity.uidMap.ranges) ? null : (identity.uidMap.ranges.find(({inside}) => inside === 0)?.outside ?? null);
-  const dumpable = isDumpable(identity, root);
+  const dumpable = isDumpable(identity, rootInside(identity.uidMap.ranges));
   say('dumpable', [
     dumpable === null
       ? dim('not known: its files are root’s in any case')

@@ -71,12 +71,16 @@ export function idInside(id: number, {ranges, overflow}: IdMap, same: boolean | 
   return null;
 }
 
+/** What root inside is outside; null: not known, or nobody. */
+export const rootInside = (ranges: Seen<readonly IdRange[]>): number | null =>
+  isRefusal(ranges) ? null : (ranges.find(({inside}) => inside === 0)?.outside ?? null);
+
 /**
  * What the owner of its files in /proc tells: they are its effective ids' where it is dumpable, and else root's of the user namespace that
  * it was executed in (task_dump_owner, fs/proc/base.c). null: both would look the same.
  */
-export function isDumpable({uids, gids, owner}: Pick<Identity, 'uids' | 'gids' | 'owner'>, rootInside: number | null): boolean | null {
+export function isDumpable({uids, gids, owner}: Pick<Identity, 'uids' | 'gids' | 'owner'>, root: number | null): boolean | null {
   if (isRefusal(uids) || isRefusal(gids) || isRefusal(owner)) return null;
   if (owner.uid !== uids[1] || owner.gid !== gids[1]) return false;
-  return owner.uid === 0 || owner.uid === rootInside ? null : true;
+  return owner.uid === 0 || owner.uid === root ? null : true;
 }

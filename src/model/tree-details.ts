@@ -1,5 +1,8 @@
 // Knows the shape of what a snapshot of a tree tells besides, so that two trees can be compared: what lies outside of it, and more of each process.
 
+import type {IdRange} from './identity.ts';
+import type {Seen} from './seen.ts';
+
 /** What is not the tree's alone. */
 export type Outside = {
   /** Inodes of namespaces of the tree that processes outside of it are in as well. */
@@ -11,4 +14,42 @@ export type Outside = {
   readonly peerGroups: readonly number[];
 };
 
-export type TreeDetails = {readonly outside: Outside};
+/** An open fd: where its link leads, and how it is open: `-` neither for reading nor for writing (O_PATH). */
+export type OpenFd = {readonly fd: number; readonly link: string; readonly mode: 'r' | 'w' | 'rw' | '-'};
+
+/** What a snapshot tells of each of its processes is not told again. */
+export type ProcessDetails = {
+  readonly pid: number;
+  readonly root: Seen<string>;
+  readonly cwd: Seen<string>;
+  /** The first 1024. */
+  readonly fds: Seen<readonly OpenFd[]>;
+  /** How many are open. */
+  readonly open: number;
+  /** By name: soft, hard, as /proc/PID/limits has them (proc_pid_limits(5)). */
+  readonly limits: Seen<{readonly [name: string]: readonly [soft: string, hard: string]}>;
+  readonly labels: Seen<readonly {readonly module: string; readonly label: string}[]>;
+  /** null: its files are root's in any case. */
+  readonly dumpable: boolean | null;
+};
+
+/** What a namespace has: of user its maps, of uts its names, of time its offsets. */
+export type SpaceDetails = {
+  readonly inode: string;
+  readonly uidMap?: Seen<readonly IdRange[]>;
+  readonly gidMap?: Seen<readonly IdRange[]>;
+  /** allow or deny. */
+  readonly setgroups?: Seen<string>;
+  readonly hostname?: Seen<string>;
+  readonly domainname?: Seen<string>;
+  /** Lines of /proc/PID/timens_offsets: clock, seconds, nanoseconds (time_namespaces(7)). */
+  readonly offsets?: Seen<string>;
+};
+
+export type TreeDetails = {
+  readonly outside: Outside;
+  /** The first 4096 that live; `left` says how many were not read. */
+  readonly processes: readonly ProcessDetails[];
+  readonly left: number;
+  readonly namespaces: readonly SpaceDetails[];
+};

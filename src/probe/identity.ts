@@ -78,7 +78,7 @@ function readIdMap(pid: number, which: 'uid' | 'gid'): IdMap {
 }
 
 /** /proc/PID/attr/current, and that of each module with a directory of its own: EINVAL where no module has any (proc_pid_attr(5)). */
-function readLabels(pid: number): Identity['labels'] {
+export function readLabels(pid: number): Identity['labels'] {
   const folder = `/proc/${pid}/attr`;
   let modules: string[];
   try {
@@ -98,7 +98,7 @@ function readLabels(pid: number): Identity['labels'] {
   return labels;
 }
 
-function readOwner(pid: number): Identity['owner'] {
+export function readOwner(pid: number): Identity['owner'] {
   try {
     // Of the directory itself the owner is the effective uid, dumpable or not.
     const {uid, gid} = statSync(`/proc/${pid}/status`);

@@ -76,8 +76,8 @@ export type Native = {
   readBegin(pids: Int32Array, count: number, holds: number): number;
   readNext(buffer: Uint8Array, size: number): number;
   readEnd(): void;
-  /** Bytes of a file as that cgroup namespace has it; ret: the stage of a refusal. */
-  readInCgroupNamespace(path: string, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
+  /** Bytes of a file as that cgroup or uts namespace has it; type: its flag of clone(2); ret: the stage of a refusal. */
+  readInNamespace(path: string, type: number, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
@@ -174,8 +174,8 @@ export function loadNative(): Native {
     readBegin: library.func('int nsv_read_begin(const int32_t *pids, int count, int holds)'),
     readNext: library.func('int nsv_read_next(uint8_t *buffer, uint32_t size)'),
     readEnd: library.func('void nsv_read_end()'),
-    readInCgroupNamespace: library.func(
-      'int nsv_read_in_cgroup_namespace(const char *path, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
+    readInNamespace: library.func(
+      'int nsv_read_in_namespace(const char *path, int type, const char *file, uint8_t *buffer, uint32_t size, int32_t *ret_stage)',
     ),
     readInside: library.func('int nsv_read_inside(int pid, const char *path, uint8_t *buffer, uint32_t size, int64_t *ret)'),
     shareGroups: library.func('int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret)'),

@@ -1,10 +1,19 @@
 // Knows how to read what a snapshot of a tree tells besides, so that two trees can be compared.
 
+import {constants, lstatSync} from 'node:fs';
 import {z} from 'zod';
-import {isRefusal, type ProcessSeen} from '../model/fact.ts';
+import {isRefusal, type ProcessSeen, type Seen} from '../model/fact.ts';
+import {type IdRange, isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
-import type {Outside, TreeDetails} from '../model/tree-details.ts';
+import type {OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
+import {decodeIdMap, decodeLimits, readLabels, readOwner} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
+import {readInNamespace} from './namespace-file.ts';
+import {readLink, readNumbers, readText} from './proc-file.ts';
+
+const refusal = z.object({errno: z.string(), during: z.string()});
+const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
+const ranges = z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}));
 
 export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
   outside: z.object({
@@ -13,6 +22,34 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
     devices: z.array(z.string()).describe('Devices of the mounts that nsview sees itself.'),
     peerGroups: z.array(z.int()).describe('Peer groups of these mounts.'),
   }),
+  processes: z.array(
+    z.object({
+      pid: z.int(),
+      root: seen(z.string()),
+      cwd: seen(z.string()),
+      fds: seen(z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-'])}))).describe(
+        'The first 1024; - is open neither for reading nor for writing.',
+      ),
+      open: z.int().describe('How many fds are open.'),
+      limits: seen(z.record(z.string(), z.tuple([z.string(), z.string()]))).describe('Soft and hard, as in /proc/PID/limits.'),
+      labels: seen(z.array(z.object({module: z.string(), label: z.string()}))),
+      dumpable: z.boolean().nullable().describe('null: its files are root’s in any case.'),
+    }),
+  ),
+  left: z.int().describe('Processes that were not read.'),
+  namespaces: z
+    .array(
+      z.object({
+        inode: z.string(),
+        uidMap: seen(ranges).exactOptional(),
+        gidMap: seen(ranges).exactOptional(),
+        setgroups: seen(z.string()).exactOptional(),
+        hostname: seen(z.string()).exactOptional(),
+        domainname: seen(z.string()).exactOptional(),
+        offsets: seen(z.string()).exactOptional().describe('Lines of /proc/PID/timens_offsets.'),
+      }),
+    )
+    .describe('What user, uts and time namespaces have.'),
 });
 
 function inodesOf({namespaces}: ProcessSeen): string[] {
@@ -49,7 +86,100 @@ function readOutside(all: readonly ProcessSeen[], tree: readonly ProcessSeen[]):
   };
 }
 
+/** Processes that are read, and fds of each. */
+const MOST = {processes: 4096, fds: 1024};
+
+/** Modes of the link itself: what it is open for (fs/proc/fd.c, tid_fd_mode). */
+function readMode(path: string): OpenFd['mode'] {
+  try {
+    const {mode} = lstatSync(path);
+    const reads = (mode & constants.S_IRUSR) !== 0;
+    const writes = (mode & constants.S_IWUSR) !== 0;
+    return reads && writes ? 'rw' : reads ? 'r' : writes ? 'w' : '-';
+  } catch {
+    return '-';
+  }
+}
+
+function readFds(pid: number): {fds: ProcessDetails['fds']; open: number} {
+  const folder = `/proc/${pid}/fd`;
+  const numbers = readNumbers(folder);
+  if (isRefusal(numbers)) return {fds: numbers, open: 0};
+  const fds = numbers.slice(0, MOST.fds).flatMap((fd): OpenFd[] => {
+    const link = readLink(`${folder}/${fd}`);
+    // Closed meanwhile.
+    return isRefusal(link) ? [] : [{fd, link, mode: readMode(`${folder}/${fd}`)}];
+  });
+  return {fds, open: numbers.length};
+}
+
+function readLimits(pid: number): ProcessDetails['limits'] {
+  const text = readText(`/proc/${pid}/limits`);
+  if (isRefusal(text)) return text;
+  return Object.fromEntries(decodeLimits(text).map(({name, soft, hard}) => [name, [soft, hard] as const]));
+}
+
+function readRanges(pid: number, which: 'uid' | 'gid'): Seen<IdRange[]> {
+  const text = readText(`/proc/${pid}/${which}_map`);
+  return isRefusal(text) ? text : decodeIdMap(text);
+}
+
+const trimmed = (text: Seen<string>): Seen<string> => (isRefusal(text) ? text : text.trim());
+
+/** A hostname is at most 64 bytes (uname(2)). */
+function readName(pid: number, isOwn: boolean, name: 'hostname' | 'domainname'): Seen<string> {
+  const file = `/proc/sys/kernel/${name}`;
+  return trimmed(isOwn ? readText(file) : readInNamespace(`/proc/${pid}/ns/uts`, 'uts', file, 256));
+}
+
+/** What the namespaces of the tree have, each through its first member. */
+function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
+  const own = readLink('/proc/self/ns/uts');
+  const spaces = new Map<string, SpaceDetails>();
+  const first = (inode: Seen<string>, read: (inode: string) => SpaceDetails) => {
+    if (!isRefusal(inode) && !spaces.has(inode)) spaces.set(inode, read(inode));
+  };
+  for (const {pid, namespaces: links} of tree) {
+    first(links.user, inode => ({
+      inode,
+      uidMap: readRanges(pid, 'uid'),
+      gidMap: readRanges(pid, 'gid'),
+      setgroups: trimmed(readText(`/proc/${pid}/setgroups`)),
+    }));
+    first(links.uts, inode => {
+      const isOwn = own === `uts:[${inode}]`;
+      return {inode, hostname: readName(pid, isOwn, 'hostname'), domainname: readName(pid, isOwn, 'domainname')};
+    });
+    // The file tells of the namespace of the children (fs/proc/base.c, timens_offsets_show).
+    first(links.time_for_children, inode => ({inode, offsets: trimmed(readText(`/proc/${pid}/timens_offsets`))}));
+  }
+  return [...spaces.values()];
+}
+
+function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, SpaceDetails>): ProcessDetails {
+  const {pid, namespaces, uids, gids} = process;
+  const space = isRefusal(namespaces.user) ? undefined : spaces.get(namespaces.user);
+  return {
+    pid,
+    root: readLink(`/proc/${pid}/root`),
+    cwd: readLink(`/proc/${pid}/cwd`),
+    ...readFds(pid),
+    limits: readLimits(pid),
+    labels: readLabels(pid),
+    dumpable: isDumpable({uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? [])),
+  };
+}
+
 /** `tree`: of all processes those that are told of. */
 export function readTreeDetails(all: readonly ProcessSeen[], tree: readonly ProcessSeen[]): TreeDetails {
-  return {outside: readOutside(all, tree)};
+  const living = tree.filter(({state}) => state !== 'Z' && state !== 'X');
+  const namespaces = readSpaces(living);
+  const spaces = new Map(namespaces.map(space => [space.inode, space]));
+  const read = living.slice(0, MOST.processes);
+  return {
+    outside: readOutside(all, tree),
+    processes: read.map(process => readProcessDetails(process, spaces)),
+    left: living.length - read.length,
+    namespaces,
+  };
 }

@@ -1,0 +1,189 @@
+// Knows whether matched processes have the same things open: numbers of fds are ids, and so are those of pipes and sockets.
+
+import {type Node, nodeName, type Pair} from './comparison-tree.ts';
+import {isRefusal, type Seen} from './fact.ts';
+import type {OpenFd} from './tree-details.ts';
+
+/** What one process has open: the same text is the same kind of thing; `id`: which one of it, where that can be told from others. */
+type Open = {readonly text: string; readonly id: string | null; readonly mode: string};
+
+/** An object with an id, such as a pipe, and who has it open in which modes: index of the pair and mode, sorted. */
+type Held = {readonly text: string; readonly id: string; readonly by: string[]};
+
+export type FdDifference = {readonly pair: Pair; readonly what: string; readonly a: string; readonly b: string};
+export type FdsCompared = {
+  readonly differences: readonly FdDifference[];
+  /** Told of one side only. */
+  readonly oneSided: readonly {readonly pair: Pair; readonly a: Seen<readonly OpenFd[]>; readonly b: Seen<readonly OpenFd[]>}[];
+  readonly refused: ReadonlyMap<string, number>;
+  readonly compared: number;
+};
+
+const MODES: {readonly [mode: string]: string} = {
+  r: 'open for reading',
+  w: 'open for writing',
+  rw: 'open for both',
+  '-': 'open as a path alone',
+};
+
+const openIn = ({details, tid}: Node): readonly OpenFd[] => (details === null || tid !== null || isRefusal(details.fds) ? [] : details.fds);
+
+/** Pipes and sockets, each end for itself: by what it has open as others do, one of many like it can be told from the rest. */
+export const objectsOf = (node: Node): string[] =>
+  openIn(node).flatMap(({link, mode}) => (/^(pipe|socket):/.test(link) ? [`${link} ${mode}`] : []));
+
+/** What it has open without any number, for finding its partner. */
+export const fdsText = (node: Node): string | null =>
+  node.details === null
+    ? null
+    : openIn(node)
+        .map(({link, mode}) => `${link.replaceAll(/\d+/g, '#')} ${mode}`)
+        .toSorted()
+        .join('; ');
+
+/** `pipe:[123]` is an object, `net:[4026531840]` a namespace, which has its partner; a path is a path. */
+function openOf({link, mode}: OpenFd, outside: boolean, partnerOf: (inode: string) => string): Open {
+  const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
+  if (kind === undefined || id === undefined) return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode};
+  if (kind === 'pipe' || kind === 'socket') return {text: kind, id, mode};
+  return {text: `${kind} namespace ${partnerOf(id)}`, id: null, mode};
+}
+
+/** How often each is there. */
+function tally(words: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return counts;
+}
+
+/** What `a` has beyond `b`, as often as it does. */
+function without(a: readonly string[], b: readonly string[]): string[] {
+  const counts = tally(b);
+  return a.filter(word => {
+    const left = counts.get(word) ?? 0;
+    if (left > 0) counts.set(word, left - 1);
+    return left === 0;
+  });
+}
+
+/** Objects that are held alike are the same: whoever stands for whom is known. The others are paired with those that they have most in common with. */
+function pairObjects(a: readonly Held[], b: readonly Held[]): (readonly [Held | null, Held | null])[] {
+  const key = ({text, by}: Held) => `${text} ${by.join()}`;
+  const waiting = new Map<string, Held[]>();
+  for (const held of b) {
+    const alike = waiting.get(key(held));
+    if (alike === undefined) waiting.set(key(held), [held]);
+    else alike.push(held);
+  }
+  const left = a.filter(held => waiting.get(key(held))?.pop() === undefined);
+  const rest = [...waiting.values()].flat();
+  const byHolder = new Map<string, Set<Held>>();
+  for (const held of rest)
+    for (const one of held.by) {
+      const known = byHolder.get(`${held.text} ${one}`);
+      if (known === undefined) byHolder.set(`${held.text} ${one}`, new Set([held]));
+      else known.add(held);
+    }
+  const pairs: (readonly [Held | null, Held | null])[] = [];
+  const taken = new Set<Held>();
+  for (const held of left) {
+    const common = new Map<Held, number>();
+    for (const one of new Set(held.by))
+      for (const other of byHolder.get(`${held.text} ${one}`) ?? []) if (!taken.has(other)) common.set(other, (common.get(other) ?? 0) + 1);
+    const [best] = [...common].sort(([, one], [, other]) => other - one)[0] ?? [null];
+    if (best !== null) taken.add(best);
+    pairs.push([held, best]);
+  }
+  for (const held of rest) if (!taken.has(held)) pairs.push([null, held]);
+  return pairs;
+}
+
+const indexOf = (holder: string): number => Number(holder.slice(0, holder.indexOf(' ')));
+const modeOf = (holder: string): string => holder.slice(holder.indexOf(' ') + 1);
+
+type Reading = {readonly pair: Pair; readonly index: number; readonly open: readonly Open[]};
+
+function heldOf(readings: readonly Reading[]): Held[] {
+  const objects = new Map<string, Held>();
+  for (const {index, open} of readings)
+    for (const {text, id, mode} of open) {
+      if (id === null) continue;
+      const known = objects.get(`${text} ${id}`);
+      if (known === undefined) objects.set(`${text} ${id}`, {text, id, by: [`${index} ${mode}`]});
+      else known.by.push(`${index} ${mode}`);
+    }
+  for (const {by} of objects.values()) by.sort();
+  return [...objects.values()];
+}
+
+type Sides = {
+  readonly pairs: readonly Pair[];
+  readonly isOutside: {readonly a: (node: Node, fd: number) => boolean; readonly b: (node: Node, fd: number) => boolean};
+  /** Of A's namespaces. */
+  readonly partners: ReadonlyMap<string, string>;
+  readonly same: (a: string, b: string) => boolean;
+};
+
+/** How many times, where it is more than once. */
+const times = (modes: readonly string[]): string =>
+  modes.length === 0
+    ? 'not open'
+    : [...tally(modes)].map(([mode, count]) => `${MODES[mode] ?? mode}${count > 1 ? ` ${count} times` : ''}`).join(' and ');
+
+export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompared {
+  const differences: FdDifference[] = [];
+  const oneSided: {pair: Pair; a: Seen<readonly OpenFd[]>; b: Seen<readonly OpenFd[]>}[] = [];
+  const refused = new Map<string, number>();
+  const readings: {readonly a: Reading[]; readonly b: Reading[]} = {a: [], b: []};
+  let compared = 0;
+  for (const [index, pair] of pairs.entries()) {
+    if (pair.a.tid !== null) continue;
+    const [a, b] = [pair.a.details?.fds, pair.b.details?.fds];
+    if (a === undefined || b === undefined) continue;
+    if (isRefusal(a) || isRefusal(b)) {
+      const why = isRefusal(a) && isRefusal(b) && a.errno === b.errno ? `fds: ${a.during}: ${a.errno}` : null;
+      if (why === null) oneSided.push({pair, a, b});
+      else refused.set(why, (refused.get(why) ?? 0) + 1);
+      continue;
+    }
+    compared += Math.max(a.length, b.length, 1);
+    const openA = a.map(one => openOf(one, isOutside.a(pair.a, one.fd), id => partners.get(id) ?? 'outside of the tree'));
+    const known = new Set(partners.values());
+    const openB = b.map(one => openOf(one, isOutside.b(pair.b, one.fd), id => (known.has(id) ? id : 'outside of the tree')));
+    readings.a.push({pair, index, open: openA});
+    readings.b.push({pair, index, open: openB});
+    const left = openB.filter(({id}) => id === null);
+    const onlyA = openA.filter(({id, text, mode}) => {
+      if (id !== null) return false;
+      const at = left.findIndex(other => other.mode === mode && same(text, other.text));
+      if (at >= 0) left.splice(at, 1);
+      return at < 0;
+    });
+    const tell = ({text, mode}: Open, inA: boolean) => {
+      const how = MODES[mode] ?? mode;
+      differences.push({pair, what: text, a: inA ? how : 'not open', b: inA ? 'not open' : how});
+    };
+    for (const open of onlyA) tell(open, true);
+    for (const open of left) tell(open, false);
+  }
+  for (const [one, other] of pairObjects(heldOf(readings.a), heldOf(readings.b))) {
+    const [byA, byB] = [one?.by ?? [], other?.by ?? []];
+    const apart = new Set([...without(byA, byB), ...without(byB, byA)].map(indexOf));
+    const all = new Set([...byA, ...byB].map(indexOf));
+    for (const index of [...apart].sort((x, y) => x - y)) {
+      const pair = pairs[index];
+      if (pair === undefined) continue;
+      const others = [...all].flatMap(holder => (holder === index ? [] : (pairs[holder]?.a ?? []))).slice(0, 3);
+      const more = all.size - 1 - others.length;
+      const who = [...others.map(nodeName), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+      const mine = (by: readonly string[]) => times(by.filter(holder => indexOf(holder) === index).map(modeOf));
+      differences.push({
+        pair,
+        what: `${one?.text ?? other?.text ?? ''}${who === '' ? '' : ` that ${who} has too`}`,
+        a: mine(byA),
+        b: mine(byB),
+      });
+    }
+  }
+  return {differences, oneSided, refused, compared};
+}

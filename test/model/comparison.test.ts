@@ -1,0 +1,199 @@
+import fc from 'fast-check';
+import {describe, expect, it} from 'vitest';
+import {type Comparison, compareSnapshots} from '../../src/model/comparison.ts';
+import {isRefusal, type Mount, type NamespaceLinks, type ProcessSeen, type Snapshot} from '../../src/model/fact.ts';
+import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, typeOfLink} from '../../src/model/namespace.ts';
+import {parseSnapshot} from '../../src/probe/schemas.ts';
+
+// A tree as a few numbers: who is the child of whom, and at which link each has a namespace of its own.
+
+type Sketch = readonly {
+  readonly parent: number;
+  readonly own: readonly NamespaceLink[];
+  readonly pipes: readonly number[];
+  readonly caps: number;
+}[];
+
+const OUTER = Object.fromEntries(
+  NAMESPACE_LINKS.map(link => [link, `${4026531000 + NAMESPACES.findIndex(({type}) => type === typeOfLink(link))}`]),
+) as {
+  [link in NamespaceLink]: string;
+};
+
+/** Ids of one snapshot: each is asked for by what it is for. */
+type Ids = {
+  readonly pid: (index: number) => number;
+  readonly inode: (index: number, link: string) => string;
+  readonly pipe: (pipe: number) => string;
+};
+
+const plainIds: Ids = {
+  pid: index => 1000 + index,
+  inode: (index, link) => `${4026540000 + index * 10 + NAMESPACE_LINKS.indexOf(link as NamespaceLink)}`,
+  pipe: pipe => `pipe:[${700 + pipe}]`,
+};
+/** All other numbers, in another order. */
+const renamed = (seed: number): Ids => ({
+  pid: index => 200_000 + seed * 50 + index,
+  inode: (index, link) => `${4026980000 - index * 10 - NAMESPACE_LINKS.indexOf(link as NamespaceLink) - seed * 1000}`,
+  pipe: pipe => `pipe:[${99_000 - pipe * 7 - seed}]`,
+});
+
+const mount = (id: number, point: string, more: Partial<Mount> = {}): Mount => ({
+  id,
+  parent: 1,
+  device: `0:${id}`,
+  root: '/',
+  point,
+  options: ['rw'],
+  propagation: {},
+  fsType: 'tmpfs',
+  source: 'tmpfs',
+  superOptions: ['rw'],
+  ...more,
+});
+
+function snapshotOf(sketch: Sketch, ids: Ids): Snapshot {
+  const links: NamespaceLinks[] = [];
+  for (const [index, {parent, own}] of sketch.entries()) {
+    const above = links[parent] ?? OUTER;
+    const mine = {...above} as {[link in NamespaceLink]: string};
+    for (const link of own) mine[link] = ids.inode(index, link);
+    for (const kind of NAMESPACES) if ('childrenLink' in kind && own.includes(kind.link)) mine[kind.childrenLink] = mine[kind.link];
+    links.push(mine);
+  }
+  const processes: ProcessSeen[] = sketch.map(({parent, caps}, index) => ({
+    pid: ids.pid(index),
+    start: String(5000 + index),
+    ppid: index === 0 ? 7 : ids.pid(parent),
+    state: 'S',
+    comm: 'one',
+    argv: ['one'],
+    exe: '/one',
+    nspid: [ids.pid(index)],
+    uids: [0, 0, 0, 0],
+    gids: [0, 0, 0, 0],
+    credentials: {
+      groups: [],
+      capabilities: {effective: caps.toString(16), permitted: 'ff', inheritable: '0', bounding: 'ff', ambient: '0'},
+      noNewPrivs: false,
+      seccomp: 0,
+      filters: 0,
+    },
+    threads: [],
+    namespaces: links[index] ?? OUTER,
+    cgroup: [{hierarchy: 0, controllers: [], path: '/'}],
+  }));
+  const spaces = [...new Set(links.flatMap(({mnt}) => (isRefusal(mnt) ? [] : [mnt])))];
+  return {
+    format: 'nsview/snapshot',
+    version: 1,
+    nsview: 'test',
+    at: '1',
+    realtime: '1',
+    host: {
+      hostname: 'h',
+      kernel: '6.18',
+      machine: 'x86_64',
+      clockTicks: 100,
+      euid: 0,
+      capabilities: 'ff',
+      cgroups: 'v2',
+      namespaces: OUTER,
+    },
+    processes,
+    namespaces: [],
+    mountNamespaces: spaces.map((inode, space) => ({
+      inode,
+      pid: 1,
+      mounts: [
+        mount(1 + space * 10, '/', {propagation: {shared: Number(inode) % 1000}}),
+        mount(2 + space * 10, `/run/${ids.pid(0)}`),
+        mount(3 + space * 10, '/proc', {fsType: 'proc', source: 'proc'}),
+      ],
+    })),
+    cgroups: [],
+    sharing: {groups: [], fds: [], unix: [], refused: 0, left: 0, cut: []},
+    details: {
+      outside: {namespaces: Object.values(OUTER), cgroups: [{controllers: [], path: '/'}], devices: [], peerGroups: []},
+      processes: sketch.map(({pipes}, index) => ({
+        pid: ids.pid(index),
+        root: '/',
+        cwd: '/',
+        fds: pipes.map((pipe, fd) => ({fd, link: ids.pipe(pipe), mode: fd % 2 === 0 ? 'r' : 'w'})),
+        open: pipes.length,
+        limits: {},
+        labels: [],
+        dumpable: true,
+      })),
+      left: 0,
+      namespaces: [],
+    },
+  };
+}
+
+const sketches: fc.Arbitrary<Sketch> = fc
+  .array(
+    fc.record({
+      parent: fc.nat(),
+      own: fc.uniqueArray(fc.constantFrom<NamespaceLink>('user', 'mnt', 'pid', 'net', 'uts'), {maxLength: 3}),
+      pipes: fc.uniqueArray(fc.nat(4), {maxLength: 3}),
+      caps: fc.constantFrom(0, 1, 255),
+    }),
+    {minLength: 1, maxLength: 14},
+  )
+  .map(list => list.map((one, index) => ({...one, parent: index === 0 ? -1 : one.parent % index})));
+
+const edited =
+  (edit: (one: Sketch[number]) => Sketch[number]) =>
+  (sketch: Sketch, at: number): Sketch =>
+    sketch.map((one, index) => (index === at ? edit(one) : one));
+
+function toggled(own: readonly NamespaceLink[], link: NamespaceLink): NamespaceLink[] {
+  return own.includes(link) ? own.filter(one => one !== link) : [...own, link];
+}
+
+const told = ({differences}: Comparison): string[] => differences.map(({what, inA, inB}) => `${what}: ${inA} | ${inB}`);
+
+describe('two snapshots', () => {
+  it('are ones that a file may hold', () => {
+    const snapshot = snapshotOf([{parent: -1, own: ['net'], pipes: [1], caps: 1}], plainIds);
+    expect(parseSnapshot(JSON.parse(JSON.stringify(snapshot)))).toMatchObject({ok: true});
+  });
+
+  it('are equal where all ids are others', () => {
+    fc.assert(
+      fc.property(sketches, fc.nat(20), (sketch, seed) => {
+        const compared = compareSnapshots(snapshotOf(sketch, plainIds), snapshotOf(sketch, renamed(seed)));
+        expect(told(compared)).toEqual([]);
+        expect(compared.equal).toBe(true);
+        expect(compared.compared.processes).toBe(sketch.length);
+      }),
+      {numRuns: 100},
+    );
+  });
+
+  const changes: readonly {readonly what: string; readonly change: (sketch: Sketch, at: number) => Sketch}[] = [
+    {what: 'a capability', change: edited(one => ({...one, caps: 6}))},
+    {what: 'a flag', change: edited(one => ({...one, own: toggled(one.own, 'net')}))},
+    {what: 'an fd', change: edited(one => ({...one, pipes: [...one.pipes, 9]}))},
+    {what: 'a process', change: (sketch, at) => [...sketch, {parent: at, own: [], pipes: [], caps: 1}]},
+  ];
+
+  it.each(changes)('differ by $what, wherever that is', ({change}) => {
+    fc.assert(
+      fc.property(sketches, fc.nat(), (sketch, where) => {
+        const other = change(sketch, where % sketch.length);
+        for (const [a, b] of [
+          [sketch, other],
+          [other, sketch],
+        ] as const) {
+          const {equal, differences} = compareSnapshots(snapshotOf(a, plainIds), snapshotOf(b, renamed(1)));
+          expect(equal).toBe(false);
+          expect(differences.length).toBeGreaterThan(0);
+        }
+      }),
+      {numRuns: 60},
+    );
+  });
+});
