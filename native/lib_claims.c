@@ -8,18 +8,21 @@
 #include "nsview.h"
 #include "sys.h"
 
-NSV_API int nsv_claims_start(const char *path, const char *flag, int list, int32_t *ret)
+NSV_API int nsv_claims_start(const char *path, const char *flag, int how, int32_t *ret)
 {
-        int ends[2];
+        int ends[2], more[2];
         if (access(path, X_OK) < 0)
                 return -errno;
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
         _cleanup_close_ int ours = ends[0], theirs = ends[1];
-        static char name[] = "nsview-claims", json[] = "--json", only_list[] = "--list";
-        char *argv[5] = {name, json};
+        if (pipe2(more, O_CLOEXEC) < 0)
+                return -errno;
+        _cleanup_close_ int their_end = more[0], life = more[1];
+        static char name[] = "nsview-claims", json[] = "--json", only_list[] = "--list", hold[] = "--hold";
+        char *argv[5] = {name, how == NSV_CLAIMS_HOLD ? hold : json};
         int argc = 2;
-        if (list)
+        if (how == NSV_CLAIMS_LIST)
                 argv[argc++] = only_list;
         if (flag[0])
                 argv[argc++] = (char *)(uintptr_t)flag;
@@ -37,7 +40,7 @@ NSV_API int nsv_claims_start(const char *path, const char *flag, int list, int32
                 sigset_t none;
                 sigemptyset(&none);
                 sigprocmask(SIG_SETMASK, &none, NULL);
-                if (dup2(theirs, STDOUT_FILENO) >= 0)
+                if (dup2(theirs, STDOUT_FILENO) >= 0 && (how != NSV_CLAIMS_HOLD || dup2(their_end, STDIN_FILENO) >= 0))
                         execv(path, argv);
                 _exit(126);
         }
@@ -47,6 +50,8 @@ NSV_API int nsv_claims_start(const char *path, const char *flag, int list, int32
                 return -error;
         ret[0] = pid;
         ret[1] = TAKE_FD(ours);
+        if (how == NSV_CLAIMS_HOLD)
+                ret[2] = TAKE_FD(life);
         return 0;
 }
 

@@ -276,9 +276,10 @@ NSV_API int nsv_end(int socket, uint32_t sequence);
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size);
 NSV_API int nsv_release_terminal(int socket);
 
-/* Starts the program at `path`, which is nsview-claims, to tell as JSON lines what there is (`list`) or what holds; of one flag unless that
- * is "". ret: pid, and the end of a pipe with the lines. */
-NSV_API int nsv_claims_start(const char *path, const char *flag, int list, int32_t *ret);
+/* Starts the program at `path`, which is nsview-claims, to tell as JSON lines what holds or what there is, of one flag unless that is ""; or
+ * to hold a demonstration of a flag. ret: pid, the end of a pipe with the lines, and of one that lets it begin and by its end ends it. */
+enum { NSV_CLAIMS_TRY, NSV_CLAIMS_LIST, NSV_CLAIMS_HOLD };
+NSV_API int nsv_claims_start(const char *path, const char *flag, int how, int32_t *ret);
 /* Closes `fd` and waits: its wait status. */
 NSV_API int nsv_claims_end(int pid, int fd);
 

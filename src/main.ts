@@ -306,6 +306,7 @@ async function statusOf(ending: import('./ui/screen.tsx').Ending): Promise<numbe
   }
 }
 
+type Held = import('./probe/claims.ts').Held;
 type ScreenTarget = CommandLine & {kind: 'watch' | 'attach' | 'launch'};
 
 /** Keys come from the terminal even where stdin is something else (nsview replay - < tape). */
@@ -313,7 +314,16 @@ function keyboard(): ReadStream {
   return process.stdin.isTTY ? process.stdin : new ReadStream(openSync('/dev/tty', 'r'));
 }
 
-async function screen(target: ScreenTarget): Promise<number> {
+/** The pid of the process to look at; null where there is nothing to be seen, and told. */
+async function beginOrComplain(held: Held): Promise<number | null> {
+  const answer = await held.begin();
+  if (!('refused' in answer)) return answer.select;
+  complain(`cannot show ${held.shows.flag}: ${answer.refused}`);
+  return null;
+}
+
+/** `held`: what is attached to is a demonstration. */
+async function screen(target: ScreenTarget, held?: Held): Promise<number> {
   const plan = target.kind === 'launch' ? await planOrComplain(target.argv, target.options) : null;
   if (plan === undefined) return 1;
   const [{loadNative}, {startAside}] = await Promise.all([import('./probe/native.ts'), import('./probe/session-aside.ts')]);
@@ -368,7 +378,9 @@ async function screen(target: ScreenTarget): Promise<number> {
     pty = opened;
     session.keepTerminal(pty.master);
   }
-  if (target.kind === 'attach') {
+  // Of what begins after nsview has attached it sees each birth.
+  let select = held?.shows.late ? await beginOrComplain(held) : undefined;
+  if (target.kind === 'attach' && select !== null) {
     const answer = await session.attach(target.pid);
     if (!answer.ok) {
       const why = await attachFailure(target.pid, answer);
@@ -383,6 +395,21 @@ async function screen(target: ScreenTarget): Promise<number> {
     }
   }
   if (target.kind === 'watch') aside.watch(null);
+  if (held !== undefined) {
+    select ??= select === null ? null : await beginOrComplain(held);
+    if (select === null) {
+      await session.stop();
+      return 1;
+    }
+    const [{demonstrationText}, {openProcess}] = await Promise.all([import('./model/claim.ts'), import('./model/moves.ts')]);
+    const {pid, text} = {pid: select, text: demonstrationText(held.shows)};
+    const unsubscribe = store.subscribe(() => {
+      const state = openProcess(store.get(), pid, held.shows.tab, text);
+      if (state === null) return;
+      unsubscribe();
+      store.dispatch({kind: 'state', state});
+    });
+  }
 
   const details = watchDetailsAside({emit});
   const attach = async (pid: number) => {
@@ -651,6 +678,28 @@ async function diff({a, b, names, maps, json}: CommandLine & {kind: 'diff'}): Pr
   return compared.equal ? 0 : 1;
 }
 
+/** The screen on a few processes that show what a flag of clone3 does; without a terminal, what it would show, as text. */
+async function demonstrate({flag}: CommandLine & {kind: 'demonstration'}): Promise<number> {
+  const [{holdDemonstration}, {demonstrationText}] = await Promise.all([import('./probe/claims.ts'), import('./model/claim.ts')]);
+  const held = await holdDemonstration(flag);
+  if (isRefusal(held)) {
+    complain(`cannot start ${held.during}: ${held.errno}`);
+    return 1;
+  }
+  if ('refused' in held) {
+    complain(`claims ${JSON.stringify(flag)} --watch: ${held.refused}`);
+    return 2;
+  }
+  try {
+    if (process.stdout.isTTY) return await screen({kind: 'attach', pid: held.shows.pid, follow: 'auto'}, held);
+    if ((await beginOrComplain(held)) === null) return 1;
+    write(STDOUT, `${demonstrationText(held.shows)}\n\n`);
+    return await snapshot({kind: 'snapshot', pid: held.shows.pid, json: false});
+  } finally {
+    held.end();
+  }
+}
+
 /* ---- All of it ---- */
 
 async function run(command: CommandLine): Promise<number> {
@@ -701,6 +750,8 @@ async function run(command: CommandLine): Promise<number> {
       return claims(command);
     case 'diff':
       return diff(command);
+    case 'demonstration':
+      return demonstrate(command);
     case 'schema': {
       const {jsonSchemas} = await import('./probe/schemas.ts');
       const schemas = jsonSchemas();

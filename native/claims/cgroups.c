@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Knows what CLONE_INTO_CGROUP does, and what a cgroup namespace shows of cgroups that are really there. */
-#include "claims.h"
+#include "hold.h"
 
 #include <grp.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static const char *make_cgroup(const char *parent, const char *name)
         return path;
 }
 
-static const char *make_own_cgroup(void)
+const char *make_own_cgroup(void)
 {
         char parent[512], name[64];
         own_directory(parent, sizeof(parent));
@@ -52,7 +52,7 @@ static int open_cgroup(const char *path)
         return (int)MUST(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-static pid_t fork_into(int cgroup, uint64_t more)
+pid_t fork_into(int cgroup, uint64_t more)
 {
         struct clone_args args = {.flags = CLONE_INTO_CGROUP | more, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup};
         pid_t child = clone3_with(&args);

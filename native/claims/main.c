@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Knows how to run claims about the kernel, each in a process of its own, and to tell what came of them: as TAP 14, or as JSON lines. */
-#include "claims.h"
+#include "hold.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -282,8 +282,13 @@ static void on_stop(int signal)
         stopped = signal;
 }
 
+bool is_stopped(void)
+{
+        return stopped != 0;
+}
+
 /* All that the claim left behind, which came here since the runner is their subreaper (prctl(2)). */
-static void reap_rest(void)
+void reap_rest(void)
 {
         for (;;) {
                 pid_t pid = waitpid(-1, NULL, __WALL | WNOHANG);
@@ -298,6 +303,13 @@ static void reap_rest(void)
                                 kill(atoi(word), SIGKILL);
                 usleep(500);
         }
+}
+
+void remove_cgroups(void)
+{
+        for (int i = shared->cgroups; i-- > 0;)
+                for (int tries = 0; rmdir(shared->cgroup[i]) < 0 && errno == EBUSY && tries < 200; tries++)
+                        usleep(5000);
 }
 
 static void run_claim(const struct claim *claim)
@@ -331,9 +343,7 @@ static void run_claim(const struct claim *claim)
                         kill(pid, SIGKILL);
         kill(-pid, SIGKILL);
         reap_rest();
-        for (int i = shared->cgroups; i-- > 0;)
-                for (int tries = 0; rmdir(shared->cgroup[i]) < 0 && errno == EBUSY && tries < 200; tries++)
-                        usleep(5000);
+        remove_cgroups();
         if (shared->verdict != HELD || status == 0)
                 return;
         shared->verdict = BROKEN;
@@ -347,8 +357,7 @@ static void run_claim(const struct claim *claim)
 
 /* ---- What is told ---- */
 
-/* As a JSON string, which YAML reads as well. */
-static void print_string(const char *text)
+void print_string(const char *text)
 {
         putchar('"');
         for (const unsigned char *c = (const unsigned char *)text; *c; c++)
@@ -361,7 +370,7 @@ static void print_string(const char *text)
         putchar('"');
 }
 
-static void print_pair(const char *key, const char *value)
+void print_pair(const char *key, const char *value)
 {
         printf(",\"%s\":", key);
         print_string(value);
@@ -398,12 +407,12 @@ static void print_tap(int number, const struct claim *claim)
         printf("\n  id: %s\n  man: %s, %s\n  kernel: %s, %s\n  ...\n", claim->id, claim->man, claim->section, claim->file, claim->function);
 }
 
-static bool is_of(const struct claim *claim, const char *flag)
+bool is_flag(const char *flag, const char *word)
 {
         static const char prefix[] = "CLONE_";
         size_t length = sizeof(prefix) - 1;
-        const char *own = strncmp(claim->flag, prefix, length) == 0 ? claim->flag + length : claim->flag;
-        return strcasecmp(strncasecmp(flag, prefix, length) == 0 ? flag + length : flag, own) == 0;
+        const char *own = strncmp(flag, prefix, length) == 0 ? flag + length : flag;
+        return strcasecmp(strncasecmp(word, prefix, length) == 0 ? word + length : word, own) == 0;
 }
 
 static const struct {
@@ -411,10 +420,21 @@ static const struct {
         const size_t *count;
 } families[] = {FAMILIES};
 
+static const struct claim *find_claim(const char *flag, const char *id)
+{
+        for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
+                for (size_t c = 0; c < *families[f].count; c++) {
+                        const struct claim *claim = &families[f].claims[c];
+                        if (strcmp(claim->flag, flag) == 0 && strcmp(claim->id, id) == 0)
+                                return claim;
+                }
+        return NULL;
+}
+
 int main(int argc, char **argv)
 {
         bool json = false, list = false;
-        const char *flag = NULL;
+        const char *flag = NULL, *held = NULL;
         for (int i = 1; i < argc; i++) {
                 if (strcmp(argv[i], "--json") == 0)
                         json = true;
@@ -423,17 +443,19 @@ int main(int argc, char **argv)
                 else if (strcmp(argv[i], "--drop") == 0 && i + 1 < argc)
                         /* Breaks what depends on the flag: the tests see by it that the claims can fail. */
                         dropped |= strtoull(argv[++i], NULL, 16);
+                else if (strcmp(argv[i], "--hold") == 0 && i + 1 < argc)
+                        held = argv[++i];
                 else if (argv[i][0] != '-' && flag == NULL)
                         flag = argv[i];
                 else {
-                        fputs("usage: nsview-claims [--json] [--list] [--drop HEX] [FLAG]\n", stderr);
+                        fputs("usage: nsview-claims [--json] [--list] [--drop HEX] [FLAG], or nsview-claims --hold FLAG\n", stderr);
                         return 2;
                 }
         }
         size_t wanted = 0;
         for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
                 for (size_t c = 0; c < *families[f].count; c++)
-                        wanted += flag == NULL || is_of(&families[f].claims[c], flag);
+                        wanted += flag == NULL || is_flag(families[f].claims[c].flag, flag);
         if (wanted == 0) {
                 fputs("nsview-claims: there is no claim of that flag; --list shows which there are\n", stderr);
                 return 2;
@@ -452,13 +474,15 @@ int main(int argc, char **argv)
         signal(SIGPIPE, SIG_IGN);
         /* What the caller left open would be counted by claims about fds. */
         syscall(SYS_close_range, 3, ~0U, 0);
+        if (held != NULL)
+                return hold(held, argv, find_claim);
         if (!json && !list)
                 printf("TAP version 14\n1..%zu\n", wanted);
         int number = 0, bad = 0;
         for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
                 for (size_t c = 0; c < *families[f].count; c++) {
                         const struct claim *claim = &families[f].claims[c];
-                        if (flag != NULL && !is_of(claim, flag))
+                        if (flag != NULL && !is_flag(claim->flag, flag))
                                 continue;
                         number++;
                         if (list) {

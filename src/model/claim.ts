@@ -1,5 +1,7 @@
 // Knows what a claim about the kernel is, as nsview-claims tells it, and where a person reads more.
 
+import type {Tab} from './details.ts';
+
 type Verdict = 'held' | 'broken' | 'skipped';
 
 /** One sentence about Linux that can be false. */
@@ -23,6 +25,23 @@ export type ToldClaim = Claim & {
   readonly reason?: string;
   readonly link: string;
 };
+
+/** A few processes at rest that show what a flag does. */
+export type Demonstration = {
+  readonly flag: string;
+  /** Of the first, from which all descend. */
+  readonly pid: number;
+  /** It has a tracer of its own: whoever else traces comes when all are at rest. */
+  readonly late: boolean;
+  readonly tab: Tab;
+  /** What is to be seen there. */
+  readonly look: string;
+  /** The claim. */
+  readonly sentence: string;
+};
+
+/** One line for a person. */
+export const demonstrationText = ({flag, sentence, look}: Demonstration): string => `${flag}: ${sentence}. Here ${look}`;
 
 /** The page that `clone(2)` names, at man7.org. */
 export function manLink(man: string): string {

@@ -60,6 +60,8 @@ export type CommandLine =
   /** Of one flag, as the person wrote it; null: of all. */
   | {readonly kind: 'claims'; readonly flag: string | null; readonly json: boolean}
   | {readonly kind: 'schema'; readonly which: 'snapshot' | 'tape' | 'diff' | 'all'}
+  /** The screen on a held demonstration of that flag. */
+  | {readonly kind: 'demonstration'; readonly flag: string}
   | {readonly kind: 'help'}
   | {readonly kind: 'version'}
   /** One line for stderr; exit 2. */
@@ -87,6 +89,7 @@ export const HELP = `nsview: process isolation, live
   nsview doctor [--json]       what this kernel, these privileges and this terminal allow
   nsview claims [--json] [FLAG]
                                what each flag of clone3 really does, tried on this kernel, sentence by sentence
+  nsview claims FLAG --watch   the live screen on a few processes that show what the flag does
   nsview schema [snapshot|tape|diff]
                                JSON Schema of snapshots, tapes and what diff --json prints
 
@@ -211,6 +214,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     return usage('--fast goes with a program that is launched under ptrace, such as nsview --follow ptrace --fast -- CMD');
   if (values.syscalls && (program !== null || follow === 'bpf' || (command !== undefined && command !== 'trace')))
     return usage('--syscalls goes with what is attached to under ptrace, such as nsview --follow ptrace --syscalls -p PID');
+  if (values.watch && command !== 'claims') return usage('--watch goes with claims only, such as nsview claims CLONE_NEWNET --watch');
   const following: Following = {
     follow,
     ...(values.abi === 'all' ? {everyAbi: true} : {}),
@@ -252,7 +256,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     case 'doctor':
       return {kind: 'doctor', json};
     case 'claims':
-      return {kind: 'claims', flag: rest[0] ?? null, json};
+      if (!values.watch) return {kind: 'claims', flag: rest[0] ?? null, json};
+      if (json) return usage('--watch opens the screen; leave --json out');
+      if (rest[0] === undefined) return usage('--watch shows one flag, such as nsview claims CLONE_NEWNET --watch');
+      return {kind: 'demonstration', flag: rest[0]};
     case 'schema': {
       const which = rest[0];
       if (which === undefined) return {kind: 'schema', which: 'all'};
@@ -280,6 +287,7 @@ function parseOptions(args: readonly string[]) {
       names: {type: 'boolean'},
       rename: {type: 'string', multiple: true},
       syscalls: {type: 'boolean'},
+      watch: {type: 'boolean'},
       ...LAUNCH_OPTIONS,
       help: {type: 'boolean', short: 'h'},
       version: {type: 'boolean', short: 'V'},

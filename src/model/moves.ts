@@ -166,6 +166,13 @@ export function showTab(state: State, tab: Tab): State {
   return paneInside(shown, 'details') === null ? focusOn(shown, 'details') : shown;
 }
 
+/** That process in that tab, with something to be said about it; null: it is not known yet. */
+export function openProcess(state: State, pid: number, tab: Tab, text: string): State | null {
+  const id = state.world.byPid.get(pid)?.id;
+  if (id === undefined || treeOf(state.world, state.view).indexOf(id) === undefined) return null;
+  return note(showTab(select(state, id), tab), text).state;
+}
+
 const PANES: readonly PaneName[] = ['tree', 'details', 'timeline'];
 
 export function nextPane(state: State, by: 1 | -1): Step {

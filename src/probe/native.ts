@@ -38,8 +38,8 @@ export type Native = {
   releaseTerminal(socket: number): number;
   /** ret: master, slave. */
   ptyOpen(rows: number, columns: number, ret: Int32Array): number;
-  /** Starts nsview-claims; flag: '' for all. ret: pid, fd of its lines. */
-  claimsStart(path: string, flag: string, list: number, ret: Int32Array): number;
+  /** Starts nsview-claims; flag: '' for all; how: 0 to try, 1 to list, 2 to hold. ret: pid, fd of its lines, and to hold the fd of its stdin. */
+  claimsStart(path: string, flag: string, how: number, ret: Int32Array): number;
   /** Its wait status. */
   claimsEnd(pid: number, fd: number): number;
   ptyResize(master: number, rows: number, columns: number): number;
@@ -144,7 +144,7 @@ export function loadNative(): Native {
     guardTerminal: library.func('int nsv_guard_terminal(int socket, int terminal, const uint8_t *restore, uint32_t size)'),
     releaseTerminal: library.func('int nsv_release_terminal(int socket)'),
     ptyOpen: library.func('int nsv_pty_open(int rows, int columns, int32_t *ret)'),
-    claimsStart: library.func('int nsv_claims_start(const char *path, const char *flag, int list, int32_t *ret)'),
+    claimsStart: library.func('int nsv_claims_start(const char *path, const char *flag, int how, int32_t *ret)'),
     claimsEnd: library.func('int nsv_claims_end(int pid, int fd)'),
     ptyResize: library.func('int nsv_pty_resize(int master, int rows, int columns)'),
     read: library.func('int nsv_read(int fd, uint8_t *buffer, uint32_t size)'),
