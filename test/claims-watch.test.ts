@@ -5,6 +5,7 @@ import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../src/model/fact.ts';
 import type {Shareable} from '../src/model/sharing.ts';
 import {holdDemonstration} from '../src/probe/claims.ts';
+import {readIdentity} from '../src/probe/identity.ts';
 import {readSharing} from '../src/probe/sharing.ts';
 import {leaveNothingBehind} from './support/leaks.ts';
 import {run} from './support/nsview.ts';
@@ -101,6 +102,8 @@ const SHOWN: {readonly [flag: string]: (cast: Cast) => void} = {
   CLONE_PTRACE: cast => {
     const tracer = (pid = 0) => Number(status(pid, 'TracerPid'));
     expect([tracer(cast.traced), tracer(cast['traced-too']), tracer(cast.plain)]).toEqual([cast.tracer, cast.tracer, 0]);
+    expect(readIdentity(cast['traced-too'] ?? 0)).toMatchObject({tracer: {pid: cast.tracer, comm: 'tracer'}});
+    expect(readIdentity(cast.plain ?? 0)).not.toHaveProperty('tracer');
   },
   CLONE_UNTRACED: cast => {
     const tracer = (pid = 0) => Number(status(pid, 'TracerPid'));
@@ -130,8 +133,9 @@ const SHOWN: {readonly [flag: string]: (cast: Cast) => void} = {
   },
   CLONE_SYSVSEM: shares('sysvsem', 'own-undo'),
   CLONE_CLEAR_SIGHAND: cast => {
-    const caught = (pid = 0) => BigInt(`0x${status(pid, 'SigCgt')}`) !== 0n;
-    expect([caught(cast.parent), caught(cast.inherits), caught(cast.cleared)]).toEqual([true, true, false]);
+    expect(readIdentity(cast.parent ?? 0)).toMatchObject({handled: ['SIGUSR1'], ignored: []});
+    expect(readIdentity(cast.inherits ?? 0)).toMatchObject({handled: ['SIGUSR1'], ignored: []});
+    expect(readIdentity(cast.cleared ?? 0)).toMatchObject({handled: [], ignored: []});
   },
 };
 

@@ -486,7 +486,7 @@ static const struct demonstration {
         {"CLONE_IO", "context_is_one", "sharing", "linked", "`linked` and its parent have one I/O context; `own-io` has a copy.", show_io, false},
         {"CLONE_INTO_CGROUP", "born_inside", "cgroup", "born-inside", "`born-inside` is in a cgroup in which its parent never was; `same-cgroup` beside it is in its parent's.", show_into_cgroup, false},
         {"CLONE_PARENT", "is_sibling", "identity", "sibling", "`maker` made `sibling`, but its parent is that of `maker`. `child` was made without the flag.", show_parent, false},
-        {"CLONE_PTRACE", "traced_too", "identity", "traced-too", "`traced-too` has the tracer of `traced`, which made it, so that nsview may not trace it; `plain` was made without the flag.", show_ptrace, true},
+        {"CLONE_PTRACE", "traced_too", "identity", "traced-too", "`traced-too` is traced by `tracer`, as `traced` is, which made it. `plain` was made without the flag.", show_ptrace, true},
         {"CLONE_UNTRACED", "untraced_escapes", "identity", "untraced", "the tracer asked for all children of `traced` and got `plain`; `untraced` escaped it.", show_untraced, true},
         {"CLONE_PIDFD", "pidfd_is_of_child", "sharing", "parent", "`parent` has an fd that refers to `with-pidfd`, which is in another uts namespace; of `without` it has none.", show_pidfd, false},
         {"CLONE_SETTID", "settid_is_as_the_childs_namespace", "identity", "stored-1", "the child named itself after the id that the kernel stored in its memory: 1, as its pid namespace has it.", show_settid, false},
@@ -560,8 +560,8 @@ int hold(const char *flag, char **argv, const struct claim *(*find)(const char *
                 be_named("parent");
                 dup2(life[0], LIFE);
                 syscall(SYS_close_range, LIFE + 1, ~0U, 0);
-                for (size_t i = 0; i < 3; i++)
-                        signal((int[]){SIGINT, SIGTERM, SIGHUP}[i], SIG_DFL);
+                for (size_t i = 0; i < 4; i++)
+                        signal((int[]){SIGINT, SIGTERM, SIGHUP, SIGPIPE}[i], SIG_DFL);
                 wait_for(&rests->begun, 1);
                 shown->run();
                 settle_down_alone(PARENT, "parent");

@@ -420,14 +420,30 @@ static const struct {
         const size_t *count;
 } families[] = {FAMILIES};
 
+static const struct claim *claims[512];
+static size_t claims_count;
+
+/* Behind the last of the same flag and page, or else of the same flag: a person reads on there. */
+static void add_claim(const struct claim *claim)
+{
+        size_t at = claims_count, of_flag = claims_count;
+        for (size_t i = 0; i < claims_count; i++)
+                if (strcmp(claims[i]->flag, claim->flag) == 0) {
+                        of_flag = i + 1;
+                        if (strcmp(claims[i]->man, claim->man) == 0)
+                                at = i + 1;
+                }
+        if (at == claims_count)
+                at = of_flag;
+        memmove(&claims[at + 1], &claims[at], (claims_count++ - at) * sizeof(*claims));
+        claims[at] = claim;
+}
+
 static const struct claim *find_claim(const char *flag, const char *id)
 {
-        for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
-                for (size_t c = 0; c < *families[f].count; c++) {
-                        const struct claim *claim = &families[f].claims[c];
-                        if (strcmp(claim->flag, flag) == 0 && strcmp(claim->id, id) == 0)
-                                return claim;
-                }
+        for (size_t i = 0; i < claims_count; i++)
+                if (strcmp(claims[i]->flag, flag) == 0 && strcmp(claims[i]->id, id) == 0)
+                        return claims[i];
         return NULL;
 }
 
@@ -452,11 +468,11 @@ int main(int argc, char **argv)
                         return 2;
                 }
         }
-        size_t wanted = 0;
         for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
-                for (size_t c = 0; c < *families[f].count; c++)
-                        wanted += flag == NULL || is_flag(families[f].claims[c].flag, flag);
-        if (wanted == 0) {
+                for (size_t c = 0; c < *families[f].count && claims_count < sizeof(claims) / sizeof(*claims); c++)
+                        if (flag == NULL || is_flag(families[f].claims[c].flag, flag))
+                                add_claim(&families[f].claims[c]);
+        if (claims_count == 0) {
                 fputs("nsview-claims: there is no claim of that flag; --list shows which there are\n", stderr);
                 return 2;
         }
@@ -477,31 +493,28 @@ int main(int argc, char **argv)
         if (held != NULL)
                 return hold(held, argv, find_claim);
         if (!json && !list)
-                printf("TAP version 14\n1..%zu\n", wanted);
-        int number = 0, bad = 0;
-        for (size_t f = 0; f < sizeof(families) / sizeof(*families); f++)
-                for (size_t c = 0; c < *families[f].count; c++) {
-                        const struct claim *claim = &families[f].claims[c];
-                        if (flag != NULL && !is_flag(claim->flag, flag))
-                                continue;
-                        number++;
-                        if (list) {
-                                if (json)
-                                        print_json(number, claim, true);
-                                else
-                                        printf("%s: %s\n", claim->flag, claim->sentence);
-                                continue;
-                        }
-                        run_claim(claim);
-                        if (stopped)
-                                return 128 + stopped;
-                        bad += shared->verdict == BROKEN;
+                printf("TAP version 14\n1..%zu\n", claims_count);
+        int bad = 0;
+        for (size_t i = 0; i < claims_count; i++) {
+                const struct claim *claim = claims[i];
+                int number = (int)i + 1;
+                if (list) {
                         if (json)
-                                print_json(number, claim, false);
+                                print_json(number, claim, true);
                         else
-                                print_tap(number, claim);
-                        if (fflush(stdout) < 0)
-                                return 1;
+                                printf("%s: %s\n", claim->flag, claim->sentence);
+                        continue;
                 }
+                run_claim(claim);
+                if (stopped)
+                        return 128 + stopped;
+                bad += shared->verdict == BROKEN;
+                if (json)
+                        print_json(number, claim, false);
+                else
+                        print_tap(number, claim);
+                if (fflush(stdout) < 0)
+                        return 1;
+        }
         return bad > 0;
 }

@@ -60,6 +60,12 @@ export function identityDetails(world: World, process: Process, look: Look): Det
         ? `stopped by ${printable(process.stopped)}`
         : (STATES[now] ?? printable(now));
   if (now !== '' || process.end !== null) say('state', plain(state));
+  if (identity?.tracer !== undefined) say('traced by', plain(`${printable(identity.tracer.comm)} ${identity.tracer.pid}`));
+  for (const [label, signals] of [
+    ['handles', identity?.handled ?? []],
+    ['ignores', identity?.ignored ?? []],
+  ] as const)
+    if (signals.length > 0) say(label, plain(signals.map(printable).join(', ')));
   if (process.refused !== null) {
     say('tracing', ...refusalPieces(process.refused));
     const why = `${printable(process.refused.rule)} ${printable(process.refused.remedy)}`;

@@ -39,6 +39,11 @@ type FourIds = readonly [real: number, effective: number, saved: number, fs: num
 export type Identity = {
   /** As of proc_pid_stat(5); what a tracer tells of it may be older. */
   readonly state?: string;
+  /** Who traces it, unless that is nsview. */
+  readonly tracer?: {readonly pid: number; readonly comm: string};
+  /** Names of signals with a handler, and of those that are ignored. */
+  readonly handled?: readonly string[];
+  readonly ignored?: readonly string[];
   readonly uids: Seen<FourIds>;
   readonly gids: Seen<FourIds>;
   readonly credentials: Seen<Credentials>;

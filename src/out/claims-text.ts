@@ -17,13 +17,15 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** One claim; under a heading where it is the first of its flag. */
+/** One claim; under a heading where it is the first of its flag, and under the link of its page where it is the first of that. */
 export function claimText(claim: ToldClaim, before: ToldClaim | undefined, columns: number): string {
   const width = Math.max(columns - INDENT.length, 20);
   const heading = before?.flag === claim.flag ? '' : `${before === undefined ? '' : '\n'}${printable(claim.flag)}\n`;
   const sentence = wrap(printable(claim.sentence), width).join(`\n${INDENT}`);
   const reason = claim.reason === undefined ? '' : `${INDENT}${wrap(printable(`→ ${claim.reason}`), width).join(`\n${INDENT}`)}\n`;
-  return `${heading}  ${WORDS[claim.verdict]} ${sentence}\n${reason}${INDENT}${printable(`${claim.link} (${claim.section})`)}\n`;
+  const isSame = heading === '' && before?.link === claim.link;
+  const page = isSame ? '' : `  ${printable(claim.link)}\n`;
+  return `${heading}${page}  ${WORDS[claim.verdict]} ${sentence}\n${reason}`;
 }
 
 export function claimsSummary({held, broken, skipped}: ClaimCounts): string {

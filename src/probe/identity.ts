@@ -4,8 +4,9 @@ import {readdirSync, statSync} from 'node:fs';
 import {z} from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {Credentials, Identity, IdMap, IdRange, Limit} from '../model/identity.ts';
+import {signalName} from './errno.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
-import {decodeCredentials, decodeStatus} from './process.ts';
+import {decodeCredentials, decodeStatus, readStat} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
@@ -27,6 +28,9 @@ const idMap: z.ZodType<IdMap> = z.object({
 
 export const identitySchema: z.ZodType<Identity> = z.object({
   state: z.string().exactOptional(),
+  tracer: z.object({pid: z.int(), comm: z.string()}).exactOptional(),
+  handled: z.array(z.string()).exactOptional(),
+  ignored: z.array(z.string()).exactOptional(),
   uids: seen(four),
   gids: seen(four),
   credentials: seen(credentialsSchema),
@@ -131,11 +135,25 @@ export function readLastCapability(): number {
   return isRefusal(last) ? 40 : last;
 }
 
+/** Of a mask in /proc/PID/status, where signal 1 is the lowest bit (proc_pid_status(5)). */
+function readSignals(status: string, key: 'SigCgt' | 'SigIgn'): string[] {
+  const mask = BigInt(`0x${new RegExp(`^${key}:\\t([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
+  const names: string[] = [];
+  for (let signal = 1; signal <= 64; signal++) if ((mask >> BigInt(signal - 1)) & 1n) names.push(signalName(signal));
+  return names;
+}
+
+/** nsview's own helper, its child, is nobody else. */
+function readTracer(pid: number): Pick<Identity, 'tracer'> {
+  const tracer = pid === 0 ? null : readStat(pid);
+  return tracer === null || isRefusal(tracer) || tracer.ppid === process.pid ? {} : {tracer: {pid, comm: tracer.comm}};
+}
+
 export function readIdentity(pid: number): Seen<Identity> {
   const folder = `/proc/${pid}`;
   const text = readText(`${folder}/status`);
   if (isRefusal(text)) return text;
-  const {uids, gids} = decodeStatus(text);
+  const {uids, gids, tracerPid} = decodeStatus(text);
   const credentials = decodeCredentials(text);
   const [user, own] = [readLink(`${folder}/ns/user`), readLink('/proc/self/ns/user')];
   const setgroups = readText(`${folder}/setgroups`);
@@ -143,6 +161,9 @@ export function readIdentity(pid: number): Seen<Identity> {
   const state = /^State:\t(.)/m.exec(text)?.[1];
   return {
     ...(state === undefined ? {} : {state}),
+    ...readTracer(tracerPid),
+    handled: readSignals(text, 'SigCgt'),
+    ignored: readSignals(text, 'SigIgn'),
     uids,
     gids,
     credentials,
