@@ -4,6 +4,7 @@ import {mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync}
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {fasterInk} from './faster-ink.mjs';
+import {lazyWidth} from './lazy-width.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const {version} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -29,7 +30,7 @@ const {outputFiles} = await esbuild.build({
   target: 'node20',
   minifySyntax: true,
   jsx: 'automatic',
-  plugins: [fasterInk(root)],
+  plugins: [fasterInk(root), lazyWidth],
   external: ['koffi', 'react-devtools-core'],
   define: {'process.env.NODE_ENV': '"production"', NSVIEW_VERSION: JSON.stringify(version)},
   // CommonJS inside the bundle asks for require().

@@ -35,7 +35,8 @@ export function cells(text: string): number {
   return NARROW.test(text) ? text.length : stringWidth(text);
 }
 
-const graphemes = new Intl.Segmenter();
+/** Made when it is first needed: that takes longer than most commands. */
+let graphemes: Intl.Segmenter | undefined;
 
 /** The longest start of `text` that fits into so many cells. */
 export function take(text: string, width: number): string {
@@ -43,6 +44,7 @@ export function take(text: string, width: number): string {
   if (NARROW.test(text)) return text.slice(0, width);
   let taken = '';
   let used = 0;
+  graphemes ??= new Intl.Segmenter();
   for (const {segment} of graphemes.segment(text)) {
     used += stringWidth(segment);
     if (used > width) break;

@@ -2,7 +2,7 @@
 
 import {Socket} from 'node:net';
 import {createInterface} from 'node:readline';
-import {z} from 'zod';
+import * as z from 'zod';
 import {type Claim, type Demonstration, manLink, type ToldClaim} from '../model/claim.ts';
 import {isRefusal, type Refusal} from '../model/fact.ts';
 import {errnoName} from './errno.ts';

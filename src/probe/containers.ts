@@ -2,7 +2,7 @@
 // no symbolic link is followed.
 
 import {closeSync, constants, fstatSync, lstatSync, opendirSync, openSync, readSync} from 'node:fs';
-import {z} from 'zod';
+import * as z from 'zod';
 import {type ContainerState, type Containers, type Evidence, RUNTIMES, type Runtime, type StatePlace} from '../model/container.ts';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import {refusalOf} from './proc-file.ts';

@@ -1,7 +1,7 @@
 // Knows how to read who a process is, and what such a reading may look like on a tape.
 
 import {readdirSync, statSync} from 'node:fs';
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {Credentials, Identity, IdMap, IdRange, Limit} from '../model/identity.ts';
 import {signalName} from './errno.ts';

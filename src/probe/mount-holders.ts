@@ -1,7 +1,7 @@
 // Knows how to find what keeps a mount busy: what of every process is on it, what is mounted on it, and where else it is mounted.
 
 import {closeSync, openSync} from 'node:fs';
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';

@@ -1,7 +1,7 @@
 // Knows how to read a network namespace without entering it, and what such a reading may look like on a tape.
 
 import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
 import type {
   AbstractSocket,

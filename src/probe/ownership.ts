@@ -1,6 +1,6 @@
 // Knows how to read who owns and holds the namespaces of a process, and what such a reading may look like on a tape.
 
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';

@@ -1,6 +1,6 @@
 // Knows what a tape and a snapshot may look like when a stranger wrote them: zod schemas, held to the model's types.
 
-import {z} from 'zod';
+import * as z from 'zod';
 import type {Apart} from '../model/apart.ts';
 import type {CgroupLevel} from '../model/cgroup-limit.ts';
 import {type Comparison, DIFFERENCES} from '../model/comparison.ts';

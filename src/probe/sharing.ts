@@ -1,6 +1,6 @@
 // Knows how to read what a process shares with others, and what such a reading may look like on a tape.
 
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import {type Relation, SHAREABLE, type SharedObject, type Sharer, type Sharing} from '../model/sharing.ts';

@@ -1,6 +1,6 @@
 // Knows how to read what the processes of a tree share with each other and with the rest, and which of their fds reach outside.
 
-import {z} from 'zod';
+import * as z from 'zod';
 import {isRefusal, type ProcessSeen, type Seen} from '../model/fact.ts';
 import {SHAREABLE, type Shareable, type SharingGroup, type SharingTask, type TreeSharing} from '../model/sharing.ts';
 import {errnoName} from './errno.ts';
