@@ -1,6 +1,7 @@
 import {availableParallelism} from 'node:os';
 import {defineConfig} from 'vitest/config';
 import {alone, refusedApart} from './test/support/alone.ts';
+import {patient} from './test/support/patience.ts';
 
 // A helper with sanitizers takes several times as long, and what it finds is in one folder.
 const refused = process.env.NSVIEW_SANITIZED ? 'the helper has sanitizers' : refusedApart();
@@ -17,10 +18,10 @@ const exclude = process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.
 export default defineConfig({
   test: {
     globalSetup: ['test/support/setup.ts'],
-    testTimeout: process.env.NSVIEW_SANITIZED ? 90_000 : 30_000,
+    testTimeout: patient(process.env.NSVIEW_SANITIZED ? 90_000 : 30_000),
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
-    hookTimeout: 60_000,
+    hookTimeout: patient(60_000),
     reporters: ['default', './test/support/counting-reporter.ts'],
     // Every test file has processes of its own, and some look at all of the machine's: side by side only where each has a machine of its own.
     projects: [

@@ -6,6 +6,7 @@ import {countClaims, manLink, type ToldClaim} from '../src/model/claim.ts';
 import {leaveNothingBehind} from './support/leaks.ts';
 import {run} from './support/nsview.ts';
 import {ROOT} from './support/paths.ts';
+import {patient} from './support/patience.ts';
 
 leaveNothingBehind();
 
@@ -64,7 +65,7 @@ function readTap(text: string): Told[] {
 
 function claims(before: readonly string[], ...args: string[]): {readonly told: Told[]; readonly status: number | null} {
   const [program = '', ...rest] = [...before, CLAIMS, ...args];
-  const {status, stdout, error} = spawnSync(program, rest, {encoding: 'utf8', timeout: 120_000});
+  const {status, stdout, error} = spawnSync(program, rest, {encoding: 'utf8', timeout: patient(120_000)});
   if (error) throw error;
   return {told: readTap(stdout), status};
 }

@@ -142,7 +142,7 @@ static void limit_holds_at_birth(void)
         char file[600];
         snprintf(file, sizeof(file), "%s/pids.max", path);
         if (access(file, F_OK) < 0)
-                skip("needs the pids controller in cgroup v2 (hybrid cgroups have it in v1)");
+                skip("needs a cgroup v2 that hands the pids controller on to those below (hybrid cgroups have it in v1)");
         MUST(write_file(file, "0"));
         REFUSED(fork_into(open_cgroup(path), 0), EAGAIN);
 }

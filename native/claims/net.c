@@ -180,14 +180,18 @@ static void path_is_not(void)
 
 static void proc_net_is_the_readers(void)
 {
-        gain_privilege();
+        /* Such that loopback has counted something: in a network that has nothing else, both could read the same. */
+        struct sockaddr_in address = loopback(8000);
+        listen_in_own_network(&address);
+        int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        MUST(connect(fd, (struct sockaddr *)&address, sizeof(address)));
         char before[4096], now[4096];
         MUST(read_file("/proc/thread-self/net/dev", before, sizeof(before)));
         IN_CHILD(CLONE_NEWNET)
         {
                 MUST(read_file("/proc/thread-self/net/dev", now, sizeof(now)));
-                HOLDS(strstr(now, "lo:") != NULL && strstr(now, "eth") == NULL, "it lists an outer interface");
-                HOLDS(strcmp(before, now) != 0 , "both read the same");
+                HOLDS(strstr(now, "lo:") != NULL, "it lists no loopback");
+                HOLDS(strcmp(before, now) != 0, "both read the same");
         }
 }
 

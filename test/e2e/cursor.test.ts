@@ -3,6 +3,7 @@ import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {start} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen, type Screen} from '../support/screen.ts';
 
 leaveNothingBehind();
@@ -41,7 +42,7 @@ describe('while processes are born above and below', () => {
     if (chosen === null) throw new Error(screen.screen());
     const screens = new Set<string>();
     const rows = new Set<string>();
-    for (const until = Date.now() + 2500; Date.now() < until; await new Promise(resolve => setTimeout(resolve, 15))) {
+    for (const until = Date.now() + patient(2500); Date.now() < until; await new Promise(resolve => setTimeout(resolve, 15))) {
       rows.add(JSON.stringify(selected(screen)));
       screens.add(screen.screen());
     }

@@ -3,6 +3,7 @@ import {afterEach, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/screen.ts';
 
 leaveNothingBehind();
@@ -90,7 +91,7 @@ function statusOf(pid: number): string {
   }
 }
 async function ends(pid: number): Promise<void> {
-  for (const limit = Date.now() + 8000; isAlive(pid); await new Promise(resolve => setTimeout(resolve, 20)))
+  for (const limit = Date.now() + patient(8000); isAlive(pid); await new Promise(resolve => setTimeout(resolve, 20)))
     if (Date.now() > limit) throw new Error(`${pid} lives on: ${statusOf(pid)}`);
 }
 /** The processes of that name that a test started. */
@@ -112,7 +113,7 @@ const counted = (file: string): number => Number(readFileSync(file, 'utf8').trim
 /** It goes on: what it writes is read by somebody. */
 async function goesOn(file: string): Promise<void> {
   const from = counted(file);
-  for (const limit = Date.now() + 8000; counted(file) < from + 2000; await new Promise(resolve => setTimeout(resolve, 20)))
+  for (const limit = Date.now() + patient(8000); counted(file) < from + 2000; await new Promise(resolve => setTimeout(resolve, 20)))
     if (Date.now() > limit) throw new Error(`it stands at ${counted(file)}, after ${from}`);
 }
 
@@ -410,7 +411,7 @@ describe('under --fast', () => {
     expect(await screen.ended).toBe(0);
     expect(screen.alternate).toBe(false);
     writeFileSync(`${file}.left`, '');
-    for (const limit = Date.now() + 10_000; !existsSync(file) && Date.now() < limit; )
+    for (const limit = Date.now() + patient(10_000); !existsSync(file) && Date.now() < limit; )
       await new Promise(resolve => setTimeout(resolve, 20));
     expect(readFileSync(file, 'utf8')).toBe('0\n');
   });

@@ -16,13 +16,14 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
+import {patient} from '../support/patience.ts';
 
 const made: string[] = [];
 leaveNothingBehind();
 // Before the look at what is left behind: hooks of a file run in the order last in, first out.
 afterEach(async () => {
   for (const path of made.splice(0).reverse())
-    for (const limit = Date.now() + 3000; ; await new Promise(resolve => setTimeout(resolve, 20)))
+    for (const limit = Date.now() + patient(3000); ; await new Promise(resolve => setTimeout(resolve, 20)))
       try {
         rmdirSync(path);
         break;
@@ -186,7 +187,7 @@ describe('what is counted', () => {
     };
     const first = reading();
     one.child.stdin?.write('\n');
-    for (const limit = Date.now() + 10_000; counted() < first.total + 300_000n && Date.now() < limit; )
+    for (const limit = Date.now() + patient(10_000); counted() < first.total + 300_000n && Date.now() < limit; )
       await new Promise(resolve => setTimeout(resolve, 50));
     const second = reading();
     const use = withRates(second.fact, first.fact).levels?.[0]?.resources.find(({resource}) => resource === 'cpu')?.use;
@@ -254,7 +255,7 @@ describe('the unified hierarchy', () => {
     writeFileSync(`${outer}/cgroup.freeze`, '1');
     try {
       // The kernel freezes in its own time, and tells by cgroup.events.
-      for (const limit = Date.now() + 3000; factOf(one.pid, 0).events?.frozen !== 1 && Date.now() < limit; )
+      for (const limit = Date.now() + patient(3000); factOf(one.pid, 0).events?.frozen !== 1 && Date.now() < limit; )
         await new Promise(resolve => setTimeout(resolve, 10));
       const fact = factOf(one.pid, 0);
       expect(fact.events).toMatchObject({frozen: 1});

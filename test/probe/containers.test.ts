@@ -10,6 +10,7 @@ import {containersOf} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
 
@@ -39,7 +40,7 @@ const childrenOf = (pid: number): number[] =>
 /** The first process below it that runs busybox. */
 async function busyboxBelow(running: Running): Promise<number> {
   const {pid} = running;
-  const limit = Date.now() + 10_000;
+  const limit = Date.now() + patient(10_000);
   for (;;) {
     const below = [pid];
     for (const one of below)
@@ -56,7 +57,7 @@ async function busyboxBelow(running: Running): Promise<number> {
 
 /** The busybox that a program runs that is not below it: conmon's, which has left podman's tree. */
 async function busyboxWithin(): Promise<number> {
-  for (const limit = Date.now() + 15_000; Date.now() < limit; await new Promise(resolve => setTimeout(resolve, 50)))
+  for (const limit = Date.now() + patient(15_000); Date.now() < limit; await new Promise(resolve => setTimeout(resolve, 50)))
     for (const pid of readNumbers('/proc') as number[])
       try {
         if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('/bin/busybox\0sleep')) continue;
@@ -297,7 +298,7 @@ describe('containers that were started by', () => {
     using folder = temporaryFolder();
     await using running = start('firejail', '--quiet', '--noprofile', `--name=nsview-test-${process.pid}`, 'sleep', '60');
     await expect
-      .poll(() => holding(read(''), childrenOf(running.pid)[0] ?? 0), {timeout: 10_000})
+      .poll(() => holding(read(''), childrenOf(running.pid)[0] ?? 0), {timeout: patient(10_000)})
       .toMatchObject([{runtime: 'firejail', name: `nsview-test-${process.pid}`, id: String(running.pid), missing: null}]);
     // Its program and the namespaces say it too, without a name.
     const [found] = holding(read(folder.path), childrenOf(running.pid)[0] ?? 0);

@@ -12,6 +12,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
 
@@ -134,7 +135,7 @@ describe('a network namespace', () => {
       "require('net').createServer().listen('\\0nsview-late',()=>console.log('ready'));process.stdin.on('data',()=>process.exit())";
     await using one = start(process.execPath, '-e', program);
     await one.says(/ready/);
-    for (const limit = Date.now() + 15_000; ; await new Promise(resolve => setTimeout(resolve, 100))) {
+    for (const limit = Date.now() + patient(15_000); ; await new Promise(resolve => setTimeout(resolve, 100))) {
       const {abstract, cut} = read(one.pid);
       const found = isRefusal(abstract) ? undefined : abstract.find(({name}) => name === '@nsview-late');
       if (found?.holders.some(({pid}) => pid === one.pid)) break;

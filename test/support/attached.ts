@@ -3,6 +3,7 @@
 import {existsSync, readFileSync} from 'node:fs';
 import {expect} from 'vitest';
 import {type AttachedHow, followBy, nsview, type Running} from './nsview.ts';
+import {patient} from './patience.ts';
 
 export const status = (pid: number, key: string): string =>
   new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
@@ -10,7 +11,7 @@ export const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid')
 
 /** Until `pid` is traced, or no longer. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 8000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+  for (const limit = Date.now() + patient(8000); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 

@@ -7,7 +7,7 @@ const ALLOWED = /^(kernel lacks|no privilege|needs)\b/;
 
 export default class CountingReporter implements Reporter {
   private readonly counts = {passed: 0, failed: 0, skipped: 0};
-  private readonly skips: string[] = [];
+  private readonly skips = new Map<string, string[]>();
   private readonly flaky: string[] = [];
 
   onTestCaseResult(test: TestCase): void {
@@ -18,7 +18,7 @@ export default class CountingReporter implements Reporter {
       this.counts.skipped++;
       const result = test.result();
       const note = 'note' in result && typeof result.note === 'string' ? result.note : 'no reason given';
-      this.skips.push(`${test.fullName}: ${note}`);
+      this.skips.set(note, [...(this.skips.get(note) ?? []), test.fullName]);
       if (process.env.CI && !ALLOWED.test(note)) {
         this.counts.failed++;
         console.error(`this machine could have run it: ${test.fullName}: ${note}`);
@@ -29,7 +29,7 @@ export default class CountingReporter implements Reporter {
 
   onTestRunEnd(): void {
     for (const name of this.flaky) console.log(`passed at the second try: ${name}`);
-    for (const skip of this.skips) console.log(`skipped: ${skip}`);
+    for (const [reason, names] of this.skips) console.log([`${names.length} skipped: ${reason}`, ...names].join('\n  '));
     const {passed, failed, skipped} = this.counts;
     console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
   }

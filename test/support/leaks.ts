@@ -3,6 +3,7 @@
 import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {afterEach, beforeEach, expect} from 'vitest';
+import {patient} from './patience.ts';
 import {foundBySanitizers} from './sanitizer.ts';
 
 type Traces = {
@@ -113,7 +114,7 @@ export function leaveNothingBehind(): void {
   afterEach(async () => {
     if (process.env.NSVIEW_SANITIZED) expect(foundBySanitizers()).toBe('');
     // The kernel takes a moment to tear a namespace or a process down after the last wait.
-    for (const limit = Date.now() + 3000; ; await new Promise(resolve => setTimeout(resolve, 50))) {
+    for (const limit = Date.now() + patient(3000); ; await new Promise(resolve => setTimeout(resolve, 50))) {
       const after = lookAround();
       // Those that went were somebody else's, and so is the time at which they did.
       const cgroups = after.cgroups.filter(path => !before.cgroups.includes(path));

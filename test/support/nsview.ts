@@ -7,6 +7,7 @@ import {join} from 'node:path';
 import type {CallFact, Fact, NamespacesFact, TapeHeader} from '../../src/model/fact.ts';
 import {parseFact, parseHeader} from '../../src/probe/schemas.ts';
 import {NSVIEW} from './paths.ts';
+import {patient} from './patience.ts';
 
 export type Outcome = {
   readonly code: number | null;
@@ -52,7 +53,7 @@ export class Running implements AsyncDisposable {
 
   /** The match, as soon as stdout has it. */
   async says(pattern: RegExp, where: 'stdout' | 'stderr' = 'stdout'): Promise<RegExpExecArray> {
-    const limit = Date.now() + 10_000;
+    const limit = Date.now() + patient(10_000);
     for (;;) {
       const match = pattern.exec(this[where]);
       if (match !== null) return match;

@@ -5,6 +5,7 @@ import type {Writable} from 'node:stream';
 import {Unicode11Addon} from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
 import {fixture, NSVIEW} from './paths.ts';
+import {patient} from './patience.ts';
 
 export type ScreenSize = {readonly rows: number; readonly columns: number};
 
@@ -63,7 +64,7 @@ export class Screen implements AsyncDisposable {
   /** The screen, as soon as it shows that. */
   async until(shows: RegExp | ((screen: string) => boolean), what = String(shows)): Promise<string> {
     const holds = typeof shows === 'function' ? shows : (screen: string) => shows.test(screen);
-    for (const limit = Date.now() + 15_000; ; await new Promise(resolve => setTimeout(resolve, 20))) {
+    for (const limit = Date.now() + patient(15_000); ; await new Promise(resolve => setTimeout(resolve, 20))) {
       const screen = this.screen();
       if (holds(screen)) return screen;
       if (Date.now() > limit || this.child.exitCode !== null) throw new Error(`the screen never showed ${what}:\n${screen}`);

@@ -18,6 +18,7 @@ import {
   temporaryFolder,
 } from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen} from '../support/screen.ts';
 
 leaveNothingBehind();
@@ -26,7 +27,7 @@ const WAYS = ['launched', 'attached'] as const;
 type Way = (typeof WAYS)[number];
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 25_000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+  for (const limit = Date.now() + patient(25_000); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
@@ -644,6 +645,6 @@ describe('a tree of 2000 processes with four threads each', () => {
       target.release();
       expect(await target.ended).toMatchObject({code: 0, stderr: ''});
     },
-    90_000,
+    patient(90_000),
   );
 });

@@ -5,6 +5,7 @@ import {type Fact, isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, type How, type Outcome, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
 
@@ -62,7 +63,7 @@ afterEach(() => {
 const isAlive = (pid: number): boolean =>
   existsSync(`/proc/${pid}/status`) && /^State:\t[^ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
 async function ends(pid: number): Promise<void> {
-  for (const limit = Date.now() + 5000; isAlive(pid); await new Promise(resolve => setTimeout(resolve, 10)))
+  for (const limit = Date.now() + patient(5000); isAlive(pid); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`${pid} lives on`);
 }
 
@@ -160,60 +161,64 @@ describe.each(HOWS)('launched with options, by %s', how => {
     expect(inside.stdout).toBe('0::/\n');
   });
 
-  it('dies with nsview or its helper under --kill-on-exit, whole, and only then', async () => {
-    const script = `trap '' HUP TERM INT; (trap '' HUP TERM; setsid sleep 61) & sleep 62 & (sleep 63 & exec sleep 64) & (sleep 0.2; exec sleep 65 >/dev/null) & echo ready; wait`;
-    const sleepers = (): number[] =>
-      readdirSync('/proc')
-        .filter(pid => {
-          try {
-            return /^[0-9]+$/.test(pid) && /^sleep\x006[1-5]\x00$/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
-          } catch {
-            return false;
+  it(
+    'dies with nsview or its helper under --kill-on-exit, whole, and only then',
+    async () => {
+      const script = `trap '' HUP TERM INT; (trap '' HUP TERM; setsid sleep 61) & sleep 62 & (sleep 63 & exec sleep 64) & (sleep 0.2; exec sleep 65 >/dev/null) & echo ready; wait`;
+      const sleepers = (): number[] =>
+        readdirSync('/proc')
+          .filter(pid => {
+            try {
+              return /^[0-9]+$/.test(pid) && /^sleep\x006[1-5]\x00$/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+            } catch {
+              return false;
+            }
+          })
+          .map(Number);
+      const settled = async () => {
+        for (const limit = Date.now() + patient(5000); sleepers().length < 5; await new Promise(resolve => setTimeout(resolve, 20)))
+          if (Date.now() > limit) throw new Error(`only ${sleepers().join(' ')}`);
+        return sleepers();
+      };
+      for (const victim of ['nsview', 'helper', 'SIGTERM'] as const)
+        for (const kill of [true, false]) {
+          await using running = start(
+            NSVIEW,
+            'trace',
+            '-o',
+            '/dev/null',
+            '--follow',
+            how,
+            ...(kill ? ['--kill-on-exit'] : []),
+            '--',
+            'bash',
+            '-c',
+            script,
+          );
+          await running.says(/ready/);
+          const pids = await settled();
+          const helper = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ').map(Number)[0] ?? -1;
+          if (victim === 'nsview') process.kill(running.pid, 'SIGKILL');
+          else if (victim === 'helper') process.kill(helper, 'SIGKILL');
+          else {
+            // The first is passed on to the program, which ignores it; two that come at once are one.
+            while (running.child.exitCode === null && running.child.signalCode === null) {
+              process.kill(running.pid, 'SIGTERM');
+              await new Promise(resolve => setTimeout(resolve, 200));
+            }
           }
-        })
-        .map(Number);
-    const settled = async () => {
-      for (const limit = Date.now() + 5000; sleepers().length < 5; await new Promise(resolve => setTimeout(resolve, 20)))
-        if (Date.now() > limit) throw new Error(`only ${sleepers().join(' ')}`);
-      return sleepers();
-    };
-    for (const victim of ['nsview', 'helper', 'SIGTERM'] as const)
-      for (const kill of [true, false]) {
-        await using running = start(
-          NSVIEW,
-          'trace',
-          '-o',
-          '/dev/null',
-          '--follow',
-          how,
-          ...(kill ? ['--kill-on-exit'] : []),
-          '--',
-          'bash',
-          '-c',
-          script,
-        );
-        await running.says(/ready/);
-        const pids = await settled();
-        const helper = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ').map(Number)[0] ?? -1;
-        if (victim === 'nsview') process.kill(running.pid, 'SIGKILL');
-        else if (victim === 'helper') process.kill(helper, 'SIGKILL');
-        else {
-          // The first is passed on to the program, which ignores it; two that come at once are one.
-          while (running.child.exitCode === null && running.child.signalCode === null) {
-            process.kill(running.pid, 'SIGTERM');
-            await new Promise(resolve => setTimeout(resolve, 200));
+          if (kill) for (const pid of pids) await ends(pid);
+          else {
+            await new Promise(resolve => setTimeout(resolve, 300));
+            expect([victim, pids.filter(isAlive)]).toEqual([victim, pids]);
+            for (const pid of pids) process.kill(pid, 'SIGKILL');
           }
+          const outcome = await running.ended;
+          if (kill && victim === 'helper') expect(outcome.code).toBe(137);
         }
-        if (kill) for (const pid of pids) await ends(pid);
-        else {
-          await new Promise(resolve => setTimeout(resolve, 300));
-          expect([victim, pids.filter(isAlive)]).toEqual([victim, pids]);
-          for (const pid of pids) process.kill(pid, 'SIGKILL');
-        }
-        const outcome = await running.ended;
-        if (kill && victim === 'helper') expect(outcome.code).toBe(137);
-      }
-  }, 60_000);
+    },
+    patient(60_000),
+  );
 
   it('under --kill-on-exit loses nobody of a storm of births', async () => {
     const script = 'for i in $(seq 20); do (while :; do (sleep 66 & sleep 0.01) & sleep 0.02; done) & done; echo ready; wait';

@@ -3,30 +3,35 @@ import {isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, LAUNCHED_HOWS, moves, ofKind, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
 
 describe.each(LAUNCHED_HOWS)('a launched program, by %s', how => {
   const traceProgram = traceProgramBy(how);
 
-  it('of 2000 short-lived children gives exactly 2000 clones, execs and exits of theirs', async () => {
-    const {code, facts} = await traceProgram('bash', '-c', 'for ((i = 0; i < 2000; i++)); do /bin/true; done; exit 5');
-    expect(code).toBe(5);
-    const root = ofKind(facts, 'process').find(fact => fact.because === 'launch')?.pid;
-    const children = ofKind(facts, 'clone').filter(fact => fact.pid === root);
-    expect(children).toHaveLength(2000);
-    // A pid may come round again, but not while it is taken: each birth has its own exec and exit, in this order.
-    const stages = new Map<number, string[]>();
-    for (const fact of facts) {
-      if (fact.kind === 'clone') stages.set(fact.child, [...(stages.get(fact.child) ?? []), 'clone']);
-      if ((fact.kind === 'exec' || fact.kind === 'exit') && fact.pid !== root) stages.get(fact.pid)?.push(fact.kind);
-    }
-    const all = [...stages.values()].flat();
-    expect(all).toHaveLength(6000);
-    expect(all.join(' ')).toBe(Array(2000).fill('clone exec exit').join(' '));
-    for (const fact of ofKind(facts, 'exit')) if (fact.pid !== root) expect(fact.code).toBe(0);
-    for (const fact of ofKind(facts, 'exec')) if (fact.pid !== root) expect(fact).toMatchObject({argv: ['/bin/true'], comm: 'true'});
-  }, 120_000);
+  it(
+    'of 2000 short-lived children gives exactly 2000 clones, execs and exits of theirs',
+    async () => {
+      const {code, facts} = await traceProgram('bash', '-c', 'for ((i = 0; i < 2000; i++)); do /bin/true; done; exit 5');
+      expect(code).toBe(5);
+      const root = ofKind(facts, 'process').find(fact => fact.because === 'launch')?.pid;
+      const children = ofKind(facts, 'clone').filter(fact => fact.pid === root);
+      expect(children).toHaveLength(2000);
+      // A pid may come round again, but not while it is taken: each birth has its own exec and exit, in this order.
+      const stages = new Map<number, string[]>();
+      for (const fact of facts) {
+        if (fact.kind === 'clone') stages.set(fact.child, [...(stages.get(fact.child) ?? []), 'clone']);
+        if ((fact.kind === 'exec' || fact.kind === 'exit') && fact.pid !== root) stages.get(fact.pid)?.push(fact.kind);
+      }
+      const all = [...stages.values()].flat();
+      expect(all).toHaveLength(6000);
+      expect(all.join(' ')).toBe(Array(2000).fill('clone exec exit').join(' '));
+      for (const fact of ofKind(facts, 'exit')) if (fact.pid !== root) expect(fact.code).toBe(0);
+      for (const fact of ofKind(facts, 'exec')) if (fact.pid !== root) expect(fact).toMatchObject({argv: ['/bin/true'], comm: 'true'});
+    },
+    patient(120_000),
+  );
 
   it.each([
     ['exit 0', 0, null],

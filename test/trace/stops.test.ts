@@ -4,6 +4,7 @@ import type {CallFact, Fact} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
 
@@ -13,7 +14,7 @@ const returned = (facts: readonly Fact[], name: string): unknown[] =>
 
 /** Until it holds. */
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 20_000; !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+  for (const limit = Date.now() + patient(20_000); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
@@ -91,26 +92,30 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
     expect(ofKind(facts, 'clone')).toHaveLength(300);
   });
 
-  it('is made whatever becomes of nsview: kill -9 in a storm of them, and the program sees no ENOSYS', async () => {
-    const killedAfter = async (milliseconds: number) => {
-      using folder = temporaryFolder();
-      const result = folder.file('result');
-      const script = '"$0" 150 2>"$1.errors"; echo $? >"$1.part"; mv "$1.part" "$1"';
-      const program = ['sh', '-c', script, fixture('storm-of-unshares'), result];
-      await using tracer = nsview('trace', '--json', ...followBy(how), '-o', folder.file('tape'), '--', ...program);
-      await until(() => existsSync(folder.file('tape')) && readFileSync(folder.file('tape'), 'utf8').includes('"unshare"'), 'a storm');
-      const helper = helperOf(tracer);
-      await new Promise(resolve => setTimeout(resolve, milliseconds));
-      tracer.child.kill('SIGKILL');
-      await tracer.ended;
-      await until(() => existsSync(result), 'the program ended');
-      expect(readFileSync(`${result}.errors`, 'utf8')).toBe('');
-      expect(readFileSync(result, 'utf8')).toBe('5\n');
-      await until(() => !exists(helper), 'the helper ended');
-    };
-    // Several at once: the init of the machine takes a second to wait for each helper.
-    for (let round = 0; round < 12; round += 4) await Promise.all([0, 1, 2, 3].map(i => killedAfter((round + i) * 9)));
-  }, 60_000);
+  it(
+    'is made whatever becomes of nsview: kill -9 in a storm of them, and the program sees no ENOSYS',
+    async () => {
+      const killedAfter = async (milliseconds: number) => {
+        using folder = temporaryFolder();
+        const result = folder.file('result');
+        const script = '"$0" 150 2>"$1.errors"; echo $? >"$1.part"; mv "$1.part" "$1"';
+        const program = ['sh', '-c', script, fixture('storm-of-unshares'), result];
+        await using tracer = nsview('trace', '--json', ...followBy(how), '-o', folder.file('tape'), '--', ...program);
+        await until(() => existsSync(folder.file('tape')) && readFileSync(folder.file('tape'), 'utf8').includes('"unshare"'), 'a storm');
+        const helper = helperOf(tracer);
+        await new Promise(resolve => setTimeout(resolve, milliseconds));
+        tracer.child.kill('SIGKILL');
+        await tracer.ended;
+        await until(() => existsSync(result), 'the program ended');
+        expect(readFileSync(`${result}.errors`, 'utf8')).toBe('');
+        expect(readFileSync(result, 'utf8')).toBe('5\n');
+        await until(() => !exists(helper), 'the helper ended');
+      };
+      // Several at once: the init of the machine takes a second to wait for each helper.
+      for (let round = 0; round < 12; round += 4) await Promise.all([0, 1, 2, 3].map(i => killedAfter((round + i) * 9)));
+    },
+    patient(60_000),
+  );
 });
 
 describe('by a stop at every call', () => {

@@ -6,6 +6,7 @@ import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, type Outcome, ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {MIDDLE, Screen} from '../support/screen.ts';
 
 leaveNothingBehind();
@@ -33,7 +34,7 @@ const LAUNCHED = WAYS.filter(way => !way.attached);
 const traceOf = (way: Way, tape = '/dev/null'): string[] => ['trace', '--json', ...way.options, '-o', tape];
 
 async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + 15_000; !holds(); await new Promise(resolve => setTimeout(resolve, 5)))
+  for (const limit = Date.now() + patient(15_000); !holds(); await new Promise(resolve => setTimeout(resolve, 5)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
@@ -248,7 +249,7 @@ class Dialogue implements AsyncDisposable {
 
   /** The first match in what was said since the last one. */
   async hear(pattern: RegExp): Promise<RegExpExecArray> {
-    for (const limit = Date.now() + 15_000; ; await pause(5)) {
+    for (const limit = Date.now() + patient(15_000); ; await pause(5)) {
       const text = this.screen.raw.toString();
       const match = pattern.exec(text.slice(this.heard));
       if (match !== null) {
@@ -271,7 +272,7 @@ class Dialogue implements AsyncDisposable {
 
   /** Asks for the jobs until the shell knows that its only one is that; how often it had to is nobody's business. */
   async jobIs(state: 'Running' | 'Stopped'): Promise<void> {
-    for (const limit = Date.now() + 15_000; ; ) {
+    for (const limit = Date.now() + patient(15_000); ; ) {
       const from = this.heard;
       await this.say('jobs\r', PROMPT);
       const states =
@@ -662,6 +663,6 @@ describe('kill -9 in the middle of a storm of isolation calls', () => {
       await Promise.all(workers);
       expect(inTheMidst).toBeGreaterThanOrEqual(KILLS / 2);
     },
-    30_000 + KILLS * 5000,
+    patient(30_000 + KILLS * 5000),
   );
 });
