@@ -267,7 +267,10 @@ static void mount_shows_own_part(void)
         if (child == 0) {
                 char text[256];
                 gain_privilege();
+                ino_t outside = namespace_of(0, "cgroup");
                 MUST(unshare_with(CLONE_NEWCGROUP));
+                /* In the first one, the mount would take nsdelegate from all of the machine (apply_cgroup_root_flags). */
+                HOLDS(namespace_of(0, "cgroup") != outside, "no new cgroup namespace");
                 have_own_mounts();
                 MUST(mkdir("/tmp/cgroup", 0755));
                 MUST(mount("cgroup2", "/tmp/cgroup", "cgroup2", 0, NULL));

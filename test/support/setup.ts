@@ -7,6 +7,8 @@ import {FIXTURES, ROOT} from './paths.ts';
 import {buildSanitizedHelper, SANITIZED_HELPER} from './sanitizer.ts';
 
 export function setup(): void {
+  // Where it is slow, somebody did this before (test/vm/run).
+  if (process.env.NSVIEW_TEST_BUILT) return;
   execFileSync('node', ['scripts/build-native.mjs'], {cwd: ROOT, stdio: 'inherit'});
   execFileSync('node', ['scripts/build.mjs'], {cwd: ROOT, stdio: 'inherit'});
   if (process.env.NSVIEW_SANITIZED) {
