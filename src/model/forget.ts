@@ -1,6 +1,6 @@
 // Knows how long ended processes are remembered, and lets them go.
 
-import type {Process} from './process.ts';
+import {grow, type Process} from './process.ts';
 
 /** What of the world says who is remembered. */
 export type Remembered = {
@@ -90,6 +90,7 @@ function forget(world: Remembered, process: Process): void {
   if (process.maker !== null) {
     remove(process.maker.children, process);
     remove(process.maker.endedChildren, process);
+    grow(process.maker, (process.maker.forgotten > 0 ? 0 : 1) - 1 - process.below);
     process.maker.forgotten += 1 + process.forgotten;
   } else remove(world.roots, process);
   drop(world, process);

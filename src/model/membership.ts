@@ -4,7 +4,7 @@ import type {Apart} from './apart.ts';
 import {isRefusal, type NamespaceChanges, type NamespaceLinks, type Seen} from './fact.ts';
 import {type Namespace, type Namespaces, nameNamespace} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} from './namespace.ts';
-import type {Links, Process, Thread} from './process.ts';
+import {grow, type Links, type Process, type Thread} from './process.ts';
 import type {Shareable} from './sharing.ts';
 import type {Move} from './timeline.ts';
 
@@ -79,7 +79,10 @@ export function putThread(namespaces: Namespaces, process: Process, tid: number,
     if (named?.isNew) opened.add(named.namespace);
   }
   dropThread(process, tid);
-  if (Object.keys(thread.links).length + Object.keys(thread.apart).length > 0) process.threads.set(tid, thread);
+  if (Object.keys(thread.links).length + Object.keys(thread.apart).length > 0) {
+    process.threads.set(tid, thread);
+    grow(process, 1);
+  }
   return opened;
 }
 
@@ -109,6 +112,7 @@ export function dropThread(process: Process, tid: number): void {
   if (thread === undefined) return;
   for (const link of NAMESPACE_LINKS) hold(thread.spaces[link], 'thread', -1);
   process.threads.delete(tid);
+  grow(process, -1);
 }
 
 /** Moves a process, and says from where to where. */
@@ -159,6 +163,7 @@ export function letGo(process: Process): readonly Namespace[] {
   const emptied: Namespace[] = [];
   for (const link of NAMESPACE_LINKS) release(process.spaces[link], link, emptied);
   for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) release(thread.spaces[link], 'thread', emptied);
+  grow(process, -process.threads.size);
   process.threads.clear();
   return emptied;
 }

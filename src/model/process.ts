@@ -63,6 +63,8 @@ export type Process = {
   refused: RefusedFact | null;
   /** Exited leaves that are not kept one by one any more. */
   forgotten: number;
+  /** Rows of the tree below its own where nothing is folded: of threads that are apart, of what was forgotten, and of all that descends from it. */
+  below: number;
 };
 
 /** A process of which nothing is known but its pid. */
@@ -95,7 +97,13 @@ export function createProcess(id: string, pid: number, start: string): Process {
     stopped: null,
     refused: null,
     forgotten: 0,
+    below: 0,
   };
+}
+
+/** So many rows more are below a process, and so below all that it descends from. */
+export function grow(process: Process, by: number): void {
+  for (let one: Process | null = process; one !== null; one = one.maker) one.below += by;
 }
 
 /**
@@ -126,5 +134,6 @@ export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Th
     threads: new Map(),
     born: null,
     forgotten: 0,
+    below: 0,
   };
 }

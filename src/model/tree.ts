@@ -73,42 +73,28 @@ export function treeOf(world: World, shape: Shape): Tree {
 /** Rows that a process has besides its own and those of its children: its threads that are apart, and how many children are not kept. */
 const ownRows = (process: Process): number => process.threads.size + (process.forgotten > 0 ? 1 : 0);
 
-const holdsAny = (process: Process): boolean => process.children.length > 0 || process.threads.size > 0 || process.forgotten > 0;
+const holdsAny = (process: Process): boolean => process.below > 0;
 
-/** How many rows each process takes with all below it. Most are leaves, which take one and are not in the table. */
-function measure(from: readonly Process[], folded: ReadonlySet<string>): Map<Process, number> {
-  const sizes = new Map<Process, number>();
-  // Makers before their children; no recursion: a chain of forks may be deeper than JavaScript's stack.
-  const inner: Process[] = [];
-  const waiting: Process[] = [];
-  for (const process of from) if (holdsAny(process)) waiting.push(process);
-  for (let process = waiting.pop(); process !== undefined; process = waiting.pop()) {
-    inner.push(process);
-    if (folded.has(process.id)) continue;
-    let size = 1 + ownRows(process);
-    for (const child of process.children)
-      if (holdsAny(child)) waiting.push(child);
-      else size++;
-    sizes.set(process, size);
+/** Rows that are folded away below a process. Few are folded: all others are not in the table. */
+function hiddenBelow(world: World, tops: ReadonlySet<Process>, folded: ReadonlySet<string>): ReadonlyMap<Process, number> {
+  const hidden = new Map<Process, number>();
+  const isWithin = (process: Process): boolean => {
+    for (let one = process; one.maker !== null && !tops.has(one); one = one.maker) if (folded.has(one.maker.id)) return true;
+    return false;
+  };
+  for (const id of folded) {
+    const process = world.byId.get(id);
+    if (process === undefined || isWithin(process)) continue;
+    for (let one: Process | null = process; one !== null; one = one.maker) hidden.set(one, (hidden.get(one) ?? 0) + process.below);
   }
-  for (let i = inner.length - 1; i >= 0; i--) {
-    const process = inner[i];
-    if (process === undefined) continue;
-    const size = sizes.get(process) ?? 1;
-    sizes.set(process, size);
-    const {maker} = process;
-    // The maker of what the tree begins with is not in it.
-    const above = maker === null ? undefined : sizes.get(maker);
-    if (maker !== null && above !== undefined) sizes.set(maker, above + size);
-  }
-  return sizes;
+  return hidden;
 }
 
 function byProcess(world: World, from: readonly Process[], folded: ReadonlySet<string>): Tree {
-  const sizes = measure(from, folded);
-  const sizeOf = (process: Process): number => (holdsAny(process) ? (sizes.get(process) ?? 1) : 1);
-  const isOpen = (process: Process): boolean => holdsAny(process) && !folded.has(process.id);
   const tops = new Set(from);
+  const hidden = hiddenBelow(world, tops, folded);
+  const sizeOf = (process: Process): number => 1 + process.below - (process.below > 0 ? (hidden.get(process) ?? 0) : 0);
+  const isOpen = (process: Process): boolean => holdsAny(process) && !folded.has(process.id);
   const count = from.reduce((sum, process) => sum + sizeOf(process), 0);
 
   const rowOf = (process: Process, depth: number): TreeRow => ({

@@ -26,7 +26,7 @@ import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThre
 import {type MountNews, mountNews, newMounts} from './mount-news.ts';
 import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
-import {createProcess, type End, type Process} from './process.ts';
+import {createProcess, type End, grow, type Process} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
 import {observeTold, toldAfterExec, toldByMaker} from './told.ts';
 
@@ -284,6 +284,7 @@ function putUnder(world: World, process: Process, maker: Process): void {
   remove(world.roots, process);
   process.maker = maker;
   maker.children.push(process);
+  grow(maker, 1 + process.below);
   if (process.end !== null) maker.endedChildren.push(process);
 }
 
@@ -301,6 +302,7 @@ export function narrowTo(world: World, target: Process): void {
   }
   if (target.maker !== null) {
     remove(target.maker.children, target);
+    grow(target.maker, -1 - target.below);
     remove(target.maker.endedChildren, target);
   }
   target.maker = null;

@@ -1,4 +1,4 @@
-// Knows how a frame is placed on the screen by Ink: panes at their cells, one text a row.
+// Knows how a frame is placed on the screen by Ink: one text a row, and boxes over them.
 
 import {Box, Text, useCursor} from 'ink';
 import {memo} from 'react';
@@ -10,35 +10,56 @@ const Row = memo(function Row({text}: {readonly text: string}) {
 
 const numbered = (rows: readonly string[]) => rows.map((text, row) => ({text, key: row}));
 
-const Pane = memo(function Pane({pane}: {readonly pane: PaneFrame}) {
+const Overlay = memo(function Overlay({pane}: {readonly pane: PaneFrame}) {
   const {x, y, width, height} = pane.rect;
   return (
     <Box position="absolute" left={x} top={y} width={width} height={height} flexDirection="column">
-      <Row text={pane.top} />
-      <Box height={height - 2}>
-        <Text>{pane.side}</Text>
-        <Box flexDirection="column" width={width - 2}>
-          {numbered(pane.rows).map(({text, key}) => (
-            <Row key={key} text={text} />
-          ))}
-        </Box>
-        <Text>{pane.side}</Text>
-      </Box>
-      <Row text={pane.bottom} />
+      {numbered(linesOf(pane)).map(({text, key}) => (
+        <Row key={key} text={text} />
+      ))}
     </Box>
   );
 });
+
+/** A pane's rows with its border, each exactly as wide as it is. */
+const linesOf = ({top, bottom, rows, side}: PaneFrame): readonly string[] => [top, ...rows.map(row => side + row + side), bottom];
+
+const isOverlay = ({name}: PaneFrame): boolean => name === 'help' || name === 'event' || name === 'question' || name === 'note';
+
+/**
+ * The rows of the screen from panes that lie side by side. Ink lays out and compares each text by itself: one a row is half the work of one
+ * a row of each pane.
+ */
+function rowsOf({rows: height, status, footer, panes}: ScreenFrame): readonly string[] {
+  const texts = Array<string>(height).fill('');
+  const ends = Array<number>(height).fill(0);
+  for (const pane of panes.toSorted((one, other) => one.rect.x - other.rect.x)) {
+    if (isOverlay(pane)) continue;
+    const {x, y, width} = pane.rect;
+    for (const [index, line] of linesOf(pane).entries()) {
+      const row = y + index;
+      texts[row] += ' '.repeat(Math.max(0, x - (ends[row] ?? 0))) + line;
+      ends[row] = x + width;
+    }
+  }
+  texts[0] = status;
+  texts[height - 1] = footer;
+  return texts;
+}
 
 export function App({frame}: {readonly frame: ScreenFrame}) {
   const {setCursorPosition} = useCursor();
   setCursorPosition(frame.cursor === null ? undefined : {x: frame.cursor.x, y: frame.cursor.y});
   return (
-    <Box width={frame.columns} height={frame.rows} flexDirection="column" justifyContent="space-between">
-      <Row text={frame.status} />
-      {frame.panes.map(pane => (
-        <Pane key={pane.name} pane={pane} />
+    <Box width={frame.columns} height={frame.rows} flexDirection="column">
+      {numbered(rowsOf(frame)).map(({text, key}) => (
+        <Box key={key} height={1}>
+          <Row text={text} />
+        </Box>
       ))}
-      <Row text={frame.footer} />
+      {frame.panes.filter(isOverlay).map(pane => (
+        <Overlay key={pane.name} pane={pane} />
+      ))}
     </Box>
   );
 }

@@ -27,6 +27,7 @@ export type PaneFrame = {
   readonly bottom: string;
   /** Exactly as many as fit, each exactly as wide as fits. */
   readonly rows: readonly string[];
+  /** Left and right of each row. */
   readonly side: string;
 };
 
@@ -57,7 +58,7 @@ function frameBox(name: PaneFrame['name'], rect: Rect, focused: boolean, body: B
     top: `${edge('╭')}${body.title}${edge(`${'─'.repeat(Math.max(0, width - body.titleCells))}╮`)}`,
     bottom: edge(`╰${'─'.repeat(Math.max(0, width - cells(foot) - (foot === '' ? 0 : 1)))}${foot}${foot === '' ? '' : '─'}╯`),
     rows,
-    side: Array.from({length: height}, () => edge('│')).join('\n'),
+    side: edge('│'),
   };
 }
 

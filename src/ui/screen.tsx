@@ -64,8 +64,8 @@ const isToldAlready = () => {};
 
 /** Facts may come by the thousand; a person sees this many frames a second. */
 const FRAME = 33;
-/** Between two frames that only facts ask for pass so many times as long as the last took. */
-const LEISURE = 4;
+/** Between two frames that only facts ask for passes ten times as long as the last took, up to a tenth of a second; at least four times as long. */
+const leisure = (took: number): number => Math.max(FRAME, 4 * took, Math.min(100, 10 * took));
 const TICK = 100;
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const WHEEL_ROWS = 3;
@@ -145,7 +145,7 @@ export function runScreen(options: ScreenOptions): Screen {
   /** Soon, but not sooner than a frame after the last. */
   const schedule = () => drawIn(FRAME);
   /** What nobody waits for: where drawing is dear, it leaves most of the time to keys, which draw at once. */
-  const scheduleFacts = () => drawIn(Math.max(FRAME, LEISURE * took));
+  const scheduleFacts = () => drawIn(leisure(took));
 
   let looked: number | null = null;
   let told = '';
