@@ -11,6 +11,8 @@ type Read = (node: Node) => Seen<string> | null;
 export type PlainFact = {
   readonly what: string;
   readonly read: Read;
+  /** There may be ids in it, such as the pid in the name of a folder. */
+  readonly named?: true;
   /** Only what differs, of both: where all of it is long. */
   readonly told?: (a: string, b: string) => readonly [string, string];
 };
@@ -74,13 +76,14 @@ function limitsTold(a: string, b: string): readonly [string, string] {
 
 /** Of the process, not of its threads; a snapshot of the whole machine does not have them. */
 export const PLACE_FACTS: readonly PlainFact[] = [
-  {what: 'root', read: place('root')},
-  {what: 'cwd', read: place('cwd')},
+  {what: 'root', named: true, read: place('root')},
+  {what: 'cwd', named: true, read: place('cwd')},
 ];
 
 export const DETAIL_FACTS: readonly PlainFact[] = [
   {
     what: 'LSM label',
+    named: true,
     read: node =>
       node.thread?.apart?.label ??
       detail(({labels}) => (isRefusal(labels) ? labels : labels.map(({label}) => label).join(' ') || NONE))(node),
@@ -103,8 +106,8 @@ export const LIMIT_FACTS: readonly PlainFact[] = [
 ];
 
 export const NAME_FACTS: readonly PlainFact[] = [
-  {what: 'name', read: ({comm}) => comm},
-  {what: 'program', read: ({process}) => process.exe},
+  {what: 'name', named: true, read: ({comm}) => comm},
+  {what: 'program', named: true, read: ({process}) => process.exe},
 ];
 
 export const refusedText = ({during, errno}: Refusal): string => `refused: ${during}: ${errno}`;

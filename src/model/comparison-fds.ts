@@ -10,7 +10,7 @@ type Open = {readonly text: string; readonly id: string | null; readonly mode: s
 /** An object with an id, such as a pipe, and who has it open in which modes: index of the pair and mode, sorted. */
 type Held = {readonly text: string; readonly id: string; readonly by: string[]};
 
-export type FdDifference = {readonly pair: Pair; readonly what: string; readonly a: string; readonly b: string};
+type FdDifference = {readonly pair: Pair; readonly what: string; readonly a: string; readonly b: string};
 export type FdsCompared = {
   readonly differences: readonly FdDifference[];
   /** Told of one side only. */
@@ -135,6 +135,7 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
   const oneSided: {pair: Pair; a: Seen<readonly OpenFd[]>; b: Seen<readonly OpenFd[]>}[] = [];
   const refused = new Map<string, number>();
   const readings: {readonly a: Reading[]; readonly b: Reading[]} = {a: [], b: []};
+  const known = new Set(partners.values());
   let compared = 0;
   for (const [index, pair] of pairs.entries()) {
     if (pair.a.tid !== null) continue;
@@ -148,7 +149,6 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
     }
     compared += Math.max(a.length, b.length, 1);
     const openA = a.map(one => openOf(one, isOutside.a(pair.a, one.fd), id => partners.get(id) ?? 'outside of the tree'));
-    const known = new Set(partners.values());
     const openB = b.map(one => openOf(one, isOutside.b(pair.b, one.fd), id => (known.has(id) ? id : 'outside of the tree')));
     readings.a.push({pair, index, open: openA});
     readings.b.push({pair, index, open: openB});

@@ -23,6 +23,8 @@ type Looks = {
   readonly shape: number;
   readonly named: number;
   readonly bare: number;
+  /** Of itself alone. */
+  readonly alone: number;
   /** With what it is in together with whom. */
   color: number;
 };
@@ -52,6 +54,8 @@ function createIntern(): Intern {
 /** How a tree looks, node by node; `names` are those that both have. */
 function looksOf(tree: Tree, which: 'a' | 'b', {facts, memberships, text}: Comparing, names: ReadonlySet<string>, intern: Intern): Looks[] {
   const looks: Looks[] = [];
+  // Most processes have most of it alike.
+  const known = facts.map(() => new Map<string, number>());
   for (const node of tree.nodes.toReversed()) {
     const below = node.children.flatMap(child => looks[child.index] ?? []);
     const list = (pick: (look: Looks) => number) =>
@@ -59,19 +63,26 @@ function looksOf(tree: Tree, which: 'a' | 'b', {facts, memberships, text}: Compa
         .map(pick)
         .sort((x, y) => x - y)
         .join();
-    const own = facts.map(({what, read}) => {
-      const value = read(node);
-      return intern(`${what}\0${value === null ? '' : isRefusal(value) ? value.errno : text(value, which)}`);
+    const own = facts.map(({read, named}, index) => {
+      const seen = read(node);
+      const value = seen === null ? '' : isRefusal(seen) ? seen.errno : seen;
+      let number = known[index]?.get(value);
+      if (number === undefined) {
+        number = intern(`fact ${named === true ? text(value, which) : value}`);
+        known[index]?.set(value, number);
+      }
+      return number;
     });
-    const relations = relationsOf(node, memberships, which).map((relation, index) => intern(`relation ${index} ${relation}`));
+    const relations = relationsOf(node, memberships, which).map(intern);
     const name = intern(`name ${names.has(node.comm) ? node.comm : ''}`);
-    const kind = node.tid === null ? 'process' : 'thread';
-    const fact = intern(`facts ${kind} ${own.join()}`);
+    const fact = intern(`${node.tid === null ? 'process' : 'thread'} ${own.join()}`);
     const relation = intern(`relations ${relations.join()}`);
-    const shape = intern(`shape ${fact} ${relation} ${list(look => look.shape)}`);
+    const shapes = list(look => look.shape);
+    const shape = intern(`shape ${fact} ${relation} ${shapes}`);
     const named = intern(`named ${name} ${fact} ${relation} ${list(look => look.named)}`);
-    const bare = intern(`bare ${name} ${fact} ${list(look => look.shape)}`);
-    looks[node.index] = {facts: own, relations, name, shape, named, bare, color: named};
+    const bare = intern(`bare ${name} ${fact} ${shapes}`);
+    const alone = intern(`alone ${name} ${fact} ${relation}`);
+    looks[node.index] = {facts: own, relations, name, shape, named, bare, alone, color: named};
   }
   return looks;
 }
@@ -84,19 +95,44 @@ const mix = (number: number): number => {
 
 const idText = (id: Seen<string> | null): string => (isRefusal(id) ? id.errno : String(id));
 
-/** A few rounds in which each node learns what those are that are in the same namespace, cgroup or group of clone(2). */
-function refine(tree: Tree, which: 'a' | 'b', looks: readonly Looks[], {memberships, holds}: Comparing, intern: Intern): void {
-  const idsOf = tree.nodes.map(node => [
-    ...memberships.flatMap((membership, index) => membership[which].ids.map(idOf => `${index} ${idText(idOf(node))}`)),
-    ...holds(node),
+/** What each node is in and holds: numbers that stand for ids, way by way. */
+function idsOfNodes(
+  tree: Tree,
+  which: 'a' | 'b',
+  {memberships, holds}: Comparing,
+): {readonly ids: readonly number[][]; readonly count: number} {
+  const ways = memberships.flatMap(membership => membership[which].ids.map(idOf => ({idOf, numbers: new Map<string, number>()})));
+  const held = new Map<string, number>();
+  let count = 0;
+  const number = (numbers: Map<string, number>, id: string): number => {
+    const known = numbers.get(id) ?? count++;
+    numbers.set(id, known);
+    return known;
+  };
+  const ids = tree.nodes.map(node => [
+    ...ways.map(({idOf, numbers}) => number(numbers, idText(idOf(node)))),
+    ...holds(node).map(id => number(held, id)),
   ]);
+  return {ids, count};
+}
+
+/**
+ * A few rounds in which each node learns what those are that are in the same namespace, cgroup or group of clone(2), or hold the same pipe. What
+ * it learns is a hash: two that are taken for alike, and are not, are told of as different later.
+ */
+function refine(tree: Tree, which: 'a' | 'b', looks: readonly Looks[], comparing: Comparing): void {
+  const {ids: idsOf, count} = idsOfNodes(tree, which, comparing);
   for (let round = 0; round < ROUNDS; round++) {
-    const members = new Map<string, number>();
-    for (const [index, ids] of idsOf.entries())
-      for (const [way, id] of ids.entries()) members.set(id, ((members.get(id) ?? 0) + mix((looks[index]?.color ?? 0) * 31 + way)) >>> 0);
+    const members = new Uint32Array(count);
+    for (const [index, ids] of idsOf.entries()) {
+      const color = looks[index]?.color ?? 0;
+      for (const [way, id] of ids.entries()) members[id] = (members[id] ?? 0) + mix(color + Math.imul(way, 0x9e3779b1));
+    }
     const colors = tree.nodes.map((node, index) => {
-      const above = node.parent === null ? -1 : (looks[node.parent.index]?.color ?? -1);
-      return intern(`color ${looks[index]?.color} ${above} ${idsOf[index]?.map(id => members.get(id)).join()}`);
+      const above = node.parent === null ? 0 : (looks[node.parent.index]?.color ?? 0);
+      let color = mix(mix(looks[index]?.color ?? 0) + above);
+      for (const id of idsOf[index] ?? []) color = mix(color + (members[id] ?? 0));
+      return color;
     });
     for (const [index, color] of colors.entries()) {
       const look = looks[index];
@@ -126,8 +162,8 @@ function countBelow(node: Node, looks: readonly Looks[]): Map<number, number> {
   for (let left = MOST_BELOW; left > 0; left--) {
     const next = waiting.pop();
     if (next === undefined) break;
-    const name = looks[next.index]?.bare ?? 0;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+    const like = looks[next.index]?.alone ?? 0;
+    counts.set(like, (counts.get(like) ?? 0) + 1);
     waiting.push(...next.children);
   }
   return counts;
@@ -136,7 +172,7 @@ function countBelow(node: Node, looks: readonly Looks[]): Map<number, number> {
 /** Pairs up siblings: the most alike first. */
 function createSiblings(looks: Matched) {
   const look = (side: Looks[], node: Node): Looks =>
-    side[node.index] ?? {facts: [], relations: [], name: 0, shape: 0, named: 0, bare: 0, color: 0};
+    side[node.index] ?? {facts: [], relations: [], name: 0, shape: 0, named: 0, bare: 0, alone: 0, color: 0};
 
   const byKey = (xs: Node[], ys: Node[], key: (look: Looks) => number, take: (a: Node, b: Node) => void): [Node[], Node[]] => {
     if (xs.length === 0 || ys.length === 0) return [xs, ys];
@@ -217,14 +253,16 @@ function createSiblings(looks: Matched) {
   return {byKey, byLikeness, moveUp, costOf};
 }
 
+const sizeOf = (nodes: readonly Node[]): number => nodes.reduce((sum, {size}) => sum + size, 0);
+
 /** Roots are paired with roots, and then children with children. */
 export function matchTrees(a: Tree, b: Tree, comparing: Comparing): Matching {
   const intern = createIntern();
   const namesOfB = new Set(b.nodes.map(({comm}) => comm));
   const names = new Set(a.nodes.map(({comm}) => comm).filter(comm => namesOfB.has(comm)));
   const looks = {a: looksOf(a, 'a', comparing, names, intern), b: looksOf(b, 'b', comparing, names, intern)};
-  refine(a, 'a', looks.a, comparing, intern);
-  refine(b, 'b', looks.b, comparing, intern);
+  refine(a, 'a', looks.a, comparing);
+  refine(b, 'b', looks.b, comparing);
   const {byKey, byLikeness, moveUp, costOf} = createSiblings(looks);
   const pairs: Pair[] = [];
   const onlyA: Node[] = [];
@@ -259,8 +297,10 @@ export function matchTrees(a: Tree, b: Tree, comparing: Comparing): Matching {
       const unlike = (node: Node, best: number) => node.children.length > 0 && best > LOST;
       const loneX = xs.filter(x => unlike(x, Math.min(...ys.map(y => cost(x, y)))));
       const loneY = ys.filter(y => unlike(y, Math.min(...xs.map(x => cost(x, y)))));
-      const movedX = moveUp(loneX, ys, looks.a, looks.b);
-      const movedY = movedX === null ? moveUp(loneY, xs, looks.b, looks.a) : null;
+      // Where one is missing, there is less on that side.
+      const more = sizeOf(xs) - sizeOf(ys);
+      const movedX = more > 0 ? moveUp(loneX, ys, looks.a, looks.b) : null;
+      const movedY = more < 0 ? moveUp(loneY, xs, looks.b, looks.a) : null;
       if (movedX !== null) {
         onlyA.push(...movedX.lost);
         left = byLooks([[...xs.filter(x => !loneX.includes(x)), ...movedX.kept], ys]);

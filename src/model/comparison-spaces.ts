@@ -5,20 +5,21 @@ import type {IdRange} from './identity.ts';
 import type {Interface} from './network.ts';
 import type {SpaceDetails} from './tree-details.ts';
 
-/** `a` and `b` are equal where they are the same text but for names with ids in them; null: the snapshot does not tell. */
-export type SpaceFact = {readonly what: string; readonly a: Seen<string> | null; readonly b: Seen<string> | null};
+/** null: the snapshot does not tell. `equal` where it is not that they are the same text. */
+export type SpaceFact = {readonly what: string; readonly a: Seen<string> | null; readonly b: Seen<string> | null; readonly equal?: boolean};
 
 const mapText = (ranges: Seen<readonly IdRange[]> | undefined): Seen<string> | null => {
   if (ranges === undefined || isRefusal(ranges)) return ranges ?? null;
   return ranges.length === 0 ? 'none' : ranges.map(({inside, outside, count}) => `${inside} ${outside} ${count}`).join(', ');
 };
 
-const HELD: readonly {readonly what: string; readonly read: (space: SpaceDetails) => Seen<string> | null}[] = [
+/** `named`: it may have a pid in it. */
+const HELD: readonly {readonly what: string; readonly named?: true; readonly read: (space: SpaceDetails) => Seen<string> | null}[] = [
   {what: 'uid_map', read: ({uidMap}) => mapText(uidMap)},
   {what: 'gid_map', read: ({gidMap}) => mapText(gidMap)},
   {what: 'setgroups', read: ({setgroups}) => setgroups ?? null},
-  {what: 'host name', read: ({hostname}) => hostname ?? null},
-  {what: 'domain name', read: ({domainname}) => domainname ?? null},
+  {what: 'host name', named: true, read: ({hostname}) => hostname ?? null},
+  {what: 'domain name', named: true, read: ({domainname}) => domainname ?? null},
   {
     what: 'offsets of its clocks',
     read: ({offsets}) => (offsets === undefined || isRefusal(offsets) ? (offsets ?? null) : offsets.replaceAll(/\s+/g, ' ')),
@@ -28,57 +29,102 @@ const HELD: readonly {readonly what: string; readonly read: (space: SpaceDetails
 /** Made up by the kernel from a hardware address, which is made up as well (RFC 4862, 5.3). */
 const isMadeUp = (address: string): boolean => /^fe80:/i.test(address);
 
-function interfaceText({name, kind, up, mtu, addresses, master, partner}: Interface, whereOf: (inode: string | null) => string): string {
+/** All but its name, which may have a pid in it. `whereOf`: the network namespace of another end. */
+function interfaceText({kind, up, mtu, addresses, master, partner}: Interface, whereOf: (inode: string | null) => string): string {
   const words = [
-    name,
     ...(kind === undefined || kind === '' ? [] : [kind]),
     ...(up === undefined ? [] : [up ? 'up' : 'down']),
     ...(mtu === undefined ? [] : [`mtu ${mtu}`]),
-    ...(master === undefined ? [] : [`port of ${master}`]),
-    ...(partner === undefined ? [] : [`leads to ${partner.name ?? 'one'} ${whereOf(partner.namespace)}`]),
+    ...(master === undefined ? [] : ['port']),
+    ...(partner === undefined ? [] : [`leads ${whereOf(partner.namespace)}`]),
     ...addresses.filter(address => !isMadeUp(address)).toSorted(),
   ];
   return words.join(' ');
 }
 
-type Named = {readonly snapshot: Snapshot; readonly nameOf: (inode: string) => string | null};
+type Same = (a: string, b: string) => boolean;
+type Side = {
+  readonly held: ReadonlyMap<string, SpaceDetails>;
+  readonly owner: ReadonlyMap<string, string | undefined>;
+  readonly networks: ReadonlyMap<string, Seen<readonly Interface[]>>;
+  /** For a namespace that both sides have the inode of that in A. */
+  readonly common: (inode: string) => string | undefined;
+  /** Whose it is, for people. */
+  readonly whose: (inode: string) => string;
+};
 
-function networkText({snapshot, nameOf}: Named, inode: string): Seen<string> | null {
-  const network = snapshot.networks?.find(one => one.inode === inode);
-  if (network === undefined) return null;
-  if (isRefusal(network.interfaces)) return network.interfaces;
-  const whereOf = (other: string | null) =>
-    other === null ? 'elsewhere' : other === inode ? 'here' : (nameOf(other) ?? 'outside of the tree');
-  const texts = network.interfaces.map(one => interfaceText(one, whereOf)).toSorted();
-  return texts.length === 0 ? 'none' : texts.join('; ');
-}
-
-/** `partners`: for namespaces of A those of B. */
-export function spaceFacts(a: Snapshot, b: Snapshot, partners: ReadonlyMap<string, string>) {
-  const back = new Map([...partners].map(([one, other]) => [other, one]));
-  // The same name on both sides: the inode that it has in A.
-  const sides = {
-    a: {snapshot: a, nameOf: (inode: string) => (partners.has(inode) ? `in ${inode}` : null)},
-    b: {snapshot: b, nameOf: (inode: string) => (back.has(inode) ? `in ${back.get(inode)}` : null)},
-  };
-  const index = (snapshot: Snapshot) => ({
+function sideOf(snapshot: Snapshot, common: Side['common'], whose: Side['whose']): Side {
+  return {
     held: new Map((snapshot.details?.namespaces ?? []).map(space => [space.inode, space])),
     owner: new Map(snapshot.namespaces.map(({inode, owner}) => [inode, owner])),
+    networks: new Map((snapshot.networks ?? []).map(({inode, interfaces}) => [inode, interfaces])),
+    common,
+    whose,
+  };
+}
+
+const OUTSIDE = 'outside of the tree';
+
+/** Interfaces of two network namespaces that only one has. */
+function networkFact(a: Side, b: Side, one: string, other: string, same: Same): SpaceFact {
+  const what = 'interfaces';
+  const [inA, inB] = [a.networks.get(one) ?? null, b.networks.get(other) ?? null];
+  if (inA === null || inB === null || isRefusal(inA) || isRefusal(inB)) {
+    const told = (seen: typeof inA) => (seen === null || isRefusal(seen) ? seen : `${seen.length} of them`);
+    return {what, a: told(inA), b: told(inB)};
+  }
+  const texts = (interfaces: readonly Interface[], side: Side, own: string) => {
+    const whereOf = (inode: string | null) =>
+      inode === null ? 'elsewhere' : inode === own ? 'back here' : `to ${side.common(inode) ?? OUTSIDE}`;
+    return interfaces.map(each => ({name: each.name, text: interfaceText(each, whereOf)}));
+  };
+  const left = texts(inB, b, other);
+  const onlyA = texts(inA, a, one).filter(({name, text}) => {
+    const at = left.findIndex(each => each.text === text && same(name, each.name));
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
   });
-  const [inA, inB] = [index(a), index(b)];
-  const ownerText = (owner: string | undefined, nameOf: (inode: string) => string | null): string | null =>
-    owner === undefined ? null : (nameOf(owner) ?? 'one outside of the tree');
+  const list = (interfaces: readonly {readonly name: string; readonly text: string}[]) =>
+    interfaces.length === 0 ? 'no more' : interfaces.map(({name, text}) => `${name} ${text}`).join('; ');
+  return {what, a: list(onlyA), b: list(left), equal: onlyA.length + left.length === 0};
+}
+
+function ownerFact(a: Side, b: Side, one: string, other: string, type: string): SpaceFact {
+  const what = type === 'user' ? 'user namespace above it' : `owner of the ${type} namespace`;
+  const [ownerA, ownerB] = [a.owner.get(one), b.owner.get(other)];
+  if (ownerA === undefined || ownerB === undefined)
+    return {what, a: ownerA === undefined ? null : a.whose(ownerA), b: ownerB === undefined ? null : b.whose(ownerB)};
+  return {what, a: a.whose(ownerA), b: b.whose(ownerB), equal: a.common(ownerA) === b.common(ownerB)};
+}
+
+/** `partners`: for namespaces of A those of B; `whose`: the first on each side that is in one, by the inode of A. */
+export function spaceFacts(
+  [a, b]: readonly [Snapshot, Snapshot],
+  partners: ReadonlyMap<string, string>,
+  whose: (inode: string) => readonly [string, string] | undefined,
+  same: Same,
+) {
+  const back = new Map([...partners].map(([one, other]) => [other, one]));
+  const inA = sideOf(
+    a,
+    inode => (partners.has(inode) ? inode : undefined),
+    inode => whose(inode)?.[0] ?? `one ${OUTSIDE}`,
+  );
+  const inB = sideOf(
+    b,
+    inode => back.get(inode),
+    inode => whose(back.get(inode) ?? '')?.[1] ?? `one ${OUTSIDE}`,
+  );
   return (one: string, other: string, type: string): SpaceFact[] => {
     const [heldA, heldB] = [inA.held.get(one), inB.held.get(other)];
-    const facts: SpaceFact[] = [
-      {
-        what: type === 'user' ? 'user namespace above it' : `owner of its ${type} namespace`,
-        a: ownerText(inA.owner.get(one), sides.a.nameOf),
-        b: ownerText(inB.owner.get(other), sides.b.nameOf),
-      },
-    ];
-    if (heldA !== undefined && heldB !== undefined) for (const {what, read} of HELD) facts.push({what, a: read(heldA), b: read(heldB)});
-    if (type === 'net') facts.push({what: 'interfaces', a: networkText(sides.a, one), b: networkText(sides.b, other)});
+    const facts: SpaceFact[] = [ownerFact(inA, inB, one, other, type)];
+    if (heldA !== undefined && heldB !== undefined)
+      for (const {what, read, named} of HELD) {
+        const [x, y] = [read(heldA), read(heldB)];
+        const told = x !== null && y !== null && !isRefusal(x) && !isRefusal(y);
+        facts.push({what, a: x, b: y, ...(named === true && told ? {equal: same(x, y)} : {})});
+      }
+    if (type === 'net') facts.push(networkFact(inA, inB, one, other, same));
     return facts;
   };
 }

@@ -6,7 +6,7 @@ import {matchTrees} from './comparison-match.ts';
 import {type Divided, divide, type Membership, membershipsOf} from './comparison-membership.ts';
 import {compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
 import {spaceFacts} from './comparison-spaces.ts';
-import {type Node, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
+import {type Node, nodeName, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
 import {isRefusal, type Refusal, type Seen, type Snapshot} from './fact.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {createRenaming, type Mapping, withoutNumbers} from './renaming.ts';
@@ -88,7 +88,13 @@ function tellRefusal<T>(running: Running, about: About, a: Seen<T>, b: Seen<T>, 
 }
 
 /** Says what stands otherwise, or why it cannot be said; null: a snapshot does not tell. True where they were compared and differ. */
-function compareTexts(running: Running, about: About, a: Seen<string> | null, b: Seen<string> | null): boolean {
+function compareTexts(
+  running: Running,
+  about: About,
+  a: Seen<string> | null,
+  b: Seen<string> | null,
+  equal: (a: string, b: string) => boolean,
+): boolean {
   if (a === null && b === null) return false;
   if (a === null || b === null) {
     count(running.notCompared, `${about.what}: one of the snapshots does not tell`);
@@ -99,15 +105,25 @@ function compareTexts(running: Running, about: About, a: Seen<string> | null, b:
     return false;
   }
   running.facts++;
-  return !running.same(a, b);
+  return !equal(a, b);
 }
 
-function compareFact(running: Running, pair: Pair, kind: Difference['kind'], {read, told, what}: PlainFact): void {
+const identical = (a: string, b: string): boolean => a === b;
+
+function compareFact(running: Running, pair: Pair, kind: Difference['kind'], {read, told, what, named}: PlainFact): void {
   const [a, b] = [read(pair.a), read(pair.b)];
   const about = {kind, pair, what};
   // What a thread has of its process is said there.
   const isOfProcess = pair.a.tid !== null && pair.above !== null && read(pair.above.a) === a && read(pair.above.b) === b;
-  if (isOfProcess || !compareTexts(running, about, a, b) || a === null || b === null || isRefusal(a) || isRefusal(b)) return;
+  if (
+    isOfProcess ||
+    !compareTexts(running, about, a, b, named === true ? running.same : identical) ||
+    a === null ||
+    b === null ||
+    isRefusal(a) ||
+    isRefusal(b)
+  )
+    return;
   tell(running, about, ...(told?.(a, b) ?? [a, b]));
 }
 
@@ -203,20 +219,25 @@ function compareMemberships(
     spaces.push({type: membership.kind, divided});
     for (const [one, other] of divided.partners) partners.set(one, other);
   }
+  const firsts = new Map(spaces.flatMap(({divided}) => [...divided.firsts]));
+  const whose = (inode: string): readonly [string, string] | undefined => {
+    const first = firsts.get(inode);
+    return first === undefined ? undefined : [`that of ${nodeName(first.a)}`, `that of ${nodeName(first.b)}`];
+  };
   const [a, b] = snapshots;
-  const factsOf = spaceFacts(a, b, partners);
+  const factsOf = spaceFacts(snapshots, partners, whose, running.same);
   for (const {type, divided} of spaces)
     for (const [one, other] of divided.partners) {
       const pair = divided.firsts.get(one);
-      if (pair === undefined) continue;
-      const own = a.host.namespaces[type as NamespaceLink] === one && b.host.namespaces[type as NamespaceLink] === other;
-      // What lies outside is not isolation of the tree's.
-      if (!own)
-        for (const fact of factsOf(one, other, type)) {
-          const about = {kind: 'namespace', pair, what: fact.what} as const;
-          if (!compareTexts(running, about, fact.a, fact.b)) continue;
-          tell(running, about, isRefusal(fact.a) ? '' : (fact.a ?? ''), isRefusal(fact.b) ? '' : (fact.b ?? ''));
-        }
+      const link = type as NamespaceLink;
+      // What lies outside is no isolation of the tree's.
+      if (pair === undefined || (a.host.namespaces[link] === one && b.host.namespaces[link] === other)) continue;
+      for (const fact of factsOf(one, other, type)) {
+        const about = {kind: 'namespace', pair, what: fact.what} as const;
+        const {equal} = fact;
+        if (!compareTexts(running, about, fact.a, fact.b, equal === undefined ? identical : () => equal)) continue;
+        tell(running, about, isRefusal(fact.a) ? '' : (fact.a ?? ''), isRefusal(fact.b) ? '' : (fact.b ?? ''));
+      }
     }
   return {partners, mounts};
 }

@@ -23,18 +23,22 @@ const OUTER = Object.fromEntries(
 /** Ids of one snapshot: each is asked for by what it is for. */
 type Ids = {
   readonly pid: (index: number) => number;
+  readonly start: (index: number) => string;
   readonly inode: (index: number, link: string) => string;
   readonly pipe: (pipe: number) => string;
 };
 
 const plainIds: Ids = {
   pid: index => 1000 + index,
+  start: index => String(5000 + index),
   inode: (index, link) => `${4026540000 + index * 10 + NAMESPACE_LINKS.indexOf(link as NamespaceLink)}`,
   pipe: pipe => `pipe:[${700 + pipe}]`,
 };
 /** All other numbers, in another order. */
 const renamed = (seed: number): Ids => ({
   pid: index => 200_000 + seed * 50 + index,
+  // Siblings may be born in another order.
+  start: index => String(9000 + ((index * 7 + seed) % 5)),
   inode: (index, link) => `${4026980000 - index * 10 - NAMESPACE_LINKS.indexOf(link as NamespaceLink) - seed * 1000}`,
   pipe: pipe => `pipe:[${99_000 - pipe * 7 - seed}]`,
 });
@@ -64,7 +68,7 @@ function snapshotOf(sketch: Sketch, ids: Ids): Snapshot {
   }
   const processes: ProcessSeen[] = sketch.map(({parent, caps}, index) => ({
     pid: ids.pid(index),
-    start: String(5000 + index),
+    start: ids.start(index),
     ppid: index === 0 ? 7 : ids.pid(parent),
     state: 'S',
     comm: 'one',
