@@ -136,6 +136,8 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
   const refused = new Map<string, number>();
   const readings: {readonly a: Reading[]; readonly b: Reading[]} = {a: [], b: []};
   const known = new Set(partners.values());
+  /** What was said of each pair: a child that inherited it needs no other line. */
+  const said = new Map<Pair | null, Set<string>>();
   let compared = 0;
   for (const [index, pair] of pairs.entries()) {
     if (pair.a.tid !== null) continue;
@@ -159,12 +161,23 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
       if (at >= 0) left.splice(at, 1);
       return at < 0;
     });
-    const tell = ({text, mode}: Open, inA: boolean) => {
-      const how = MODES[mode] ?? mode;
-      differences.push({pair, what: text, a: inA ? how : 'not open', b: inA ? 'not open' : how});
+    const inherited = said.get(pair.above) ?? new Set();
+    const mine = new Set<string>();
+    said.set(pair, mine);
+    const tell = (what: string, x: string, y: string) => {
+      const line = `${what}\0${x}\0${y}`;
+      if (!(mine.has(line) || inherited.has(line))) differences.push({pair, what, a: x, b: y});
+      mine.add(line);
     };
-    for (const open of onlyA) tell(open, true);
-    for (const open of left) tell(open, false);
+    for (const {text, mode} of onlyA) {
+      const how = MODES[mode] ?? mode;
+      // One in the place of another, as where the output goes.
+      const at = left.findIndex(other => other.mode === mode);
+      const [another] = at < 0 ? [] : left.splice(at, 1);
+      if (another === undefined) tell(text, how, 'not open');
+      else tell(`what is ${how}`, text, another.text);
+    }
+    for (const {text, mode} of left) tell(text, 'not open', MODES[mode] ?? mode);
   }
   for (const [one, other] of pairObjects(heldOf(readings.a), heldOf(readings.b))) {
     const [byA, byB] = [one?.by ?? [], other?.by ?? []];

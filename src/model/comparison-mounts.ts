@@ -77,10 +77,10 @@ function pairMounts(a: readonly Mount[], b: readonly Mount[], same: Renaming['sa
   return {pairs, onlyA, onlyB: [...waiting.values()].flat()};
 }
 
-/** What one list has beyond the other. */
+/** What one list has beyond the other. Where a path is among the options there may be a pid in it; other numbers are what they are. */
 function beyond(a: readonly string[], b: readonly string[], same: Renaming['same']): string[] {
   const others = new Set(b);
-  return a.filter(word => !others.has(word) && !b.some(other => same(word, other)));
+  return a.filter(word => !others.has(word) && !(word.includes('/') && b.some(other => same(word, other))));
 }
 
 function optionsDiffer(a: readonly string[], b: readonly string[], same: Renaming['same']): readonly [string, string] | null {
@@ -104,6 +104,10 @@ function propagationText(mount: Mount, outside: ReadonlySet<number>): string {
   if (mount.propagation.unbindable) words.push('unbindable');
   return words.length === 0 ? 'private' : words.join(', ');
 }
+
+/** Both are nsview's, who sees both: they are no two names of one. */
+const isAnother = <Id>(one: Id, other: Id, {a, b}: {readonly a: ReadonlySet<Id>; readonly b: ReadonlySet<Id>}): boolean =>
+  one !== other && a.has(one) && b.has(one) && a.has(other) && b.has(other);
 
 export function compareMounts(a: Table, b: Table, same: Renaming['same'], numbers: Numbers, key: (text: string) => string): MountsCompared {
   const {pairs, onlyA, onlyB} = pairMounts(a.mounts, b.mounts, same, key);
@@ -134,6 +138,7 @@ export function compareMounts(a: Table, b: Table, same: Renaming['same'], number
         return (
           match?.role === role &&
           groups.a.has(group) === groups.b.has(match.group) &&
+          !isAnother(group, match.group, groups) &&
           numbers.peerGroups(String(group), String(match.group))
         );
       });
@@ -143,7 +148,7 @@ export function compareMounts(a: Table, b: Table, same: Renaming['same'], number
       const where = (is: boolean) => (is ? 'a file system that nsview has mounted too' : 'a file system of its own');
       const [inA, inB] = [devices.a.has(one.device), devices.b.has(other.device)];
       if (inA !== inB) tell('what is mounted', where(inA), where(inB));
-      else if (!numbers.devices(one.device, other.device))
+      else if (isAnother(one.device, other.device, devices) || !numbers.devices(one.device, other.device))
         tell('what is mounted', `${one.fsType} ${one.device}`, `${other.fsType} ${other.device}`);
     }
     const [aboveA, aboveB] = [pointsA.get(one.parent)?.point, pointsB.get(other.parent)?.point];
