@@ -38,7 +38,8 @@ function namespaceSide(snapshot: Snapshot, links: readonly NamespaceLink[]): Sid
 }
 
 /** Hierarchies have other numbers on other machines: what they are for tells which is which. */
-const hierarchyName = (controllers: readonly string[]): string => (controllers.length === 0 ? 'v2' : controllers.toSorted().join(','));
+export const hierarchyName = (controllers: readonly string[]): string =>
+  controllers.length === 0 ? 'v2' : controllers.toSorted().join(',');
 
 function hierarchiesOf({nodes}: Tree): Set<string> {
   const names = new Set<string>();
@@ -104,7 +105,7 @@ export function membershipsOf(a: Tree, b: Tree): {readonly memberships: readonly
   for (const name of new Set([...one, ...other])) {
     const way = name === 'v2' ? 'cgroup' : `cgroup of ${name}`;
     if (one.has(name) && other.has(name))
-      memberships.push({of: 'cgroup', kind: `cgroup ${name}`, ways: [way], a: cgroupSide(a, name), b: cgroupSide(b, name)});
+      memberships.push({of: 'cgroup', kind: name, ways: [way], a: cgroupSide(a, name), b: cgroupSide(b, name)});
     else missing.push(way);
   }
   return {memberships, missing};

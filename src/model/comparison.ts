@@ -1,9 +1,10 @@
 // Knows whether the isolation of two trees of processes is equal up to renaming of ids, or where it is not.
 
+import {cgroupSide, compareCgroups} from './comparison-cgroups.ts';
 import {CREDENTIAL_FACTS, DETAIL_FACTS, LIMIT_FACTS, NAME_FACTS, PLACE_FACTS, type PlainFact, refusedText} from './comparison-facts.ts';
 import {compareFds, fdsText, objectsOf} from './comparison-fds.ts';
 import {matchTrees} from './comparison-match.ts';
-import {type Divided, divide, type Membership, membershipsOf} from './comparison-membership.ts';
+import {type Divided, divide, hierarchyName, type Membership, membershipsOf} from './comparison-membership.ts';
 import {compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
 import {spaceFacts} from './comparison-spaces.ts';
 import {type Node, nodeName, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
@@ -199,6 +200,26 @@ function tellMissing(running: Running, nodes: readonly Node[], side: 'a' | 'b'):
   }
 }
 
+/** Where the cgroups of one hierarchy lie, and what they limit. */
+function compareCgroupsOf(
+  running: Running,
+  snapshots: readonly [Snapshot, Snapshot],
+  hierarchy: string,
+  {partners, firsts}: Divided,
+): void {
+  const [root] = running.pairs;
+  if (root === undefined || isRefusal(root.a.cgroup) || isRefusal(root.b.cgroup)) return;
+  const is = (controllers: readonly string[]) => hierarchyName(controllers) === hierarchy;
+  const [a, b] = [cgroupSide(snapshots[0], root.a.cgroup, is), cgroupSide(snapshots[1], root.b.cgroup, is)];
+  for (const [one, other] of partners) {
+    const pair = firsts.get(one);
+    if (pair === undefined) continue;
+    running.facts++;
+    for (const {what, a: inA, b: inB} of compareCgroups(a, b, one, other, running.same))
+      tell(running, {kind: 'cgroup', pair, what: `${what} (${hierarchy})`}, inA, inB);
+  }
+}
+
 /** Who is in what together; returns the namespaces of A by those of B, and how many namespaces and mounts were compared. */
 function compareMemberships(
   running: Running,
@@ -215,6 +236,7 @@ function compareMemberships(
     for (const [why, times] of divided.refused) count(running.notCompared, why, times);
     for (const {pair, way, a, b, refused} of divided.differences) tell(running, {kind: membership.of, pair, what: way}, a, b, refused);
     if (membership.kind === 'mnt') mounts += compareTables(running, snapshots, divided, maps);
+    if (membership.of === 'cgroup') compareCgroupsOf(running, snapshots, membership.kind, divided);
     if (membership.of !== 'namespace') continue;
     spaces.push({type: membership.kind, divided});
     for (const [one, other] of divided.partners) partners.set(one, other);
