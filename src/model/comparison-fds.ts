@@ -19,6 +19,9 @@ export type FdsCompared = {
   readonly compared: number;
 };
 
+/** As many as a snapshot has of a process (probe/tree-details.ts). */
+const MOST_READ = 1024;
+
 const MODES: {readonly [mode: string]: string} = {
   r: 'open for reading',
   w: 'open for writing',
@@ -150,6 +153,10 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
       continue;
     }
     compared += Math.max(a.length, b.length, 1);
+    const [countA, countB] = [pair.a.details?.open ?? 0, pair.b.details?.open ?? 0];
+    // Of so many only the first were read.
+    if (countA !== countB && (countA > MOST_READ || countB > MOST_READ))
+      differences.push({pair, what: 'fds', a: `${countA} open`, b: `${countB} open`});
     const openA = a.map(one => openOf(one, isOutside.a(pair.a, one.fd), id => partners.get(id) ?? 'outside of the tree'));
     const openB = b.map(one => openOf(one, isOutside.b(pair.b, one.fd), id => (known.has(id) ? id : 'outside of the tree')));
     readings.a.push({pair, index, open: openA});
@@ -192,7 +199,7 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
       const mine = (by: readonly string[]) => times(by.filter(holder => indexOf(holder) === index).map(modeOf));
       differences.push({
         pair,
-        what: `${one?.text ?? other?.text ?? ''}${who === '' ? '' : ` that ${who} has too`}`,
+        what: `${one?.text ?? other?.text ?? ''}${who === '' ? '' : ` shared with ${who}`}`,
         a: mine(byA),
         b: mine(byB),
       });

@@ -22,6 +22,8 @@ export type Membership = {
 };
 
 const NONE = 'none';
+/** Tasks that are compared with each other, at the least (probe/tree-sharing.ts). */
+const MOST_TASKS = 16_000;
 
 function linkOf(link: NamespaceLink): IdOf {
   return ({links}) => {
@@ -55,9 +57,10 @@ function cgroupSide({snapshot}: Tree, name: string): Side {
   return {ids: [idOf], placeOf: id => (outside.has(id) ? 'outside' : 'own')};
 }
 
-function sharingSide({snapshot}: Tree, kind: string): Side | null {
+function sharingSide({snapshot, nodes}: Tree, kind: string): Side | null {
   const {sharing} = snapshot;
-  if (sharing === undefined) return null;
+  // Who was refused, or was too many, may share it, or may not.
+  if (sharing === undefined || sharing.refused > 0 || (sharing.left > 0 && nodes.length > MOST_TASKS)) return null;
   const {groups} = sharing;
   if (isRefusal(groups)) return {ids: [() => groups], placeOf: () => 'own'};
   const byTask = new Map<number, string>();
@@ -80,10 +83,13 @@ function sharingSide({snapshot}: Tree, kind: string): Side | null {
   return {ids: [idOf], placeOf: id => (outside.has(id) ? 'outside' : 'own')};
 }
 
-/** All kinds that both snapshots tell of. `missing`: what one of them does not. */
-export function membershipsOf(a: Tree, b: Tree): {readonly memberships: readonly Membership[]; readonly missing: readonly string[]} {
+/** Something of which only one snapshot tells, or neither. */
+export type Untold = {readonly kind: Membership['of'] | 'place'; readonly what: string; readonly a: boolean; readonly b: boolean};
+
+/** All kinds that both snapshots tell of, and the others. */
+export function membershipsOf(a: Tree, b: Tree): {readonly memberships: readonly Membership[]; readonly untold: readonly Untold[]} {
   const memberships: Membership[] = [];
-  const missing: string[] = [];
+  const untold: Untold[] = [];
   for (const kind of NAMESPACES) {
     const children = 'childrenLink' in kind ? kind.childrenLink : null;
     const links = children === null ? [kind.link] : [kind.link, children];
@@ -98,17 +104,17 @@ export function membershipsOf(a: Tree, b: Tree): {readonly memberships: readonly
   }
   for (const {kind, what} of SHAREABLE) {
     const [one, other] = [sharingSide(a, kind), sharingSide(b, kind)];
-    if (one === null || other === null) missing.push(`who shares ${what}`);
+    if (one === null || other === null) untold.push({kind: 'sharing', what: `who shares ${what}`, a: one !== null, b: other !== null});
     else memberships.push({of: 'sharing', kind, ways: [what], a: one, b: other});
   }
   const [one, other] = [hierarchiesOf(a), hierarchiesOf(b)];
   for (const name of new Set([...one, ...other])) {
-    const way = name === 'v2' ? 'cgroup' : `cgroup of ${name}`;
+    const what = name === 'v2' ? 'cgroup' : `cgroup of ${name}`;
     if (one.has(name) && other.has(name))
-      memberships.push({of: 'cgroup', kind: name, ways: [way], a: cgroupSide(a, name), b: cgroupSide(b, name)});
-    else missing.push(way);
+      memberships.push({of: 'cgroup', kind: name, ways: [what], a: cgroupSide(a, name), b: cgroupSide(b, name)});
+    else untold.push({kind: 'cgroup', what, a: one.has(name), b: other.has(name)});
   }
-  return {memberships, missing};
+  return {memberships, untold};
 }
 
 /** How a node stands to its parent and to the outside in each way, without any id. */

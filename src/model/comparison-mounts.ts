@@ -46,7 +46,13 @@ type Numbers = ReturnType<typeof createMountNumbers>;
 const describe = ({fsType, source, root}: Mount): string => `${fsType} ${source}${root === '/' ? '' : ` (${root} of it)`}`;
 
 /** Stacked mounts on one point stand in the order of the table; points are the same up to renaming. */
-function pairMounts(a: readonly Mount[], b: readonly Mount[], same: Renaming['same'], key: (text: string) => string) {
+function pairMounts(
+  a: readonly Mount[],
+  b: readonly Mount[],
+  same: Renaming['same'],
+  key: (text: string) => string,
+  sameRoots: (one: Mount, other: Mount) => boolean,
+) {
   const waiting = new Map<string, Mount[]>();
   for (const mount of b) {
     const of = key(mount.point);
@@ -64,7 +70,7 @@ function pairMounts(a: readonly Mount[], b: readonly Mount[], same: Renaming['sa
   for (const mount of a) {
     const stack = waiting.get(key(mount.point)) ?? [];
     const alike = (other: Mount) =>
-      same(mount.point, other.point) && mount.fsType === other.fsType && same(mount.root, other.root) && same(mount.source, other.source);
+      same(mount.point, other.point) && mount.fsType === other.fsType && sameRoots(mount, other) && same(mount.source, other.source);
     const found = take(stack, alike);
     if (found === undefined) left.push(mount);
     else pairs.push([mount, found]);
@@ -109,8 +115,27 @@ function propagationText(mount: Mount, outside: ReadonlySet<number>): string {
 const isAnother = <Id>(one: Id, other: Id, {a, b}: {readonly a: ReadonlySet<Id>; readonly b: ReadonlySet<Id>}): boolean =>
   one !== other && a.has(one) && b.has(one) && a.has(other) && b.has(other);
 
-export function compareMounts(a: Table, b: Table, same: Renaming['same'], numbers: Numbers, key: (text: string) => string): MountsCompared {
-  const {pairs, onlyA, onlyB} = pairMounts(a.mounts, b.mounts, same, key);
+const PINNED = /^([a-z]+):\[([0-9]+)\]$/;
+
+/** A namespace that is kept by a mount is one that both have, or one of which nothing else is known. */
+function sameRoot(one: Mount, other: Mount, same: Renaming['same'], partners: ReadonlyMap<string, string>): boolean {
+  const [a, b] = [PINNED.exec(one.root), PINNED.exec(other.root)];
+  if (one.fsType !== 'nsfs' || a === null || b === null) return same(one.root, other.root);
+  const partner = partners.get(a[2] ?? '');
+  return a[1] === b[1] && (partner === undefined ? ![...partners.values()].includes(b[2] ?? '') : partner === b[2]);
+}
+
+export type Comparing = {
+  readonly same: Renaming['same'];
+  readonly numbers: Numbers;
+  /** What a point is found by on the other side. */
+  readonly key: (text: string) => string;
+  /** For namespaces of A those of B. */
+  readonly partners: ReadonlyMap<string, string>;
+};
+
+export function compareMounts(a: Table, b: Table, {same, numbers, key, partners}: Comparing): MountsCompared {
+  const {pairs, onlyA, onlyB} = pairMounts(a.mounts, b.mounts, same, key, (one, other) => sameRoot(one, other, same, partners));
   const differences: MountDifference[] = [];
   const groups = {a: new Set(a.outside.peerGroups), b: new Set(b.outside.peerGroups)};
   const devices = {a: new Set(a.outside.devices), b: new Set(b.outside.devices)};
@@ -123,7 +148,7 @@ export function compareMounts(a: Table, b: Table, same: Renaming['same'], number
     const before = differences.length;
     if (one.fsType !== other.fsType) tell('file system', one.fsType, other.fsType);
     if (!same(one.source, other.source)) tell('source', one.source, other.source);
-    if (!same(one.root, other.root)) tell('root', one.root, other.root);
+    if (!sameRoot(one, other, same, partners)) tell('root', one.root, other.root);
     const options = optionsDiffer(one.options, other.options, same);
     if (options !== null) tell('options', ...options);
     const own = (mount: Mount) => mount.superOptions.filter(option => mount.fsType !== 'devtmpfs' || !OF_THE_MACHINE.test(option));

@@ -4,8 +4,8 @@ import {cgroupSide, compareCgroups} from './comparison-cgroups.ts';
 import {CREDENTIAL_FACTS, DETAIL_FACTS, LIMIT_FACTS, NAME_FACTS, PLACE_FACTS, type PlainFact, refusedText} from './comparison-facts.ts';
 import {compareFds, fdsText, objectsOf} from './comparison-fds.ts';
 import {matchTrees} from './comparison-match.ts';
-import {type Divided, divide, hierarchyName, type Membership, membershipsOf} from './comparison-membership.ts';
-import {compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
+import {type Divided, divide, hierarchyName, type Membership, membershipsOf, type Untold} from './comparison-membership.ts';
+import {type Comparing, compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
 import {spaceFacts} from './comparison-spaces.ts';
 import {type Node, nodeName, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
 import {isRefusal, type Refusal, type Seen, type Snapshot} from './fact.ts';
@@ -88,7 +88,7 @@ function tellRefusal<T>(running: Running, about: About, a: Seen<T>, b: Seen<T>, 
   else tell(running, about, isRefusal(a) ? refusedText(a) : text(a), isRefusal(b) ? refusedText(b) : text(b), true);
 }
 
-/** Says what stands otherwise, or why it cannot be said; null: a snapshot does not tell. True where they were compared and differ. */
+/** Says what stands otherwise, or why it cannot be said; null: the snapshot does not tell. True where they were compared and differ. */
 function compareTexts(
   running: Running,
   about: About,
@@ -98,7 +98,8 @@ function compareTexts(
 ): boolean {
   if (a === null && b === null) return false;
   if (a === null || b === null) {
-    count(running.notCompared, `${about.what}: one of the snapshots does not tell`);
+    const said = (value: typeof a) => (value === null ? 'not told' : isRefusal(value) ? refusedText(value) : value);
+    tell(running, about, said(a), said(b), true);
     return false;
   }
   if (isRefusal(a) || isRefusal(b)) {
@@ -132,13 +133,13 @@ function compareFact(running: Running, pair: Pair, kind: Difference['kind'], {re
 function compareTables(
   running: Running,
   [one, other]: readonly [Snapshot, Snapshot],
-  {partners, firsts}: Divided,
-  maps: readonly Mapping[],
+  {partners: spaces, firsts}: Divided,
+  comparing: Omit<Comparing, 'numbers'>,
 ): number {
   const [tablesA, tablesB] = [tablesOf(one), tablesOf(other)];
   const numbers = createMountNumbers();
   let mounts = 0;
-  for (const [inA, inB] of partners) {
+  for (const [inA, inB] of spaces) {
     const pair = firsts.get(inA);
     if (pair === undefined) continue;
     if (tablesA.own === inA && tablesB.own === inB) {
@@ -150,7 +151,7 @@ function compareTables(
       tellRefusal(running, {kind: 'mount', pair, what: 'mounts'}, a, b, () => 'told');
       continue;
     }
-    const found = compareMounts(a, b, running.same, numbers, text => withoutNumbers(text, maps));
+    const found = compareMounts(a, b, {...comparing, numbers});
     mounts += found.compared;
     for (const {kind, point, what, a: inOne, b: inOther} of found.differences)
       tell(running, {kind: 'mount', pair, what: kind === 'missing' ? `${what} on ${point}` : `${what} of ${point}`}, inOne, inOther);
@@ -229,13 +230,11 @@ function compareMemberships(
 ) {
   const partners = new Map<string, string>();
   const spaces: {readonly type: string; readonly divided: Divided}[] = [];
-  let mounts = 0;
   for (const membership of memberships) {
     const divided = divide(membership, running.pairs);
     running.facts += divided.compared;
     for (const [why, times] of divided.refused) count(running.notCompared, why, times);
     for (const {pair, way, a, b, refused} of divided.differences) tell(running, {kind: membership.of, pair, what: way}, a, b, refused);
-    if (membership.kind === 'mnt') mounts += compareTables(running, snapshots, divided, maps);
     if (membership.of === 'cgroup') compareCgroupsOf(running, snapshots, membership.kind, divided);
     if (membership.of !== 'namespace') continue;
     spaces.push({type: membership.kind, divided});
@@ -246,6 +245,9 @@ function compareMemberships(
     const first = firsts.get(inode);
     return first === undefined ? undefined : [`that of ${nodeName(first.a)}`, `that of ${nodeName(first.b)}`];
   };
+  const tables = spaces.find(({type}) => type === 'mnt')?.divided;
+  const comparing = {same: running.same, partners, key: (text: string) => withoutNumbers(text, maps)};
+  const mounts = tables === undefined ? 0 : compareTables(running, snapshots, tables, comparing);
   const [a, b] = snapshots;
   const factsOf = spaceFacts(snapshots, partners, whose, running.same);
   for (const {type, divided} of spaces)
@@ -286,19 +288,34 @@ const FACTS: readonly {readonly kind: Difference['kind']; readonly facts: readon
   {kind: 'limits', facts: LIMIT_FACTS},
 ];
 
+const DETAILS = 'fds, root, cwd, limits, labels and maps, which only a snapshot of a tree (-p PID) has';
+
+const withoutDetails = ({details: _details, ...snapshot}: Snapshot): Snapshot => snapshot;
+
+/** What one snapshot does not tell is a difference, and what neither tells is not compared. */
+function tellUntold(running: Running, untold: readonly Untold[]): void {
+  const [root] = running.pairs;
+  for (const {kind, what, a, b} of untold)
+    if (root === undefined || a === b) count(running.notCompared, `${what}: not told, or not of all`);
+    else tell(running, {kind, pair: root, what}, a ? 'told' : 'not told', b ? 'told' : 'not told', true);
+}
+
 /** Processes of which a snapshot has no more than all have. */
 function noteLeft({notCompared}: Running, snapshots: readonly Snapshot[], zombies: number): void {
-  if (snapshots.some(({details}) => details === undefined))
-    count(notCompared, 'fds, root, cwd, limits, labels and maps, which only a snapshot of a tree (-p PID) has');
+  if (snapshots.every(({details}) => details === undefined)) count(notCompared, DETAILS);
   const left = snapshots.reduce((sum, {details}) => sum + (details?.left ?? 0), 0);
   if (left > 0) count(notCompared, 'fds, root, cwd, limits and labels of processes beyond the first 4096', left);
   if (zombies > 0) count(notCompared, 'processes that have ended and wait for their parent', zombies);
 }
 
 /** Facts and groups are compared process by process; what only one side tells of is no equality. */
-export function compareSnapshots(one: Snapshot, other: Snapshot, {names = false, maps = []}: CompareOptions = {}): Comparison {
+export function compareSnapshots(first: Snapshot, second: Snapshot, {names = false, maps = []}: CompareOptions = {}): Comparison {
+  const asked = [first, second] as const;
+  // What only one of them has cannot be compared process by process.
+  const isOneSided = (asked[0].details === undefined) !== (asked[1].details === undefined);
+  const [one, other] = isOneSided ? ([withoutDetails(asked[0]), withoutDetails(asked[1])] as const) : asked;
   const [a, b]: [Tree, Tree] = [treeOfSnapshot(one), treeOfSnapshot(other)];
-  const {memberships, missing} = membershipsOf(a, b);
+  const {memberships, untold} = membershipsOf(a, b);
   const {pairs, onlyA, onlyB} = matchTrees(a, b, {
     facts: [...FACTS.flatMap(({facts}) => facts), {what: 'fds', read: fdsText}],
     memberships,
@@ -308,7 +325,9 @@ export function compareSnapshots(one: Snapshot, other: Snapshot, {names = false,
   const {learn, same} = createRenaming(maps);
   learnPids(pairs, learn);
   const running: Running = {pairs, differences: [], notCompared: new Map(), same, facts: 0};
-  for (const what of missing) count(running.notCompared, `${what}: not in both snapshots`);
+  tellUntold(running, untold);
+  if (isOneSided)
+    tellUntold(running, [{kind: 'place', what: DETAILS, a: asked[0].details !== undefined, b: asked[1].details !== undefined}]);
   tellMissing(running, onlyA, 'a');
   tellMissing(running, onlyB, 'b');
   const {partners, mounts} = compareMemberships(running, [one, other], memberships, maps);

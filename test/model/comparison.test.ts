@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import {describe, expect, it} from 'vitest';
-import {type Comparison, compareSnapshots} from '../../src/model/comparison.ts';
+import {type CompareOptions, type Comparison, compareSnapshots} from '../../src/model/comparison.ts';
 import {isRefusal, type Mount, type NamespaceLinks, type ProcessSeen, type Snapshot} from '../../src/model/fact.ts';
 import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink, typeOfLink} from '../../src/model/namespace.ts';
+import {diffText} from '../../src/out/diff-text.ts';
 import {parseSnapshot} from '../../src/probe/schemas.ts';
 
 // A tree as a few numbers: who is the child of whom, and at which link each has a namespace of its own.
@@ -199,5 +200,103 @@ describe('two snapshots', () => {
       }),
       {numRuns: 60},
     );
+  });
+
+  const one = {parent: 0, own: [], pipes: [], caps: 1} as const;
+  const root = {...one, parent: -1};
+  const lines = (a: Sketch, b: Sketch): string[] =>
+    diffText(compareSnapshots(snapshotOf(a, plainIds), snapshotOf(b, renamed(1)))).split('\n');
+
+  it('tell of one process that is missing between others, and not of all that is below it', () => {
+    const below: Sketch = [
+      {...one, parent: 1, own: ['net']},
+      {...one, parent: 2, caps: 255, pipes: [1, 2]},
+      {...one, parent: 2, pipes: [1]},
+    ];
+    const whole: Sketch = [root, {...one, caps: 0}, ...below];
+    const without: Sketch = [root, ...below.map(each => ({...each, parent: each.parent - 1}))];
+    expect(lines(whole, without).slice(0, 2)).toEqual([
+      'one 1001 | –: process: there below one 1000 in A, missing in B',
+      expect.stringMatching(/^1 difference; 4 processes, /),
+    ]);
+    expect(lines(without, whole)[0]).toMatch(/^– \| one 200051: process: missing in A, there below one 200050 in B$/);
+  });
+
+  it('tell of the one that stands otherwise, and not of those that inherit it or stand beside it', () => {
+    const inherits: Sketch = [root, {...one, own: ['net']}, {...one, parent: 1}, {...one, parent: 2}];
+    expect(lines(inherits, [root, one, {...one, parent: 1}, {...one, parent: 2}])).toEqual([
+      'one 1001 | one 200051: net namespace: its own in A, shared with its parent in B',
+      expect.stringMatching(/^1 difference; /),
+      expect.stringMatching(/^not compared: mounts of the mount namespace that nsview is in$/),
+      '',
+    ]);
+    const beside: Sketch = [root, {...one, pipes: [1]}, {...one, pipes: [1], caps: 0}, {...one, pipes: [], caps: 255}];
+    expect(lines(beside, beside.with(3, {...one, pipes: [1], caps: 255}))[0]).toBe(
+      'one 1003 | one 200053: pipe shared with one 1001, one 1002: not open in A, open for reading in B',
+    );
+  });
+
+  it('have other pids in names of folders, and other numbers nowhere else', () => {
+    const snapshot = snapshotOf([root], plainIds);
+    const at = (source: Snapshot, cwd: string): Snapshot => {
+      const {details} = source;
+      return details === undefined
+        ? source
+        : {...source, details: {...details, processes: details.processes.map(each => ({...each, cwd}))}};
+    };
+    const other = snapshotOf([root], renamed(1));
+    const same = (cwd: string, there: string, options: CompareOptions = {}) =>
+      compareSnapshots(at(snapshot, cwd), at(other, there), options).equal;
+    expect(same('/tmp/x-1000/1000', '/tmp/x-200050/200050')).toBe(true);
+    expect(same('/tmp/x-1000', '/tmp/x-1001')).toBe(false);
+    expect(same('/tmp/a', '/tmp/b')).toBe(false);
+    expect(same('/tmp/a', '/tmp/b', {maps: [{from: '/tmp/a', to: '/tmp/b'}]})).toBe(true);
+    const groups = (source: Snapshot, gid: number): Snapshot => ({
+      ...source,
+      processes: source.processes.map(each => ({...each, gids: [gid, gid, gid, gid]})),
+    });
+    expect(compareSnapshots(groups(snapshot, 1000), groups(other, 200_050)).equal).toBe(false);
+  });
+
+  it('are not equal where only one of them tells', () => {
+    const tree = snapshotOf([root, one], plainIds);
+    const {details: _details, sharing: _sharing, ...machine} = tree;
+    expect(compareSnapshots(machine, machine)).toMatchObject({
+      equal: true,
+      notCompared: expect.arrayContaining([expect.stringContaining('fds, root')]),
+    });
+    const half = compareSnapshots(tree, machine);
+    expect(half.equal).toBe(false);
+    expect(half.differences.map(({refused, inA, inB}) => [refused, inA, inB])).toContainEqual([true, 'told', 'not told']);
+    const blind = {
+      ...tree,
+      processes: tree.processes.map(each => ({...each, namespaces: {...each.namespaces, net: {errno: 'EACCES', during: 'readlink'}}})),
+    };
+    expect(compareSnapshots(blind, blind)).toMatchObject({
+      equal: true,
+      notCompared: expect.arrayContaining(['net namespace: readlink: EACCES (2 times)']),
+    });
+    expect(told(compareSnapshots(tree, blind))[0]).toBe('net namespace: that of nsview | readlink: EACCES');
+  });
+
+  it('differ by name only where names are asked for', () => {
+    const snapshot = snapshotOf([root, one], plainIds);
+    const named = {...snapshot, processes: snapshot.processes.map(each => ({...each, comm: 'other'}))};
+    expect(compareSnapshots(snapshot, named).equal).toBe(true);
+    expect(told(compareSnapshots(snapshot, named, {names: true}))).toEqual(['name: one | other', 'name: one | other']);
+  });
+
+  it('of 8,000 processes are compared in a few seconds', {timeout: 60_000}, () => {
+    const many: Sketch = Array.from({length: 8_000}, (_, index) => ({
+      parent: index === 0 ? -1 : index % 3 === 0 ? 0 : index - 1,
+      own: index % 5 === 0 ? ['net', 'mnt'] : [],
+      pipes: [index % 700],
+      caps: 1,
+    }));
+    const [a, b] = [snapshotOf(many, plainIds), snapshotOf(many, renamed(1))];
+    const began = process.cpuUsage().user;
+    expect(compareSnapshots(a, b)).toMatchObject({equal: true, compared: {processes: 8_000}});
+    // Some seconds of CPU time, on two CPUs that others want; comparing each with each would take minutes.
+    expect((process.cpuUsage().user - began) / 1e6).toBeLessThan(20);
   });
 });

@@ -1,10 +1,12 @@
+import {execFileSync} from 'node:child_process';
 import {writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
-import {type CompareOptions, compareSnapshots} from '../../src/model/comparison.ts';
+import {type CompareOptions, type Comparison, compareSnapshots} from '../../src/model/comparison.ts';
 import {diffText} from '../../src/out/diff-text.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running, run, temporaryFolder} from '../support/nsview.ts';
+import {type Outcome, Running, run, start, temporaryFolder} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
 
 leaveNothingBehind();
 
@@ -75,6 +77,109 @@ describe('nsview diff', () => {
     const {code, stdout} = await run('diff', pidOf(one), pidOf(other));
     expect(stdout).toContain(': bounding capabilities: also cap_sys_admin in A, without in B\n');
     expect(code).toBe(1);
+  });
+
+  it('tells of an fd that more processes have, and of where one leads', async () => {
+    const besides = async (script: string): Promise<Running> => {
+      const running = new Running('unshare', ['--fork', '--kill-child', ...FLAGS, 'sh', '-c', `${script}\necho ready; exec sleep 60`], {
+        stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+      });
+      await running.says(/ready/);
+      return running;
+    };
+    await using one = await besides('');
+    await using other = await besides('exec 3<&-');
+    await using another = await besides('exec 3</proc/self/status');
+    expect(compared(one, other)).toMatch(
+      /^\w+ \d+ \| \w+ \d+: socket shared with unshare \d+: open for both in A, not open in B\n1 difference; /,
+    );
+    expect(compared(other, another)).toMatch(
+      /^\w+ \d+ \| \w+ \d+: \/proc\/\d+\/status.*: not open in A, open for reading in B\n1 difference; /,
+    );
+    expect(compared(one, one)).toMatch(/^equal /);
+  });
+
+  it.each([
+    ['hostname x', /: host name: \S+ in A, x in B$/m],
+    ['mount --make-shared /proc', /: propagation of \/proc: private in A, shared with group \d+ in B$/m],
+    ['mount --bind /usr /mnt', /: \w+ .*\(\/usr of it\) on \/mnt: not mounted in A, mounted in B$/m],
+    ['cd /usr', /: cwd: \/.* in A, \/usr in B$/m],
+    ['ip link add one type veth peer name other', /: interfaces: no more in A, \w+ veth down mtu 1500 leads back here; \w+ veth .* in B$/m],
+    ['ulimit -n 100', /: limits: open files \d+ \d+ in A, open files 100 100 in B$/m],
+    ['echo 1000 >/proc/sys/kernel/ns_last_pid', null],
+  ])('tells of %s', async (script, said) => {
+    await using one = await isolated();
+    await using other = await isolated(script);
+    const told = compared(one, other);
+    if (said === null) expect(told).toMatch(/^equal /);
+    else {
+      expect(told).toMatch(said);
+      expect(told).toMatch(/^1 difference; /m);
+    }
+  });
+
+  it.each(['files', 'fs', 'vm', 'io'])('tells of %s that a child shares with its parent, and another does not', async kind => {
+    const shares = async (...flags: readonly string[]): Promise<Running> => {
+      const running = start(fixture('shares-by-clone'), ...flags);
+      await running.says(/\n/);
+      return running;
+    };
+    const [one, again, other] = [await shares(kind), await shares(kind), await shares()];
+    const told = [compared(one, again), compared(one, other)];
+    // It ends its children where its input ends.
+    for (const each of [one, again, other]) each.release();
+    await Promise.all([one, again, other].map(each => each.ended));
+    expect(told[0]).toMatch(/^equal /);
+    expect(told[1]).toMatch(/^shares-by-clone \d+ \| shares-by-clone \d+: .*: shared with its parent in A, its own in B\n1 difference; /);
+  });
+
+  it('tells what has changed since a file was written', async () => {
+    await using running = await isolated();
+    const before = readSnapshot({version: 'test', root: running.pid});
+    const child = before.processes.find(({ppid}) => ppid === running.pid)?.pid ?? 0;
+    execFileSync('nsenter', ['-t', String(child), '--mount', 'mount', '-t', 'tmpfs', 'later', '/mnt']);
+    const after = readSnapshot({version: 'test', root: running.pid});
+    const {equal, differences} = compareSnapshots(before, after);
+    expect(equal).toBe(false);
+    expect(differences).toEqual([
+      expect.objectContaining({kind: 'mount', what: 'tmpfs later on /mnt', inA: 'not mounted', inB: 'mounted'}),
+    ]);
+  });
+
+  it('compares a thread that is not like its process', async () => {
+    const [one, other] = [start(fixture('thread-unshares-net')), start(fixture('thread-unshares-net'))];
+    for (const each of [one, other]) await each.says(/ready/);
+    const [a, b] = [one, other].map(({pid}) => readSnapshot({version: 'test', root: pid}));
+    for (const each of [one, other]) each.release();
+    await Promise.all([one, other].map(each => each.ended));
+    if (a === undefined || b === undefined) throw new Error('two snapshots');
+    expect(diffText(compareSnapshots(a, b))).toMatch(/^equal up to renaming of ids: 1 process, 1 thread, /);
+    const alike = {...b, processes: b.processes.map(process => ({...process, threads: []}))};
+    expect(diffText(compareSnapshots(a, alike))).toMatch(
+      /^alone \d+ of \d+ \| –: thread: there below \S+ \d+ in A, missing in B\n1 difference; /,
+    );
+  });
+
+  it('says of what an ordinary user may not see that it was not compared, and tells refusals of one side only', async () => {
+    await using one = await isolated();
+    await using other = await isolated();
+    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--bounding-set=-all', NSVIEW];
+    const asNobody = async (...args: readonly string[]): Promise<Outcome> => {
+      await using running = new Running('setpriv', [...nobody, ...args], {cwd: '/'});
+      return await running.ended;
+    };
+    const blind = await asNobody('diff', pidOf(one), pidOf(other));
+    expect(blind).toMatchObject({code: 0, stderr: ''});
+    expect(blind.stdout).toMatch(/^equal up to renaming of ids: .*\nnot compared: .*mnt namespace: readlink: EACCES/);
+    using folder = temporaryFolder();
+    const [file, seen] = [folder.file('blind.json'), folder.file('seen.json')];
+    writeFileSync(file, (await asNobody('snapshot', '-p', pidOf(one), '--json')).stdout);
+    writeFileSync(seen, (await run('snapshot', '-p', pidOf(other), '--json')).stdout);
+    const half = await run('diff', '--json', file, seen);
+    expect(half).toMatchObject({code: 1, stderr: ''});
+    const {equal, differences} = JSON.parse(half.stdout) as Comparison;
+    expect(equal).toBe(false);
+    expect(differences.find(({what}) => what === 'mnt namespace')).toMatchObject({inA: 'readlink: EACCES', inB: 'its own', refused: true});
   });
 
   it('exits with 2 where there is nothing to compare', async () => {
