@@ -6,7 +6,7 @@ export type CgroupDifference = {readonly what: string; readonly a: string; reado
 type Same = (a: string, b: string) => boolean;
 
 /** The way from one cgroup to another, as `../other`; `.` where they are the same. */
-export function relativePath(from: string, to: string): string {
+function relativePath(from: string, to: string): string {
   const [one, other] = [from, to].map(path => path.split('/').filter(part => part !== ''));
   let common = 0;
   while (one?.[common] !== undefined && one[common] === other?.[common]) common++;
