@@ -1,6 +1,7 @@
 import {availableParallelism} from 'node:os';
 import {defineConfig} from 'vitest/config';
 import {alone, refusedApart} from './test/support/alone.ts';
+import {LongestFirst} from './test/support/longest-first.ts';
 import {patient} from './test/support/patience.ts';
 
 // A helper with sanitizers takes several times as long, and what it finds is in one folder.
@@ -9,7 +10,7 @@ if (refused !== null) console.log(`test files run one after the other: ${refused
 
 /** Those that need the pid namespace of the machine: kernel threads, sandboxes that refuse to start in another, namespaces seen from the first. */
 const ON_THE_MACHINE = [
-  'test/trace/attach.test.ts',
+  'test/trace/kernel-thread.test.ts',
   ...['beside-lsns', 'containers', 'ordinary-user', 'ownership'].map(name => `test/probe/${name}.test.ts`),
 ];
 // npm run test:sanitized runs these as well.
@@ -22,6 +23,7 @@ export default defineConfig({
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
     hookTimeout: patient(60_000),
+    sequence: {sequencer: LongestFirst},
     reporters: ['default', './test/support/counting-reporter.ts'],
     // Every test file has processes of its own, and some look at all of the machine's: side by side only where each has a machine of its own.
     projects: [

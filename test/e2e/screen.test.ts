@@ -422,9 +422,12 @@ describe('however nsview ends, the terminal is left usable', () => {
   it('by an exception, which is told afterwards', async () => {
     await using screen = shellScreen(SMALL);
     await screen.until(/\$ /);
-    const thrown = `data:text/javascript,setTimeout(()=>{throw(new(Error)(4711))},1500)`;
+    screen.send('echo shell $$\r');
+    const shell = Number(/shell (\d+)/.exec(await screen.until(/shell \d+/))?.[1]);
+    const thrown = `data:text/javascript,process.on(%22SIGUSR2%22,()=>{throw(new(Error)(4711))})`;
     screen.send(`NODE_OPTIONS='--import=${thrown}' $NSVIEW -p $$; echo "gone $?"\r`);
     await screen.until(/Isolation/);
+    process.kill(children(shell)[0] ?? -1, 'SIGUSR2');
     await screen.until(/gone 1/);
     expect(screen.alternate).toBe(false);
     expect(screen.screen()).toContain('what it followed runs on: Error: 4711');
