@@ -3,6 +3,7 @@ import {readFileSync, readlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
+import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
@@ -193,9 +194,10 @@ describe('a ring that is too small', () => {
     await using running = new Running(NSVIEW, ['trace', '--json', '--follow', 'bpf', '-o', tape, '--', 'bash', '-c', script], {
       env: {...process.env, NSVIEW_RING: '4096'},
     });
-    // However long the machine takes for 300 processes; then for the last of them to execute and to be found.
     await running.says(/waits/);
-    await new Promise(resolve => setTimeout(resolve, 1000));
+    // However long the machine takes for 300 processes, and for the two that are left to be told or to be found.
+    const told = () => readFileSync(tape, 'utf8');
+    await until(() => ['40', '41'].every(seconds => told().includes(`"argv":["sleep","${seconds}"]`)), 'both sleeps');
     running.release();
     expect((await running.ended).code).toBe(6);
     const {facts} = readTapeStrictly(tape);
