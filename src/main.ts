@@ -114,15 +114,16 @@ async function launchFailure(plan: LaunchPlan, answer: TracerAnswer & {ok: false
     complain(`cannot follow ${program} by BPF: ${bpfRefusal(answer)}`);
     return 1;
   }
+  const {explainLaunch} = await import('./probe/launch-place.ts');
+  const why = explainLaunch(answer.during, answer.errno, plan);
+  const because = why === null ? '' : `: ${why.rule}; ${why.remedy}`;
   if (answer.during !== 'execve') {
-    const {explainLaunch} = await import('./probe/launch-place.ts');
-    const why = explainLaunch(answer.during, answer.errno, plan);
-    complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}${why === null ? '' : `: ${why.rule}; ${why.remedy}`}`);
+    complain(`cannot launch ${program}: ${answer.during}: ${answer.errno}${because}`);
     return 1;
   }
   const missing = answer.errno === 'ENOENT' || answer.errno === 'ENOTDIR';
   const what = program.includes('/') ? 'no such file' : 'not found in PATH';
-  complain(`${program}: ${missing ? what : `cannot be executed: execve: ${answer.errno}`}`);
+  complain(`${program}: ${missing ? what : `cannot be executed: execve: ${answer.errno}${because}`}`);
   return missing ? 127 : 126;
 }
 

@@ -137,6 +137,12 @@ export function explainLaunchRefusal(during: string, errno: string, plan: Launch
   if (during.startsWith('open ') && plan.cgroup !== null) return explainCgroup(errno, plan.cgroup);
   if (during.endsWith('/uid_map')) return explainMap('uid', errno, evidence);
   if (during.endsWith('/gid_map')) return explainMap('gid', errno, evidence);
+  // execve(2), "Limits on size of arguments and environment"; fs/exec.c, bprm_stack_limits().
+  if (during === 'execve' && errno === 'E2BIG')
+    return {
+      rule: 'one of its arguments or variables is longer than 128 KiB, or all of them together than a quarter of the stack may be (ulimit -s), or than 6 MiB',
+      remedy: 'give it less, by a file or a pipe',
+    };
   const isMount = during.startsWith('mount ');
   if (isMount && errno === 'ENOENT') return {rule: 'there is no directory /proc', remedy: 'make it, or leave --mount-proc out'};
   if (errno !== 'EPERM' && errno !== 'EACCES') return null;

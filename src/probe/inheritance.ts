@@ -25,13 +25,24 @@ function splitStrings(bytes: Buffer): Buffer[] {
 const signalMask = (hexadecimal: string | undefined): bigint =>
   hexadecimal !== undefined && /^[0-9a-f]{1,16}$/.test(hexadecimal) ? BigInt(`0x${hexadecimal}`) : 0n;
 
+/** As bin/nsview kept it: in hexadecimal, or in the file behind an fd. Null where it could not. */
+function readKept(kept: string | undefined): Buffer | null {
+  if (kept?.startsWith('=')) return Buffer.from(kept.replaceAll(/[\s=]/g, ''), 'hex');
+  const fd = /^@(\d+)$/.exec(kept ?? '')?.[1];
+  if (fd === undefined) return null;
+  try {
+    return readFileSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
+  }
+}
+
 export function readInheritance(): Inheritance {
   const {NSVIEW_SOFT_NOFILE, NSVIEW_SIGIGN, NSVIEW_SIGBLK, NSVIEW_FDS: _, NSVIEW_ENVIRON, ...rest} = process.env;
+  const kept = readKept(NSVIEW_ENVIRON);
   return {
-    // Where it was too large to be kept: what the shell made of it.
-    environment: NSVIEW_ENVIRON?.startsWith('=')
-      ? splitStrings(Buffer.from(NSVIEW_ENVIRON.replaceAll(/[\s=]/g, ''), 'hex'))
-      : Object.entries(rest).map(([name, value]) => Buffer.from(`${name}=${value}`)),
+    // Where it was not kept: what the shell made of it.
+    environment: kept === null ? Object.entries(rest).map(([name, value]) => Buffer.from(`${name}=${value}`)) : splitStrings(kept),
     softNofile: NSVIEW_SOFT_NOFILE !== undefined && /^[0-9]{1,18}$/.test(NSVIEW_SOFT_NOFILE) ? BigInt(NSVIEW_SOFT_NOFILE) : 0n,
     ignoredSignals: signalMask(NSVIEW_SIGIGN),
     blockedSignals: signalMask(NSVIEW_SIGBLK),

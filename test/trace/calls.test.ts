@@ -28,22 +28,22 @@ type Way = (typeof WAYS)[number];
 const LAUNCHED = WAYS.filter(({when}) => when === 'launched');
 
 /** Traces a fixture to its end; attached, it begins when it is released. */
-async function trace({when, options}: Way, program: string, ...args: string[]): Promise<Pick<Traced, 'facts' | 'code'>> {
+async function trace({when, options}: Way, program: string, ...args: string[]): Promise<Pick<Traced, 'facts' | 'code' | 'stdout'>> {
   using folder = temporaryFolder();
   const tape = folder.file('tape');
   const nsviewTo = ['trace', '--json', ...options, '-o', tape];
   if (when === 'launched') {
-    const {code} = await run(...nsviewTo, '--', program, ...args);
-    return {code, ...readTapeStrictly(tape)};
+    const {code, stdout} = await run(...nsviewTo, '--', program, ...args);
+    return {code, stdout, ...readTapeStrictly(tape)};
   }
   await using target = start(program, ...args, 'wait');
   await target.says(/ready/);
   await using tracer = nsview(...nsviewTo, '-p', String(target.pid));
   await until(() => existsSync(tape) && readFileSync(tape, 'utf8').includes('"kind":"tracer"'), `attached: ${tracer.stderr}`);
   target.release();
-  const {code} = await target.ended;
+  const {code, stdout} = await target.ended;
   await tracer.ended;
-  return {code, ...readTapeStrictly(tape)};
+  return {code, stdout, ...readTapeStrictly(tape)};
 }
 
 const callsOf = (facts: readonly Fact[]): CallFact[] => ofKind(facts, 'call');
@@ -275,6 +275,20 @@ describe.each(WAYS)('calls that are newer than strace, $when by $by', way => {
         args: {operation: 'KEYCTL_JOIN_SESSION_KEYRING', name: null},
         result: expect.toBeOneOf([expect.any(Number), {errno: 'ENOSYS'}]),
       },
+    ]);
+  });
+});
+
+describe.each(WAYS)('a session keyring that a child gives its parent, $when by $by', way => {
+  it('is the parent’s from then on, and told as what the child did', async context => {
+    const {facts, stdout} = await trace(way, fixture('gives-keyring'));
+    if (stdout.includes('no keyrings')) context.skip('kernel lacks keyctl');
+    const [, child, before, joined, after] = /child (\d+) before (-?\d+) joined (\d+) after (\d+)/.exec(stdout)?.map(Number) ?? [];
+    expect(after).toBe(joined);
+    expect(after).not.toBe(before);
+    expect(ofKind(facts, 'call').filter(({name}) => name === 'keyctl')).toMatchObject([
+      {pid: child, args: {operation: 'KEYCTL_JOIN_SESSION_KEYRING', name: null}, result: joined},
+      {pid: child, args: {operation: 'KEYCTL_SESSION_TO_PARENT'}, result: 0},
     ]);
   });
 });

@@ -1,8 +1,10 @@
+import {closeSync, openSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {followBy, LAUNCHED_HOWS, moves, ofKind, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
-import {fixture, NSVIEW} from '../support/paths.ts';
+import {followBy, LAUNCHED_HOWS, moves, ofKind, Running, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 
 leaveNothingBehind();
@@ -57,6 +59,42 @@ describe.each(LAUNCHED_HOWS)('a launched program, by %s', how => {
         nspid: [expect.any(Number)],
         cgroup: expect.any(Array),
       });
+  });
+
+  it('has an environment of any size whole, with what shells and Node drop of it', async () => {
+    using folder = temporaryFolder();
+    // Node gives its children no such names and bytes; bash and env do.
+    const script = `odd=$(printf '\\377\\376'); f() { :; }; export -f f; for i in $(seq 10); do export V$i=$(head -c 9990 /dev/zero | tr '\\0' x); done; env "ODD=$odd" "a.b=not a name" "$@"`;
+    const environment = async (...program: string[]) => {
+      await using running = start('bash', '-c', script, 'bash', ...program, 'cat', '/proc/self/environ');
+      running.child.stdout?.setEncoding('latin1');
+      return (await running.ended).stdout;
+    };
+    const alone = await environment();
+    expect(alone.length).toBeGreaterThan(100_000);
+    expect(alone).toMatch(/BASH_FUNC_f%%=(?:.|\n)*ODD=\xff\xfe\0a\.b=not a name\0/);
+    expect(await environment(NSVIEW, 'trace', ...followBy(how), '-o', folder.file('tape'), '--')).toBe(alone);
+  });
+
+  it('that gets more than the kernel takes is exit 126, and told which limits there are', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('environment');
+    // Whoever starts nsview has the same limits: only what it was told to hand on can be longer. The kernel counts the NUL.
+    for (const [length, code] of [
+      [131_071, 0],
+      [131_072, 126],
+    ] as const) {
+      writeFileSync(file, `A=${'x'.repeat(length - 2)}\0`);
+      const fd = openSync(file, 'r');
+      const args = [join(ROOT, 'dist', 'main.js'), 'trace', ...followBy(how), '-o', '/dev/null', '--', '/bin/true'];
+      const environment = {...process.env, NSVIEW_ENVIRON: '@3'};
+      await using running = new Running(process.execPath, args, {env: environment, stdio: ['pipe', 'pipe', 'pipe', fd]});
+      const outcome = await running.ended;
+      closeSync(fd);
+      expect(outcome.code).toBe(code);
+      if (code === 0) expect(outcome.stderr).toBe('');
+      else expect(outcome.stderr).toMatch(/^nsview: \/bin\/true: cannot be executed: execve: E2BIG: one of .* longer than 128 KiB, .*\n$/);
+    }
   });
 
   it('that is not there is exit 127, and one that is no program 126, as in a shell', async () => {
