@@ -155,11 +155,10 @@ function mountTables(): Finding {
   const events = loadNative().mountEvents('/proc/self/ns/mnt');
   if (events >= 0) closeSync(events);
   const polled = 'changes are seen by poll of mountinfo';
-  return {
-    what,
-    verdict: 'ok',
-    means: events >= 0 ? `${polled}, mounts that come and go by fanotify too` : `${polled}; fanotify: ${errnoName(-events)}`,
-  };
+  if (events >= 0) return {what, verdict: 'ok', means: `${polled}, mounts that come and go by fanotify too`};
+  const refused = errnoName(-events);
+  const since = refused === 'EINVAL' ? ', which tells of mounts since Linux 6.15' : '';
+  return {what, verdict: 'ok', means: `${polled}; fanotify: ${refused}${since}`};
 }
 
 function userNamespaces(): Finding {
