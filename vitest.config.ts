@@ -24,6 +24,7 @@ export default defineConfig({
     retry: process.env.CI ? 1 : 0,
     hookTimeout: patient(60_000),
     sequence: {sequencer: LongestFirst},
+    teardownTimeout: patient(10_000),
     reporters: ['default', './test/support/counting-reporter.ts'],
     // Every test file has processes of its own, and some look at all of the machine's: side by side only where each has a machine of its own.
     projects: [

@@ -1,4 +1,5 @@
 import {existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
+import {dirname} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {SHAREABLE, type Shareable, type Sharing} from '../../src/model/sharing.ts';
@@ -6,7 +7,7 @@ import {parseSnapshot} from '../../src/probe/schemas.ts';
 import {readSharing, sharingSchema} from '../../src/probe/sharing.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {start, temporaryFolder} from '../support/nsview.ts';
+import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -50,7 +51,8 @@ describe('what clone(2) shares', () => {
 describe('open files that lead outside', () => {
   const held = async (...what: string[]) => {
     const folder = temporaryFolder();
-    const running = start(fixture('holds-outside'), folder.path, ...what);
+    // On the same mount as its root, wherever the checkout is: below a chroot it sees no other.
+    const running = new Running(fixture('holds-outside'), [folder.path, ...what], {cwd: dirname(folder.path)});
     const [, outside = ''] = await running.says(/outside (-?\d+)\nready/);
     const {fds, memory} = read(running.pid);
     if (isRefusal(fds) || isRefusal(memory)) throw new Error('refused');
@@ -77,7 +79,7 @@ describe('open files that lead outside', () => {
     await using all = await held(...how, 'directory', 'cwd');
     const apart = how.includes('mounts');
     expect(all.fds).toEqual([
-      {fd: null, path: process.cwd(), leads: {kind: 'root', directory: true}},
+      {fd: null, path: dirname(all.path), leads: {kind: 'root', directory: true}},
       // In a mount namespace of its own it is a mount of the namespace that was left.
       {fd: 20, path: '/', leads: apart ? {kind: 'mount', directory: true, where: 'nsview'} : {kind: 'root', directory: true}},
     ]);
