@@ -27,6 +27,9 @@ const C_FLAGS = ['-std=gnu17', '-O1', '-g', '-Wall', '-Wextra', '-Werror'];
 /** Modules without an interface: nothing in them is unused. The rest is about style. */
 const OCAML_FLAGS = ['-g', '-w', '+a-4-9-40-41-42-44-45-70', '-warn-error', '+a', '-ccopt', '-Wall -Wextra -Werror'];
 
+/** What every program is linked with, each after what it needs. */
+const OCAML_MODULES = ['linux_stubs.c', 'linux.ml', 'confine.ml'];
+
 /** `sanitized`: with ASan and UBSan, C only. `flags` come last and are the compiler's. */
 export type Build = {readonly defect?: Defect | undefined; readonly sanitized?: boolean; readonly flags?: readonly string[]};
 
@@ -40,13 +43,13 @@ export function buildProgram(folder: string, language: Language, name: string, {
   const text = readFileSync(join(SOURCES, language === 'c' ? source : `${name}.ml`), 'utf8');
   // A dropped flag may leave something unused, which is no matter here.
   writeFileSync(join(into, source), defect === undefined ? text : sow(text, defect));
-  const besides = language === 'c' ? ['linux.h'] : ['linux_stubs.c', 'linux.ml'];
+  const besides = language === 'c' ? ['linux.h', 'confine.h'] : OCAML_MODULES;
   for (const one of besides) copyFileSync(join(SOURCES, one), join(into, one));
   const program = join(into, name);
   const [compiler, ...args] =
     language === 'c'
       ? [process.env.CC ?? 'cc', ...C_FLAGS, ...(sanitized ? ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'] : [])]
-      : ['ocamlopt', ...OCAML_FLAGS, '-I', '+unix', 'unix.cmxa', 'linux_stubs.c', 'linux.ml'];
+      : ['ocamlopt', ...OCAML_FLAGS, '-I', '+unix', 'unix.cmxa', ...OCAML_MODULES];
   execFileSync(compiler ?? '', [...args, source, '-o', program, ...flags], {cwd: into, stdio: ['ignore', 'pipe', 'pipe']});
   return program;
 }
