@@ -1,8 +1,12 @@
-// Knows how to build one of the programs, in either language, as it is or with a defect sown into it.
+// Knows how to build one of the programs, in either language, as it is or with a defect sown into it; what /proc says of it while it runs;
+// and how nsview compares two that run under it.
 
 import {execFileSync, spawnSync} from 'node:child_process';
-import {copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {afterAll, beforeAll, type TestContext} from 'vitest';
+import {until} from '../support/attached.ts';
+import {nsview, type Outcome, Running, run, temporaryFolder} from '../support/nsview.ts';
 import {ROOT} from '../support/paths.ts';
 
 const SOURCES = join(ROOT, 'fixtures', 'programs');
@@ -52,4 +56,144 @@ export function buildProgram(folder: string, language: Language, name: string, {
       : ['ocamlopt', ...OCAML_FLAGS, '-I', '+unix', 'unix.cmxa', ...OCAML_MODULES];
   execFileSync(compiler ?? '', [...args, source, '-o', program, ...flags], {cwd: into, stdio: ['ignore', 'pipe', 'pipe']});
   return program;
+}
+
+/** Both languages, built once for a test file; who can read the folder may run them. */
+export function builtBefore(name: string): {readonly folder: string; get(context: TestContext, language: Language): string} {
+  const folder = temporaryFolder();
+  chmodSync(folder.path, 0o755);
+  const lacks = lacksOcaml();
+  const programs = new Map<Language, string>();
+  beforeAll(() => {
+    for (const language of LANGUAGES)
+      if (language === 'c' || lacks === null) programs.set(language, buildProgram(folder.path, language, name));
+  }, 120_000);
+  afterAll(() => folder[Symbol.dispose]());
+  return {
+    folder: folder.path,
+    get(context, language) {
+      const program = programs.get(language);
+      return program ?? context.skip(lacks ?? 'not built');
+    },
+  };
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+const nameOf = (pid: number): string => text(`/proc/${pid}/comm`).trimEnd();
+
+export function hasEnded(pid: number): boolean {
+  const status = text(`/proc/${pid}/status`);
+  return status === '' || /^State:\tZ/m.test(status);
+}
+
+/** Empty, too, where it is gone. */
+export const childrenOf = (pid: number): number[] =>
+  list(`/proc/${pid}/task`)
+    .flatMap(tid => text(`/proc/${pid}/task/${tid}/children`).split(' '))
+    .filter(child => child !== '')
+    .map(Number);
+
+/** It and all that descends from it, with what each is called. */
+export const treeOf = (pid: number): {readonly pid: number; readonly name: string}[] => [
+  {pid, name: nameOf(pid)},
+  ...childrenOf(pid).flatMap(treeOf),
+];
+
+/** The one child, as soon as it has executed a program whose first argument is this. */
+export async function childThatRuns(parent: number, program: string): Promise<number> {
+  const found = () => childrenOf(parent).find(child => text(`/proc/${child}/cmdline`).startsWith(`${program}\0`));
+  await until(() => found() !== undefined, `a child of ${parent} that runs ${program}`);
+  return found() ?? -1;
+}
+
+/** Where each fd leads, by number. */
+export const fdsOf = (pid: number): {readonly [fd: string]: string} =>
+  Object.fromEntries(list(`/proc/${pid}/fd`).map(fd => [fd, readlinkSync(`/proc/${pid}/fd/${fd}`)]));
+
+/** How many fds a program has here that opens none: what started the tests may have left some open. */
+export async function fdsFromTheStart(): Promise<number> {
+  await using plain = new Running('cat', []);
+  await until(() => nameOf(plain.pid) === 'cat', 'cat runs');
+  return Object.keys(fdsOf(plain.pid)).length;
+}
+
+/** Mount points that it can reach, each with the type of file system and the options of the mount. */
+export const mountsOf = (pid: number): string[] =>
+  text(`/proc/${pid}/mountinfo`)
+    .trimEnd()
+    .split('\n')
+    .map(line => {
+      const [, , , , at, options, ...rest] = line.split(' ');
+      return `${at} ${rest[rest.indexOf('-') + 1]} ${options}`;
+    });
+
+/** Kinds of namespaces in which two processes are not together. */
+export const KINDS = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'];
+export const apartIn = (one: number, other: number): string[] =>
+  KINDS.filter(kind => readlinkSync(`/proc/${one}/ns/${kind}`) !== readlinkSync(`/proc/${other}/ns/${kind}`));
+
+/** As whoever has no privilege. */
+export const asUser = (program: string, ...args: string[]): Running =>
+  new Running('setpriv', ['--reuid=1000', '--regid=1000', '--clear-groups', program, ...args]);
+
+export async function outcomeOf(program: string, ...args: string[]): Promise<Outcome> {
+  await using running = new Running(program, args);
+  running.release();
+  return await running.ended;
+}
+
+/** A program under `nsview trace`, once `ready` finds its state reached. */
+async function traced(
+  tape: string,
+  command: readonly string[],
+  ready: (root: number) => boolean,
+): Promise<{running: Running; root: number}> {
+  const running = nsview('trace', '--json', '-o', tape, '--', ...command);
+  const program = command[0] ?? '';
+  const root = () => treeOf(running.pid).find(({pid}) => text(`/proc/${pid}/cmdline`).startsWith(`${program}\0`))?.pid;
+  await until(
+    () => {
+      const pid = root();
+      return pid !== undefined && ready(pid);
+    },
+    `${command.join(' ')} is ready; ${running.stderr}`,
+  );
+  return {running, root: root() ?? -1};
+}
+
+/** What `nsview diff` says of two programs while both run under nsview; `end` lets one go, which then has to end with the status. */
+export async function diffUnderNsview(
+  commands: readonly [one: readonly string[], other: readonly string[]],
+  ready: (root: number) => boolean,
+  end: (running: Running, root: number) => void,
+  status = 0,
+): Promise<Outcome> {
+  using folder = temporaryFolder();
+  const [first, second] = commands;
+  const one = await traced(folder.file('one'), first, ready);
+  await using _one = one.running;
+  const other = await traced(folder.file('other'), second, ready);
+  await using _other = other.running;
+  const compared = await run('diff', String(one.root), String(other.root));
+  for (const {running, root} of [one, other]) {
+    end(running, root);
+    const {code, stderr} = await running.ended;
+    if (code !== status) throw new Error(`ended with ${code}: ${stderr}`);
+  }
+  return compared;
 }
