@@ -10,11 +10,13 @@ import {
   builtBefore,
   childrenOf,
   childThatRuns,
+  compareLanguages,
   fdsFromTheStart,
   fdsOf,
   hasEnded,
   LANGUAGES,
   mountsOf,
+  nameOf,
   outcomeOf,
 } from './support.ts';
 
@@ -94,6 +96,43 @@ describe('empty-mounts', () => {
     ]);
     await using running = asUser(program, '--pivot', 'busybox', 'sh', '-c', 'id -u; echo /*');
     expect(await running.ended).toEqual({code: 0, signal: null, stdout: '1000\n/*\n', stderr: ''});
+  });
+
+  compareLanguages(built, {
+    program: 'empty-mounts',
+    ways: WAYS.map(({way, options}) => ({way, args: [...options, ...WAITS]})),
+    ready: root => childrenOf(root).length === 1 && childrenOf(root).every(child => nameOf(child) === 'busybox'),
+    status: 128 + 15,
+    defects: [
+      {
+        language: 'c',
+        what: 'a mount left',
+        find: 'seal_root();',
+        put: 'mkdir("/left", 0755); (void)!mount("left", "/left", "tmpfs", 0, NULL); seal_root();',
+        found: /^busybox \d+ \| busybox \d+: tmpfs left on \/left: not mounted in A, mounted in B$/m,
+      },
+      {
+        language: 'c',
+        what: 'an fd left',
+        find: 'keep_only((int[]){plan->program}, 1);\n        execute(3,',
+        put: 'fcntl(plan->program, F_SETFD, 0);\n        execute(plan->program,',
+        found: /^busybox \d+ \| busybox \d+: .*busybox.* in B$/m,
+      },
+      {
+        language: 'ocaml',
+        what: 'a root that is not sealed',
+        find: 'seal_root ();',
+        put: '',
+        found: /^busybox \d+ \| busybox \d+: options of \/: .*ro.* in A, .*rw.* in B$/m,
+      },
+      {
+        language: 'ocaml',
+        what: 'privileges kept',
+        find: '  drop_privileges ();\n',
+        put: '',
+        found: /^busybox \d+ \| busybox \d+: effective capabilities: without in A, also .* in B$/m,
+      },
+    ],
   });
 
   it('has no fault that ASan or UBSan finds', async () => {

@@ -4,9 +4,9 @@
 import {execFileSync, spawnSync} from 'node:child_process';
 import {chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {afterAll, beforeAll, type TestContext} from 'vitest';
+import {afterAll, beforeAll, expect, it, type TestContext} from 'vitest';
 import {until} from '../support/attached.ts';
-import {nsview, type Outcome, Running, run, temporaryFolder} from '../support/nsview.ts';
+import {nsview, type Outcome, Running, readTapeStrictly, run, temporaryFolder} from '../support/nsview.ts';
 import {ROOT} from '../support/paths.ts';
 
 const SOURCES = join(ROOT, 'fixtures', 'programs');
@@ -15,13 +15,17 @@ export type Language = 'c' | 'ocaml';
 export const LANGUAGES: readonly Language[] = ['c', 'ocaml'];
 
 /** Null, or why programs in OCaml cannot be built here, as a reason to skip. */
-export const lacksOcaml = (): string | null =>
-  spawnSync('ocamlopt', ['-version']).status === 0 ? null : 'needs ocamlopt (Debian: ocaml-nox)';
+const lacksOcaml = (): string | null => (spawnSync('ocamlopt', ['-version']).status === 0 ? null : 'needs ocamlopt (Debian: ocaml-nox)');
 
 /** A part of the source, which has to be there exactly once, and what stands in its place. */
-export type Defect = {readonly find: string; readonly put: string};
+export type Defect = {
+  readonly find: string;
+  readonly put: string;
+  /** The program's own where nothing is said. */
+  readonly inFile?: string | undefined;
+};
 
-export function sow(source: string, {find, put}: Defect): string {
+function sow(source: string, {find, put}: Defect): string {
   const found = source.split(find).length - 1;
   if (found !== 1) throw new Error(`the defect has to fit one place, it fits ${found}: ${find}`);
   return source.replace(find, () => put);
@@ -58,8 +62,10 @@ export function buildProgram(folder: string, language: Language, name: string, {
   return program;
 }
 
+type Built = {get(context: TestContext, language: Language): string};
+
 /** Both languages, built once for a test file; who can read the folder may run them. */
-export function builtBefore(name: string): {readonly folder: string; get(context: TestContext, language: Language): string} {
+export function builtBefore(name: string): Built {
   const folder = temporaryFolder();
   chmodSync(folder.path, 0o755);
   const lacks = lacksOcaml();
@@ -70,7 +76,6 @@ export function builtBefore(name: string): {readonly folder: string; get(context
   }, 120_000);
   afterAll(() => folder[Symbol.dispose]());
   return {
-    folder: folder.path,
     get(context, language) {
       const program = programs.get(language);
       return program ?? context.skip(lacks ?? 'not built');
@@ -94,7 +99,7 @@ function text(path: string): string {
   }
 }
 
-const nameOf = (pid: number): string => text(`/proc/${pid}/comm`).trimEnd();
+export const nameOf = (pid: number): string => text(`/proc/${pid}/comm`).trimEnd();
 
 export function hasEnded(pid: number): boolean {
   const status = text(`/proc/${pid}/status`);
@@ -109,7 +114,7 @@ export const childrenOf = (pid: number): number[] =>
     .map(Number);
 
 /** It and all that descends from it, with what each is called. */
-export const treeOf = (pid: number): {readonly pid: number; readonly name: string}[] => [
+const treeOf = (pid: number): {readonly pid: number; readonly name: string}[] => [
   {pid, name: nameOf(pid)},
   ...childrenOf(pid).flatMap(treeOf),
 ];
@@ -157,14 +162,11 @@ export async function outcomeOf(program: string, ...args: string[]): Promise<Out
   return await running.ended;
 }
 
-/** A program under `nsview trace`, once `ready` finds its state reached. */
-async function traced(
-  tape: string,
-  command: readonly string[],
-  ready: (root: number) => boolean,
-): Promise<{running: Running; root: number}> {
-  const running = nsview('trace', '--json', '-o', tape, '--', ...command);
-  const program = command[0] ?? '';
+/** One of the programs as it runs, and the process that was started. */
+type Started = {readonly running: Running; readonly root: number};
+
+async function started(running: Running, command: readonly string[], ready: Comparison['ready']): Promise<Started> {
+  const [program = ''] = command;
   const root = () => treeOf(running.pid).find(({pid}) => text(`/proc/${pid}/cmdline`).startsWith(`${program}\0`))?.pid;
   await until(
     () => {
@@ -176,24 +178,67 @@ async function traced(
   return {running, root: root() ?? -1};
 }
 
-/** What `nsview diff` says of two programs while both run under nsview; `end` lets one go, which then has to end with the status. */
-export async function diffUnderNsview(
-  commands: readonly [one: readonly string[], other: readonly string[]],
-  ready: (root: number) => boolean,
-  end: (running: Running, root: number) => void,
-  status = 0,
-): Promise<Outcome> {
-  using folder = temporaryFolder();
-  const [first, second] = commands;
-  const one = await traced(folder.file('one'), first, ready);
-  await using _one = one.running;
-  const other = await traced(folder.file('other'), second, ready);
-  await using _other = other.running;
-  const compared = await run('diff', String(one.root), String(other.root));
-  for (const {running, root} of [one, other]) {
-    end(running, root);
-    const {code, stderr} = await running.ended;
-    if (code !== status) throw new Error(`ended with ${code}: ${stderr}`);
+/** It is ended by SIGTERM to the process that was started. */
+async function end({running, root}: Started, status: number): Promise<void> {
+  process.kill(root, 'SIGTERM');
+  const {code, signal, stderr} = await running.ended;
+  if ((code ?? 128 + (signal === 'SIGTERM' ? 15 : 0)) !== status) throw new Error(`ended with ${code ?? signal}: ${stderr}`);
+}
+
+export type Comparison = {
+  readonly program: string;
+  /** Arguments, each with how it is called. */
+  readonly ways: readonly {readonly way: string; readonly args: readonly string[]}[];
+  /** Whether all of it is there. */
+  readonly ready: (root: number) => boolean;
+  /** What SIGTERM ends it with. */
+  readonly status: number;
+  /** Each is sown into one language and compared with the other, run as the first way says; a line of nsview diff tells of it. */
+  readonly defects: readonly (Defect & {readonly language: Language; readonly what: string; readonly found: RegExp})[];
+};
+
+/** What `nsview diff` says, once it has settled: a process may be between two calls that it makes after it is ready. */
+async function diffOf(a: Started, b: Started, settled: (outcome: Outcome) => boolean): Promise<Outcome> {
+  for (let tries = 1; ; tries++) {
+    const outcome = await run('diff', String(a.root), String(b.root));
+    if (settled(outcome) || tries === 4) return outcome;
   }
-  return compared;
+}
+
+/** Tests that both languages isolate equally, process for process, while both run under nsview, and that a defect in either is found. */
+export function compareLanguages(built: Built, {program, ways, ready, status, defects}: Comparison): void {
+  it.for(ways)(`${program} in C and in OCaml, $way: equal by nsview diff, under nsview both`, async ({args}, context) => {
+    using folder = temporaryFolder();
+    const trace = (language: Language) => {
+      const command = [built.get(context, language), ...args];
+      return {running: nsview('trace', '--json', '-o', folder.file(language), '--', ...command), command};
+    };
+    const [c, ocaml] = [trace('c'), trace('ocaml')];
+    await using _c = c.running;
+    await using _ocaml = ocaml.running;
+    const [a, b] = [await started(c.running, c.command, ready), await started(ocaml.running, ocaml.command, ready)];
+    const {code, stdout} = await diffOf(a, b, outcome => outcome.code === 0);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^equal up to renaming of ids: /)]);
+    for (const one of [a, b]) await end(one, status);
+    // Tapes hold the same processes: each is born and ends.
+    const [born, ends] = ['born', 'exit'].map(kind =>
+      LANGUAGES.map(language => readTapeStrictly(folder.file(language)).facts.filter(fact => fact.kind === kind).length),
+    );
+    expect([born?.[0], ends?.[0]]).toEqual([born?.[1], ends?.[1]]);
+  });
+
+  it.for(defects)(`${program} in $language: nsview diff finds $what`, async ({language, find, put, inFile, found}, context) => {
+    const sound = built.get(context, language === 'c' ? 'ocaml' : 'c');
+    built.get(context, language);
+    using folder = temporaryFolder();
+    const defective = buildProgram(folder.path, language, program, {defect: {find, put, inFile}});
+    const args = ways[0]?.args ?? [];
+    await using one = new Running(sound, args);
+    await using other = new Running(defective, args);
+    const [a, b] = [await started(one, [sound], ready), await started(other, [defective], ready)];
+    const {code, stdout} = await diffOf(a, b, outcome => found.test(outcome.stdout));
+    expect(stdout).toMatch(found);
+    expect(code).toBe(1);
+    for (const each of [a, b]) await end(each, status);
+  });
 }
