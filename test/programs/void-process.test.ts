@@ -14,12 +14,14 @@ import {
   builtBefore,
   childrenOf,
   childThatRuns,
+  compareLanguages,
   fdsFromTheStart,
   fdsOf,
   hasEnded,
   KINDS,
   LANGUAGES,
   mountsOf,
+  nameOf,
   outcomeOf,
 } from './support.ts';
 
@@ -185,6 +187,54 @@ describe('void-process', () => {
       expect(await ended(...granting('proc', grant ?? ''), 'busybox')).toEqual([2, `void-process: -g:2: ${what}\n`]);
     for (const wrong of [[], ['-g'], ['-x', 'busybox'], ['--']])
       expect(await ended(...wrong)).toEqual([2, 'usage: void-process [-f FILE] [-g GRANT]... [--] PROGRAM [ARG...]\n']);
+  });
+
+  compareLanguages(built, {
+    program: 'void-process',
+    ways: [
+      {
+        way: 'with grants of each kind',
+        args: [
+          ...granting('file /etc/passwd', 'file /etc/ssl', 'socket tcp 127.0.0.1:0', 'hostname web', 'proc', 'stderr'),
+          'busybox',
+          'sleep',
+          '60',
+        ],
+      },
+      {way: 'without a grant', args: ['busybox', 'sleep', '60']},
+    ],
+    ready: root => childrenOf(root).some(child => nameOf(child) === 'busybox'),
+    status: 128 + 15,
+    defects: [
+      {
+        language: 'c',
+        what: 'a flag dropped',
+        find: 'sys_clone3(EVERY_NAMESPACE, -1)',
+        put: 'sys_clone3(EVERY_NAMESPACE & ~CLONE_NEWIPC, -1)',
+        found: /^busybox \d+ \| busybox \d+: ipc namespace: its own in A, that of nsview in B$/m,
+      },
+      {
+        language: 'c',
+        what: 'an fd left',
+        find: 'if (!spec->streams[fd] && fcntl',
+        put: 'if (fd != 0 && !spec->streams[fd] && fcntl',
+        found: /^busybox \d+ \| busybox \d+: .* in B$/m,
+      },
+      {
+        language: 'ocaml',
+        what: 'a file that can be written',
+        find: '(if writable then 0 else mount_attr_rdonly)',
+        put: '(if writable then mount_attr_rdonly else 0)',
+        found: /^busybox \d+ \| busybox \d+: options of \/etc\/passwd: ro in A, rw in B$/m,
+      },
+      {
+        language: 'ocaml',
+        what: 'a proc of another pid namespace',
+        find: 'clone3 every_namespace',
+        put: 'clone3 (every_namespace lxor clone_newpid)',
+        found: /^busybox \d+ \| busybox \d+: pid namespace: its own in A, that of nsview in B$/m,
+      },
+    ],
   });
 
   it('has no fault that ASan or UBSan finds', async () => {
