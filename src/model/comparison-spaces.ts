@@ -2,7 +2,7 @@
 
 import {isRefusal, type Seen, type Snapshot} from './fact.ts';
 import type {IdRange} from './identity.ts';
-import type {Interface} from './network.ts';
+import type {Interface, Route} from './network.ts';
 import type {SpaceDetails} from './tree-details.ts';
 
 /** null: the snapshot does not tell. `equal` where it is not that they are the same text. */
@@ -47,6 +47,7 @@ type Side = {
   readonly held: ReadonlyMap<string, SpaceDetails>;
   readonly owner: ReadonlyMap<string, string | undefined>;
   readonly networks: ReadonlyMap<string, Seen<readonly Interface[]>>;
+  readonly routes: ReadonlyMap<string, Seen<readonly Route[]>>;
   /** For a namespace that both sides have the inode of that in A. */
   readonly common: (inode: string) => string | undefined;
   /** Whose it is, for people. */
@@ -58,6 +59,7 @@ function sideOf(snapshot: Snapshot, common: Side['common'], whose: Side['whose']
     held: new Map((snapshot.details?.namespaces ?? []).map(space => [space.inode, space])),
     owner: new Map(snapshot.namespaces.map(({inode, owner}) => [inode, owner])),
     networks: new Map((snapshot.networks ?? []).map(({inode, interfaces}) => [inode, interfaces])),
+    routes: new Map((snapshot.networks ?? []).flatMap(({inode, routes}) => (routes === undefined ? [] : [[inode, routes] as const]))),
     common,
     whose,
   };
@@ -87,6 +89,19 @@ function networkFact(a: Side, b: Side, one: string, other: string, same: Same): 
   const list = (interfaces: readonly {readonly name: string; readonly text: string}[]) =>
     interfaces.length === 0 ? 'no more' : interfaces.map(({name, text}) => `${name} ${text}`).join('; ');
   return {what, a: list(onlyA), b: list(left), equal: onlyA.length + left.length === 0};
+}
+
+function routeText({to, via, device, metric, type, table}: Route): string {
+  const words = [type, to, via && `via ${via}`, device && `dev ${device}`, metric && `metric ${metric}`, table && `table ${table}`];
+  return words.filter(Boolean).join(' ');
+}
+
+function routesText({routes}: Side, inode: string): Seen<string> | null {
+  const seen = routes.get(inode);
+  if (seen === undefined || isRefusal(seen)) return seen ?? null;
+  // The kernel makes those of an interface's link-local network, sooner or later after it is up.
+  const texts = seen.filter(({to}) => !isMadeUp(to) && !/^ff00:/i.test(to)).map(routeText);
+  return texts.toSorted().join('; ') || 'none';
 }
 
 function ownerFact(a: Side, b: Side, one: string, other: string, type: string): SpaceFact {
@@ -124,7 +139,8 @@ export function spaceFacts(
         const told = x !== null && y !== null && !isRefusal(x) && !isRefusal(y);
         facts.push({what, a: x, b: y, ...(named === true && told ? {equal: same(x, y)} : {})});
       }
-    if (type === 'net') facts.push(networkFact(inA, inB, one, other, same));
+    if (type === 'net')
+      facts.push(networkFact(inA, inB, one, other, same), {what: 'routes', a: routesText(inA, one), b: routesText(inB, other)});
     return facts;
   };
 }

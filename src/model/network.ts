@@ -109,4 +109,10 @@ export type Network = {
 };
 
 /** In a snapshot: the interfaces of a network namespace, and the process or thread through which they were read, 0 where nobody is in it. */
-export type SnapshotNetwork = {readonly inode: string; readonly pid: number; readonly interfaces: Seen<readonly Interface[]>};
+export type SnapshotNetwork = {
+  readonly inode: string;
+  readonly pid: number;
+  readonly interfaces: Seen<readonly Interface[]>;
+  /** Of a tree (-p), never of the whole machine. */
+  readonly routes?: Seen<readonly Route[]>;
+};

@@ -46,7 +46,7 @@ export const interfacesSchema = z.array(
   }),
 );
 
-const routesSchema = z.array(
+export const routesSchema = z.array(
   z.object({
     to: z.string(),
     version: z.int(),
@@ -464,8 +464,14 @@ export function readNetwork(pid: number): Seen<Network> {
   };
 }
 
-/** The interfaces of each of those network namespaces, each with a file that leads to it and the process or thread through which it is read. */
-export function readNetworks(namespaces: ReadonlyMap<string, {readonly pid: number; readonly path: string}>): SnapshotNetwork[] {
+/**
+ * The interfaces of each of those network namespaces, and if asked for its routes, each with a file that leads to it and the process or thread
+ * through which it is read.
+ */
+export function readNetworks(
+  namespaces: ReadonlyMap<string, {readonly pid: number; readonly path: string}>,
+  withRoutes: boolean,
+): SnapshotNetwork[] {
   const asked = [...namespaces].slice(0, MOST.namespaces);
   const all = asked.map(([inode, {pid, path}]) => ({inode, pid, path, links: linksAt(path)}));
   /** Who has a link of that number: only those are asked whether they are the partner's, so that many namespaces stay linear. */
@@ -490,6 +496,7 @@ export function readNetworks(namespaces: ReadonlyMap<string, {readonly pid: numb
         ).get(link.partnerId) ?? null;
       return {index, name: there.find(one => one.inode === namespace)?.link.name ?? null, namespace};
     };
-    return {inode, pid, interfaces: interfacesOf(links, addressesAt(path), find)};
+    const interfaces = interfacesOf(links, addressesAt(path), find);
+    return {inode, pid, interfaces, ...(withRoutes ? {routes: sortedRoutes(routesAt(path, links, []), [])} : {})};
   });
 }

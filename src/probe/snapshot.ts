@@ -391,7 +391,7 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     mountNamespaces: held.tables.map(withHidden),
     ...(held.unlisted === null ? {} : {unlisted: held.unlisted}),
     cgroups: cgroupsOf(processes),
-    networks: readNetworks(networks),
+    networks: readNetworks(networks, options.root !== undefined),
     containers: containersOf(all, processes, '', mountNamespaces),
     ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes), details: readTreeDetails(all, processes)}),
   };
