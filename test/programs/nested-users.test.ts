@@ -11,14 +11,12 @@ import {
   asUser,
   buildProgram,
   builtBefore,
-  diffOfHeld,
-  diffOfSown,
+  compareLanguages,
   fdsFromTheStart,
   fdsOf,
   hasEnded,
   LANGUAGES,
   outcomeOf,
-  type Sown,
   treeOf,
 } from './support.ts';
 
@@ -66,27 +64,6 @@ async function levelsOf(running: Running): Promise<number[]> {
 }
 
 const each = LANGUAGES.flatMap(language => WHO.map(one => ({language, ...one})));
-
-const DEFECTS: readonly Sown[] = [
-  {
-    title: 'the innermost level has other ids',
-    tells: /level-3.*uid_map/,
-    c: {find: '.inside = 100, .outside = 1500', put: '.inside = 100, .outside = 1600'},
-    ocaml: {find: 'inside = 100; outside = 1500', put: 'inside = 100; outside = 1600'},
-  },
-  {
-    title: 'groups may still be dropped',
-    tells: /level-1.*setgroups: deny in A, allow in B/,
-    c: {find: '"deny"', put: '"allow"'},
-    ocaml: {find: '"deny"', put: '"allow"'},
-  },
-  {
-    title: 'each level has a namespace too many',
-    tells: /level-2.*ipc namespace/,
-    c: {find: 'sys_clone3(CLONE_NEWUSER | CLONE_NEWUTS, -1)', put: 'sys_clone3(CLONE_NEWUSER | CLONE_NEWUTS | CLONE_NEWIPC, -1)'},
-    ocaml: {find: '(clone_newuser lor clone_newuts)', put: '(clone_newuser lor clone_newuts lor clone_newipc)'},
-  },
-];
 
 describe(NAME, () => {
   it.for(each)('in $language, $who: each level translates ids by its own map', async ({language, run, user, levels}, context) => {
@@ -191,17 +168,55 @@ describe(NAME, () => {
     running.child.kill('SIGTERM');
     expect(await running.ended).toMatchObject({code: 0, stderr: ''});
   });
+});
 
-  it('is the same in C and in OCaml to nsview diff, while both run under nsview', async context => {
-    const [c = '', ocaml = ''] = LANGUAGES.map(language => built.get(context, language));
-    expect(await diffOfHeld([[c], [ocaml]])).toMatchObject({code: 0, stdout: expect.stringMatching(/^equal .*: 4 processes/)});
-  });
-
-  it.for(LANGUAGES.flatMap(language => DEFECTS.map(sown => ({language, sown, title: sown.title}))))(
-    'nsview diff finds a defect in $language: $title',
-    async ({language, sown}, context) => {
-      const compared = await diffOfSown(context, built, language, sown);
-      expect(compared).toMatchObject({code: 1, stdout: expect.stringMatching(sown.tells)});
+compareLanguages(built, {
+  program: NAME,
+  ways: [{way: 'by itself', args: []}],
+  ready: (_root, stdout) => /^ready /m.test(stdout),
+  status: 0,
+  defects: [
+    {
+      language: 'c',
+      what: 'the innermost level has other ids',
+      find: '.inside = 100, .outside = 1500',
+      put: '.inside = 100, .outside = 1600',
+      found: /level-3.*uid_map/,
     },
-  );
+    {
+      language: 'ocaml',
+      what: 'the innermost level has other ids',
+      find: 'inside = 100; outside = 1500',
+      put: 'inside = 100; outside = 1600',
+      found: /level-3.*uid_map/,
+    },
+    {
+      language: 'c',
+      what: 'groups may still be dropped',
+      find: '"deny"',
+      put: '"allow"',
+      found: /level-1.*setgroups: deny in A, allow in B/,
+    },
+    {
+      language: 'ocaml',
+      what: 'groups may still be dropped',
+      find: '"deny"',
+      put: '"allow"',
+      found: /level-1.*setgroups: deny in A, allow in B/,
+    },
+    {
+      language: 'c',
+      what: 'each level has a namespace too many',
+      find: 'sys_clone3(CLONE_NEWUSER | CLONE_NEWUTS, -1)',
+      put: 'sys_clone3(CLONE_NEWUSER | CLONE_NEWUTS | CLONE_NEWIPC, -1)',
+      found: /level-2.*ipc namespace/,
+    },
+    {
+      language: 'ocaml',
+      what: 'each level has a namespace too many',
+      find: '(clone_newuser lor clone_newuts)',
+      put: '(clone_newuser lor clone_newuts lor clone_newipc)',
+      found: /level-2.*ipc namespace/,
+    },
+  ],
 });

@@ -114,7 +114,7 @@ export const childrenOf = (pid: number): number[] =>
     .map(Number);
 
 /** It and all that descends from it, with what each is called. */
-const treeOf = (pid: number): {readonly pid: number; readonly name: string}[] => [
+export const treeOf = (pid: number): {readonly pid: number; readonly name: string}[] => [
   {pid, name: nameOf(pid)},
   ...childrenOf(pid).flatMap(treeOf),
 ];
@@ -133,7 +133,9 @@ export const fdsOf = (pid: number): {readonly [fd: string]: string} =>
 /** How many fds a program has here that opens none: what started the tests may have left some open. */
 export async function fdsFromTheStart(): Promise<number> {
   await using plain = new Running('cat', []);
-  await until(() => nameOf(plain.pid) === 'cat', 'cat runs');
+  // Its libraries are open while it starts.
+  plain.child.stdin?.write('there\n');
+  await plain.says(/there/);
   return Object.keys(fdsOf(plain.pid)).length;
 }
 
@@ -171,7 +173,7 @@ async function started(running: Running, command: readonly string[], ready: Comp
   await until(
     () => {
       const pid = root();
-      return pid !== undefined && ready(pid);
+      return pid !== undefined && ready(pid, running.stdout);
     },
     `${command.join(' ')} is ready; ${running.stderr}`,
   );
@@ -179,7 +181,8 @@ async function started(running: Running, command: readonly string[], ready: Comp
 }
 
 /** It is ended by SIGTERM to the process that was started. */
-async function end({running, root}: Started, status: number): Promise<void> {
+async function end({running, root}: Started, expected: Comparison['status']): Promise<void> {
+  const status = typeof expected === 'number' ? expected : expected(running.stdout);
   process.kill(root, 'SIGTERM');
   const {code, signal, stderr} = await running.ended;
   if ((code ?? 128 + (signal === 'SIGTERM' ? 15 : 0)) !== status) throw new Error(`ended with ${code ?? signal}: ${stderr}`);
@@ -190,9 +193,9 @@ export type Comparison = {
   /** Arguments, each with how it is called. */
   readonly ways: readonly {readonly way: string; readonly args: readonly string[]}[];
   /** Whether all of it is there. */
-  readonly ready: (root: number) => boolean;
-  /** What SIGTERM ends it with. */
-  readonly status: number;
+  readonly ready: (root: number, stdout: string) => boolean;
+  /** What SIGTERM ends it with, or what that is for what it has said. */
+  readonly status: number | ((stdout: string) => number);
   /** Each is sown into one language and compared with the other, run as the first way says; a line of nsview diff tells of it. */
   readonly defects: readonly (Defect & {readonly language: Language; readonly what: string; readonly found: RegExp})[];
 };

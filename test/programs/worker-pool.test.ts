@@ -10,15 +10,13 @@ import {
   buildProgram,
   builtBefore,
   childrenOf,
-  diffOfHeld,
-  diffOfSown,
+  compareLanguages,
   fdsFromTheStart,
   fdsOf,
   hasEnded,
   LANGUAGES,
   type Language,
   outcomeOf,
-  type Sown,
   treeOf,
 } from './support.ts';
 
@@ -82,21 +80,6 @@ async function workersOf(running: Running): Promise<number[]> {
 }
 
 const pathIn = (pid: number, pattern: RegExp): string => pattern.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '';
-
-const DEFECTS: readonly Sown[] = [
-  {
-    title: 'workers are born where the pool is',
-    tells: /worker-1.*: cgroup: its own in A, shared with its parent in B/,
-    c: {find: 'sys_clone3(CLONE_INTO_CGROUP, ', put: 'sys_clone3(0, '},
-    ocaml: {find: '(int_of_fd worker.cgroup) clone_into_cgroup', put: '(int_of_fd worker.cgroup) 0'},
-  },
-  {
-    title: 'workers may take more memory',
-    tells: /worker-2.*: limits of its cgroup.*33554432.*50331648/,
-    c: {find: '#define MEMORY "32M"', put: '#define MEMORY "48M"'},
-    ocaml: {find: 'let memory = "32M"', put: 'let memory = "48M"'},
-  },
-];
 
 describe(NAME, () => {
   it.for(LANGUAGES)('in %s: one worker is killed for its memory, it alone, and all jobs are done', async (language, context) => {
@@ -201,22 +184,44 @@ describe(NAME, () => {
     await using running = startPool('env', options, buildProgram(folder.path, 'c', NAME, {sanitized: true}));
     expect(await running.ended).toMatchObject({code: 0, stderr: ''});
   });
-
-  it('is the same in C and in OCaml to nsview diff, while both run under nsview', async context => {
-    const [c = '', ocaml = ''] = LANGUAGES.map(language => programIn(context, language));
-    const compared = await diffOfHeld([
-      [c, '--hold'],
-      [ocaml, '--hold'],
-    ]);
-    expect(compared).toMatchObject({code: 0, stdout: expect.stringMatching(/^equal .*: 4 processes/)});
-  });
-
-  it.for(LANGUAGES.flatMap(language => DEFECTS.map(sown => ({language, sown, title: sown.title}))))(
-    'nsview diff finds a defect in $language: $title',
-    async ({language, sown}, context) => {
-      programIn(context, language);
-      const compared = await diffOfSown(context, built, language, sown, '--hold');
-      expect(compared).toMatchObject({code: 1, stdout: expect.stringMatching(sown.tells)});
-    },
-  );
 });
+
+compareLanguages(
+  {...built, get: programIn},
+  {
+    program: NAME,
+    ways: [{way: 'held', args: ['--hold']}],
+    ready: (_root, stdout) => /^ready /m.test(stdout),
+    status: 0,
+    defects: [
+      {
+        language: 'c',
+        what: 'workers are born where the pool is',
+        find: 'sys_clone3(CLONE_INTO_CGROUP, ',
+        put: 'sys_clone3(0, ',
+        found: /worker-1.*: cgroup: its own in A, shared with its parent in B/,
+      },
+      {
+        language: 'ocaml',
+        what: 'workers are born where the pool is',
+        find: '(int_of_fd worker.cgroup) clone_into_cgroup',
+        put: '(int_of_fd worker.cgroup) 0',
+        found: /worker-1.*: cgroup: its own in A, shared with its parent in B/,
+      },
+      {
+        language: 'c',
+        what: 'workers may take more memory',
+        find: '#define MEMORY "32M"',
+        put: '#define MEMORY "48M"',
+        found: /worker-2.*: limits of its cgroup.*33554432.*50331648/,
+      },
+      {
+        language: 'ocaml',
+        what: 'workers may take more memory',
+        find: 'let memory = "32M"',
+        put: 'let memory = "48M"',
+        found: /worker-2.*: limits of its cgroup.*33554432.*50331648/,
+      },
+    ],
+  },
+);
