@@ -126,9 +126,22 @@ export async function childThatRuns(parent: number, program: string): Promise<nu
   return found() ?? -1;
 }
 
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
+}
+
 /** Where each fd leads, by number. */
 export const fdsOf = (pid: number): {readonly [fd: string]: string} =>
-  Object.fromEntries(list(`/proc/${pid}/fd`).map(fd => [fd, readlinkSync(`/proc/${pid}/fd/${fd}`)]));
+  Object.fromEntries(
+    list(`/proc/${pid}/fd`).flatMap(fd => {
+      const to = linkOf(`/proc/${pid}/fd/${fd}`);
+      return to === null ? [] : [[fd, to]];
+    }),
+  );
 
 /** How many fds a program has here that opens none: what started the tests may have left some open. */
 export async function fdsFromTheStart(): Promise<number> {
@@ -208,9 +221,12 @@ async function diffOf(a: Started, b: Started, settled: (outcome: Outcome) => boo
   }
 }
 
+/** They start nsview several times. */
+const SLOW = {timeout: 90_000};
+
 /** Tests that both languages isolate equally, process for process, while both run under nsview, and that a defect in either is found. */
 export function compareLanguages(built: Built, {program, ways, ready, status, defects}: Comparison): void {
-  it.for(ways)(`${program} in C and in OCaml, $way: equal by nsview diff, under nsview both`, async ({args}, context) => {
+  it.for(ways)(`${program} in C and in OCaml, $way: equal by nsview diff, under nsview both`, SLOW, async ({args}, context) => {
     using folder = temporaryFolder();
     const trace = (language: Language) => {
       const command = [built.get(context, language), ...args];
@@ -230,7 +246,7 @@ export function compareLanguages(built: Built, {program, ways, ready, status, de
     expect([born?.[0], ends?.[0]]).toEqual([born?.[1], ends?.[1]]);
   });
 
-  it.for(defects)(`${program} in $language: nsview diff finds $what`, async ({language, find, put, inFile, found}, context) => {
+  it.for(defects)(`${program} in $language: nsview diff finds $what`, SLOW, async ({language, find, put, inFile, found}, context) => {
     const sound = built.get(context, language === 'c' ? 'ocaml' : 'c');
     built.get(context, language);
     using folder = temporaryFolder();
