@@ -9,9 +9,9 @@ export const status = (pid: number, key: string): string =>
   new RegExp(`^${key}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
 export const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
 
-/** Until `pid` is traced, or no longer. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + patient(8000); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
+/** Until it holds; for `patience` at most, in milliseconds. */
+export async function until(holds: () => boolean, what: string, patience = 8000): Promise<void> {
+  for (const limit = Date.now() + patient(patience); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }
 
