@@ -16,7 +16,8 @@ export type Language = 'c' | 'ocaml';
 export const LANGUAGES: readonly Language[] = ['c', 'ocaml'];
 
 /** Null, or why programs in OCaml cannot be built here, as a reason to skip. */
-const lacksOcaml = (): string | null => (spawnSync('ocamlopt', ['-version']).status === 0 ? null : 'ocamlopt is not installed (Debian: ocaml-nox)');
+const lacksOcaml = (): string | null =>
+  spawnSync('ocamlopt', ['-version']).status === 0 ? null : 'ocamlopt is not installed (Debian: ocaml-nox)';
 
 /** A part of the source, which has to be there exactly once, and what stands in its place. */
 export type Defect = {
