@@ -48,7 +48,7 @@ export const fdsText = (node: Node): string | null =>
 function openOf({link, mode}: OpenFd, outside: boolean, partnerOf: (inode: string) => string): Open {
   const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
   if (kind === undefined || id === undefined) return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode};
-  if (kind === 'pipe' || kind === 'socket') return {text: kind, id, mode};
+  if (kind === 'pipe' || kind === 'socket') return {text: outside ? `${kind} to outside of the tree` : kind, id, mode};
   return {text: `${kind} namespace ${partnerOf(id)}`, id: null, mode};
 }
 
@@ -121,7 +121,7 @@ function heldOf(readings: readonly Reading[]): Held[] {
 
 type Sides = {
   readonly pairs: readonly Pair[];
-  readonly isOutside: {readonly a: (node: Node, fd: number) => boolean; readonly b: (node: Node, fd: number) => boolean};
+  readonly isOutside: {readonly a: (node: Node, fd: OpenFd) => boolean; readonly b: (node: Node, fd: OpenFd) => boolean};
   /** Of A's namespaces. */
   readonly partners: ReadonlyMap<string, string>;
   readonly same: (a: string, b: string) => boolean;
@@ -157,8 +157,8 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
     // Of so many only the first were read.
     if (countA !== countB && (countA > MOST_READ || countB > MOST_READ))
       differences.push({pair, what: 'fds', a: `${countA} open`, b: `${countB} open`});
-    const openA = a.map(one => openOf(one, isOutside.a(pair.a, one.fd), id => partners.get(id) ?? 'outside of the tree'));
-    const openB = b.map(one => openOf(one, isOutside.b(pair.b, one.fd), id => (known.has(id) ? id : 'outside of the tree')));
+    const openA = a.map(one => openOf(one, isOutside.a(pair.a, one), id => partners.get(id) ?? 'outside of the tree'));
+    const openB = b.map(one => openOf(one, isOutside.b(pair.b, one), id => (known.has(id) ? id : 'outside of the tree')));
     readings.a.push({pair, index, open: openA});
     readings.b.push({pair, index, open: openB});
     const left = openB.filter(({id}) => id === null);

@@ -11,6 +11,7 @@ import {type Node, nodeName, type Pair, type Tree, treeOfSnapshot} from './compa
 import {isRefusal, type Refusal, type Seen, type Snapshot} from './fact.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {createRenaming, type Mapping, withoutNumbers} from './renaming.ts';
+import type {OpenFd} from './tree-details.ts';
 
 /** Who: a process, or with `tid` one thread of it. */
 export type Compared = {readonly pid: number; readonly tid?: number; readonly comm: string};
@@ -266,9 +267,16 @@ function compareMemberships(
   return {partners, mounts};
 }
 
-function outsideFds({sharing}: Snapshot): (node: Node, fd: number) => boolean {
+/** Which fds lead to what their process could not reach by itself, or are of a socket that is connected with somebody outside. */
+function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => boolean {
   const outside = new Set((sharing?.fds ?? []).flatMap(({pid, outside: fds}) => (isRefusal(fds) ? [] : fds.map(({fd}) => `${pid} ${fd}`))));
-  return ({pid}, fd) => outside.has(`${pid} ${fd}`);
+  const connected = sharing === undefined || isRefusal(sharing.unix) ? [] : sharing.unix;
+  // Of those that have the same socket one is told.
+  const told = new Set(connected.map(({pid, fd}) => `${pid} ${fd}`));
+  const sockets = new Set<string>();
+  for (const {pid, fds} of details?.processes ?? [])
+    for (const {fd, link} of isRefusal(fds) ? [] : fds) if (told.has(`${pid} ${fd}`)) sockets.add(link);
+  return ({pid}, {fd, link}) => sockets.has(link) || outside.has(`${pid} ${fd}`);
 }
 
 function compareOpen(running: Running, [a, b]: readonly [Snapshot, Snapshot], partners: ReadonlyMap<string, string>): void {

@@ -91,7 +91,7 @@ describe('nsview diff', () => {
     await using other = await besides('exec 3<&-');
     await using another = await besides('exec 3</proc/self/status');
     expect(compared(one, other)).toMatch(
-      /^\w+ \d+ \| \w+ \d+: socket shared with unshare \d+: open for both in A, not open in B\n1 difference; /,
+      /^\w+ \d+ \| \w+ \d+: socket to outside of the tree shared with unshare \d+: open for both in A, not open in B\n1 difference; /,
     );
     expect(compared(other, another)).toMatch(
       /^\w+ \d+ \| \w+ \d+: \/proc\/\d+\/status.*: not open in A, open for reading in B\n1 difference; /,
