@@ -104,8 +104,11 @@ export function membershipsOf(a: Tree, b: Tree): {readonly memberships: readonly
   }
   for (const {kind, what} of SHAREABLE) {
     const [one, other] = [sharingSide(a, kind), sharingSide(b, kind)];
-    if (one === null || other === null) untold.push({kind: 'sharing', what: `who shares ${what}`, a: one !== null, b: other !== null});
-    else memberships.push({of: 'sharing', kind, ways: [what], a: one, b: other});
+    if (one === null || other === null) {
+      const isFirst = untold.every(each => each.kind !== 'sharing' || each.a !== (one !== null) || each.b !== (other !== null));
+      // Mostly none of them is told.
+      if (isFirst) untold.push({kind: 'sharing', what: 'who shares file tables, memory and the like', a: one !== null, b: other !== null});
+    } else memberships.push({of: 'sharing', kind, ways: [what], a: one, b: other});
   }
   const [one, other] = [hierarchiesOf(a), hierarchiesOf(b)];
   for (const name of new Set([...one, ...other])) {
