@@ -184,14 +184,14 @@ describe('web-server', () => {
 
     const NULLS = ['/dev/null', '/dev/null'];
     await until(() => leads(listener).filter(to => to === '/dev/null').length === 2, 'the listener has given up its stdout');
-    // The listening socket and the channel to the parser; the pipe for signals, and the end of the pipe by which parts see it alive.
-    expect(leads(listener).toSorted()).toEqual([...NULLS, 'pipe', 'pipe', 'pipe', 'socket', 'socket']);
+    // The listening socket and the channel to the parser; signals, and the end of the pipe by which the parts see it alive.
+    expect(leads(listener).toSorted()).toEqual([...NULLS, 'anon_inode', 'pipe', 'socket', 'socket']);
     expect(leads(parser)).toEqual([...NULLS, 'socket', 'socket', 'pipe']);
     expect(leads(reader)).toEqual([...NULLS, 'socket', '/files']);
     expect(leads(logger)).toEqual([...NULLS, 'pipe', '/log']);
     expect((await get(server.port, '/')).length).toBeGreaterThan(0);
     await until(() => leads(parser).length === 5, 'the parser has closed connection and file');
-    expect([leads(listener).length, leads(reader).length, leads(logger).length]).toEqual([7, 4, 4]);
+    expect([leads(listener).length, leads(reader).length, leads(logger).length]).toEqual([6, 4, 4]);
     await endedWell(server);
   });
 
