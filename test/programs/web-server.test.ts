@@ -43,7 +43,12 @@ beforeAll(() => {
 afterAll(() => folder[Symbol.dispose]());
 
 let logs = 0;
-type Server = AsyncDisposable & {readonly running: Running; readonly port: number; readonly log: string; part(name: string): number};
+type Server = AsyncDisposable & {
+  readonly running: Running;
+  readonly port: number;
+  readonly log: string;
+  readonly part: (name: string) => number;
+};
 
 /** Once it listens; each part by its name. */
 async function serving(program: string, {patience = 1, by}: {patience?: number; by?: typeof asUser} = {}): Promise<Server> {
