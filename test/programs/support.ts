@@ -20,7 +20,7 @@ const lacksOcaml = (): string | null =>
   spawnSync('ocamlopt', ['-version']).status === 0 ? null : 'ocamlopt is not installed (Debian: ocaml-nox)';
 
 /** A part of the source, which has to be there exactly once, and what stands in its place. */
-export type Defect = {
+type Defect = {
   readonly find: string;
   readonly put: string;
   /** The program's own where nothing is said. */
