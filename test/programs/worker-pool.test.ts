@@ -1,9 +1,9 @@
-import {execFileSync, spawnSync} from 'node:child_process';
+import {spawnSync} from 'node:child_process';
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {afterEach, describe, expect, it, type TestContext} from 'vitest';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {type Running, start, temporaryFolder} from '../support/nsview.ts';
+import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {
   apartIn,
   asUser,
@@ -160,10 +160,13 @@ describe(NAME, () => {
     running.child.kill('SIGKILL');
     for (const pid of workers) await until(() => hasEnded(pid), `${pid} has ended`);
     await running.ended;
-    for (const path of cgroupsOf(running.pid)) {
-      execFileSync('find', [path, '-depth', '-type', 'd', '-name', 'worker-*', '-exec', 'rmdir', '{}', ';']);
-      expect(existsSync(path)).toBe(false);
-    }
+    const left = cgroupsOf(running.pid);
+    expect(left.length).toBeGreaterThan(0);
+    // The next one that has this pid, which is the first of a new pid namespace, takes what was left for its own, and then away.
+    const again = ['--fork', '--pid', '--mount-proc', 'sh', '-c', `echo ${running.pid - 1} >/proc/sys/kernel/ns_last_pid; "$0"; exit $?`];
+    await using next = new Running('unshare', [...again, built.get(context, language)]);
+    expect(await next.ended).toMatchObject({code: 0, stderr: ''});
+    for (const path of left) expect(existsSync(path)).toBe(false);
   });
 
   it.for(LANGUAGES)('in %s: says what is wrong', async (language, context) => {
