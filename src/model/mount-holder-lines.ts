@@ -1,7 +1,7 @@
 // Knows what to say of what keeps a mount busy, and of the commands that make it let go.
 
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapWords} from './line.ts';
-import type {MountHolders, MountUse} from './mount-holders.ts';
+import type {MountCopy, MountHolders, MountUse} from './mount-holders.ts';
 import {printable} from './printable.ts';
 import {quoteArgument} from './timeline.ts';
 
@@ -52,6 +52,49 @@ function byProcess(uses: readonly MountUse[]): MountUse[][] {
 
 /** Enough to see, and to draw. */
 const SHOWN = 200;
+/** Copies beyond so many are summed up by mount namespace, and only some are told one by one. */
+const FEW_COPIES = 8;
+const COPIES_SHOWN = 20;
+
+type Copies = readonly MountCopy[];
+
+function byNamespace(copies: Copies): Copies[] {
+  const groups = new Map<string, MountCopy[]>();
+  for (const copy of copies) {
+    const group = groups.get(copy.inode);
+    if (group === undefined) groups.set(copy.inode, [copy]);
+    else group.push(copy);
+  }
+  return [...groups.values()].toSorted((one, other) => other.length - one.length);
+}
+
+const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+
+/** In each mount namespace how many, how many of those are used, and one command for all of them. */
+function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string) => Piece): Line[] {
+  const lines: Line[] = [];
+  const groups = byNamespace(copies);
+  for (const group of groups.slice(0, SHOWN)) {
+    const [first] = group;
+    if (first === undefined) continue;
+    const together = group.filter(copy => copy.together).length;
+    const users = new Set(group.flatMap(copy => copy.uses.map(use => use.pid)));
+    const used = group.filter(copy => copy.uses.length > 0).length;
+    const words = [
+      counted(group.length, 'mount', 'mounts'),
+      ...(together === 0 ? [] : [together === group.length ? 'go with this one' : `${together} of them go with this one`]),
+    ];
+    const busy = used === 0 ? [] : [toned('warn', `, ${used} used by ${counted(users.size, 'process', 'processes')}`)];
+    lines.push(cutLine([plain('  '), nameOf(first.inode), plain(`  ${words.join(', ')}`), ...busy], width));
+    if (together === group.length) continue;
+    // umount(8): all mounts of that file system in the namespace that it is in.
+    const enter = first.pid === 0 ? '' : `nsenter --mount=/proc/${first.pid}/ns/mnt `;
+    lines.push(...withCommand('   ', `${enter}umount --all-targets ${quoted(first.point)}`, width));
+    if (used > 0) lines.push(cutLine([dim('    stops at those in use: they have to let go before')], width));
+  }
+  if (groups.length > SHOWN) lines.push(cutLine([dim(`  and ${groups.length - SHOWN} more mount namespaces`)], width));
+  return lines;
+}
 
 export function mountHolderLines(seen: MountHolders, width: number, nameOf: (inode: string) => Piece): Line[] {
   const lines: Line[] = [];
@@ -85,7 +128,16 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   if (seen.copies.length > 0) {
     put();
     put(dim('The file system is mounted elsewhere too, and in use until those go'));
-    for (const copy of seen.copies.slice(0, SHOWN)) {
+    const isMany = seen.copies.length > FEW_COPIES;
+    if (isMany) {
+      lines.push(...copiesByNamespace(seen.copies, width, nameOf));
+      put();
+      put(dim('One by one, those in use first'));
+    }
+    // Those that nobody uses are alike.
+    const listed = isMany ? seen.copies.toSorted((one, other) => Number(other.uses.length > 0) - Number(one.uses.length > 0)) : seen.copies;
+    const shown = isMany ? COPIES_SHOWN : FEW_COPIES;
+    for (const copy of listed.slice(0, shown)) {
       const users = byProcess(copy.uses);
       const enter = copy.pid === 0 ? '' : `nsenter --mount=/proc/${copy.pid}/ns/mnt `;
       put(
@@ -94,7 +146,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
         dim(' in '),
         nameOf(copy.inode),
         dim(copy.together ? '  goes with this one' : ''),
-        ...(users.length > 0 ? [toned('warn', `  used by ${users.length} ${users.length === 1 ? 'process' : 'processes'}`)] : []),
+        ...(users.length > 0 ? [toned('warn', `  used by ${counted(users.length, 'process', 'processes')}`)] : []),
       );
       for (const uses of users.slice(0, 3)) {
         const {who, release} = mountUsesText(uses);
@@ -103,7 +155,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
       if (users.length > 3) put(dim(`    and ${users.length - 3} more`));
       if (!copy.together && enter !== '') lines.push(...withCommand('   ', `${enter}umount ${quoted(copy.point)}`, width));
     }
-    if (seen.copies.length > SHOWN) put(dim(`  and ${seen.copies.length - SHOWN} more`));
+    if (seen.copies.length > shown) put(dim(`  and ${seen.copies.length - shown} more`));
   }
   if (seen.processes < seen.of) put(dim(`${seen.processes} of ${seen.of} processes asked so far`));
   if (seen.unread > 0) say(`${seen.unread} of ${seen.processes} processes are not for this user to ask: they may keep it as well.`);

@@ -166,6 +166,41 @@ describe('who pins a mount', () => {
     await other.ended;
   });
 
+  it('sums many copies up by mount namespace, each with one command that lets all of them go', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    mkdirSync(`${path}/sub`);
+    // Half of them of a part of it; another of the same kind and source is none of them.
+    const script = [
+      'mount --make-rprivate / && mount -t tmpfs other "$2" && mkdir "$2/other" && mount -t tmpfs pinned "$2/other"',
+      'for i in $(seq 30); do mkdir "$2/$i"; mount --bind "$1" "$2/$i"; mkdir "$2/sub$i"; mount --bind "$1/sub" "$2/sub$i"; done',
+      'cd "$2/sub7"; echo ready; read line; cd /; echo free; exec cat',
+    ].join('; ');
+    using elsewhere = temporaryFolder();
+    await using other = new Running('unshare', ['--mount', 'sh', '-c', script, 'sh', path, elsewhere.path]);
+    await other.says(/ready/);
+    const {stdout} = await run('who-pins', path);
+    const summary =
+      /\n {2}mnt:\[\d+\] {2}(\d+) mounts, 1 used by 1 process\n(.*)\n {4}stops at those in use.*\n\nOne by one, those in use first\n {2}(\S+)/.exec(
+        stdout,
+      );
+    expect(summary?.slice(1)).toEqual(['61', expect.stringContaining('umount --all-targets '), `${elsewhere.path}/sub7`]);
+    expect(stdout).toMatch(/\n {2}and 41 more\n/);
+    const mounted = () => holders(path).copies.map(({point}) => point);
+    expect(mounted()).toHaveLength(61);
+    // It stops at what is in use, and that stays; when that has let go, nothing is left.
+    const release = () => spawnSync('sh', ['-c', summary?.[2] ?? 'false']).status === 0;
+    expect(release()).toBe(false);
+    expect(mounted()).toContain(`${elsewhere.path}/sub7`);
+    other.child.stdin?.write('\n');
+    await other.says(/free/);
+    expect(release()).toBe(true);
+    expect(mounted()).toEqual([]);
+    execFileSync('nsenter', [`--mount=/proc/${other.pid}/ns/mnt`, 'mountpoint', '-q', `${elsewhere.path}/other`]);
+    other.release();
+    await other.ended;
+  });
+
   it('is a study of a process, in slices, by the schema of tapes', async () => {
     using folder = mountedFolder();
     await using works = new Running('sleep', ['60'], {cwd: folder.path});
