@@ -10,8 +10,8 @@ import {isRefusal} from '../src/model/fact.ts';
 import {createState, reduce, type State} from '../src/model/state.ts';
 import {readHost} from '../src/probe/host.ts';
 import {readMountinfo} from '../src/probe/mountinfo.ts';
+import {readMountsFact} from '../src/probe/mounts-fact.ts';
 import {readProcess} from '../src/probe/process.ts';
-import {readMountsFact} from '../src/probe/snapshot.ts';
 import {frameOf} from '../src/ui/frame.ts';
 import {createTheme} from '../src/ui/theme.ts';
 

@@ -8,9 +8,9 @@ import {createInside} from './containers-inside.ts';
 import {machineLook} from './holders.ts';
 import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
+import {readMountsFact} from './mounts-fact.ts';
 import {readLink} from './proc-file.ts';
 import {sameSeen} from './process.ts';
-import {readMountsFact} from './snapshot.ts';
 import {readStudy, STUDY_EVERY, type Study} from './study.ts';
 
 export type Shown = {

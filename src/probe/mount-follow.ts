@@ -4,7 +4,7 @@ import type {MountsFact} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {type Reader, watchMounts} from './mount-watch.ts';
 import {readMountinfo} from './mountinfo.ts';
-import {readMountsFact} from './snapshot.ts';
+import {readMountsFact} from './mounts-fact.ts';
 
 /** Mount namespaces that are watched at most: each costs an fd. */
 export const NAMESPACES_WATCHED = 256;

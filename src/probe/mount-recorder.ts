@@ -3,7 +3,7 @@
 
 import {type Fact, isRefusal, type MountsFact, type Seen} from '../model/fact.ts';
 import {readMountinfo} from './mountinfo.ts';
-import {readMountsFact} from './snapshot.ts';
+import {readMountsFact} from './mounts-fact.ts';
 
 /** Nanoseconds between two readings of one namespace: a storm of programs in it is no reason to read it as often. */
 const PAUSE = 250_000_000n;

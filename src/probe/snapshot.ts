@@ -4,8 +4,6 @@ import {closeSync, openSync} from 'node:fs';
 import {type Contained, createContainers} from '../model/container.ts';
 import {
   isRefusal,
-  type Mount,
-  type MountsFact,
   type NamespaceLinks,
   type ProcessSeen,
   type Refusal,
@@ -25,9 +23,9 @@ import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} 
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {decodeMountinfo, readMounts} from './mountinfo.ts';
+import {READERS_ASKED, readMountNamespace} from './mounts-fact.ts';
 import {readNetworks} from './network.ts';
-import {readLink, readNumbers} from './proc-file.ts';
+import {readNumbers} from './proc-file.ts';
 import {type ProcessRead, readAll} from './processes.ts';
 import {readTreeDetails} from './tree-details.ts';
 import {readTreeSharing} from './tree-sharing.ts';
@@ -117,39 +115,6 @@ function mountReaders(processes: readonly ProcessSeen[]): Map<string, number[]> 
     for (const thread of process.threads) add(thread.namespaces ?? {}, thread.tid);
   }
   return members;
-}
-
-/** How many members are asked for their root before a partial view is taken. */
-const READERS_ASKED = 64;
-
-/**
- * The mounts of a namespace through one of its members. A chrooted process sees only what lies below its root (mountinfo,
- * fs/proc_namespace.c), so one whose root is `/` goes first.
- */
-function readMountNamespace(inode: string, pids: readonly number[]): {inode: string; pid: number; mounts: Seen<readonly Mount[]>} {
-  const asked = pids.slice(0, READERS_ASKED);
-  const whole = asked.filter(pid => readLink(`/proc/${pid}/root`) === '/');
-  let refused: {pid: number; mounts: Seen<readonly Mount[]>} = {pid: pids[0] ?? 0, mounts: {errno: 'ESRCH', during: 'open'}};
-  for (const pid of [...whole, ...asked.filter(one => !whole.includes(one))]) {
-    const mounts = readMounts(pid);
-    // It may have moved on to another namespace since, or its pid may be another's by now.
-    if (!isRefusal(mounts) && readLink(`/proc/${pid}/ns/mnt`) === `mnt:[${inode}]`) return {inode, pid, mounts};
-    if (isRefusal(mounts)) refused = {pid, mounts};
-  }
-  return {inode, ...refused};
-}
-
-/** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
-export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
-  const at = String(process.hrtime.bigint());
-  const lineage = readLineage(`/proc/${pid}/ns/mnt`);
-  const [above] = isRefusal(lineage) ? [] : lineage.owners;
-  const refused = isRefusal(lineage) ? lineage : lineage.ownersEnd;
-  const owner = above?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'};
-  // It is another's pid by now, or it has moved on, where the namespace is not the same.
-  const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
-  const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
-  return {kind: 'mounts', at, owner, ...read};
 }
 
 function cgroupsOf(processes: readonly ProcessSeen[]): SnapshotCgroup[] {

@@ -14,7 +14,8 @@ import {lineText} from './src/model/line.ts';
 import {createWorld, observe} from './src/model/world.ts';
 import {readCgroups} from './src/probe/cgroup.ts';
 import {lookAtAll, readOwnership} from './src/probe/ownership.ts';
-import {readMountsFact, readSnapshot} from './src/probe/snapshot.ts';
+import {readMountsFact} from './src/probe/mounts-fact.ts';
+import {readSnapshot} from './src/probe/snapshot.ts';
 import {parseFact, parseSnapshot} from './src/probe/schemas.ts';
 import {readStudy} from './src/probe/study.ts';
 
