@@ -83,10 +83,14 @@ function isDirectory(path: string): boolean {
 function list(path: string): Seen<string[]> {
   try {
     if (!lstatSync(path).isDirectory()) return {errno: 'ENOTDIR', during: 'lstat'};
-    using directory = opendirSync(path);
+    const directory = opendirSync(path);
     const names: string[] = [];
-    for (let entry = directory.readSync(); entry !== null && names.length < MOST_ENTRIES; entry = directory.readSync())
-      if (!entry.isSymbolicLink()) names.push(entry.name);
+    try {
+      for (let entry = directory.readSync(); entry !== null && names.length < MOST_ENTRIES; entry = directory.readSync())
+        if (!entry.isSymbolicLink()) names.push(entry.name);
+    } finally {
+      directory.closeSync();
+    }
     return names.sort();
   } catch (error) {
     return refusalOf(error, 'getdents64');
