@@ -191,6 +191,7 @@ async function started(running: Running, command: readonly string[], ready: Comp
       return pid !== undefined && ready(pid, running.stdout);
     },
     `${command.join(' ')} is ready; ${running.stderr}`,
+    30_000,
   );
   return {running, root: root() ?? -1};
 }
