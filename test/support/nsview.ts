@@ -4,6 +4,7 @@ import {type ChildProcess, type SpawnOptions, spawn} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {type RunnerTestCase, TestRunner} from 'vitest';
 import type {CallFact, Fact, NamespacesFact, TapeHeader} from '../../src/model/fact.ts';
 import {parseFact, parseHeader} from '../../src/probe/schemas.ts';
 import {NSVIEW} from './paths.ts';
@@ -120,9 +121,12 @@ export const LAUNCHED_HOWS: readonly LaunchedHow[] = [...HOWS, 'fast'];
 export type AttachedHow = How | 'syscalls';
 export const ATTACHED_HOWS: readonly AttachedHow[] = [...HOWS, 'syscalls'];
 
-/** As options. */
-export const followBy = (how: LaunchedHow | AttachedHow): readonly string[] =>
-  how === 'bpf' || how === 'ptrace' ? ['--follow', how] : ['--follow', 'ptrace', `--${how}`];
+/** As options. An ordinary user may not follow by BPF: the test that asks for it is skipped. */
+export function followBy(how: LaunchedHow | AttachedHow): readonly string[] {
+  if (how === 'bpf' && process.getuid?.() !== 0)
+    TestRunner.getCurrentTest<RunnerTestCase | undefined>()?.context.skip('no privilege to follow by BPF: the tests do not run as root');
+  return how === 'bpf' || how === 'ptrace' ? ['--follow', how] : ['--follow', 'ptrace', `--${how}`];
+}
 
 /** `nsview trace --json` over a program, to its end. */
 export const traceProgramBy =
