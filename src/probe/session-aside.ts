@@ -103,6 +103,7 @@ export function startAside({emit}: {readonly emit: (facts: readonly Fact[]) => v
 
   return {
     open: async ({onLost, ...options}) => {
+      if (ended) return {errno: GONE.errno, during: GONE.during};
       const session = ++last;
       lost.set(session, onLost);
       const refusal = await new Promise<Refusal | null>(resolve => {

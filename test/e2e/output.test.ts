@@ -1,0 +1,21 @@
+import {spawnSync} from 'node:child_process';
+import {expect, it} from 'vitest';
+import {NSVIEW} from '../support/paths.ts';
+
+it.each([
+  ['snapshot', 1],
+  ['snapshot --json', 1],
+  ['doctor', 1],
+  ['schema', 1],
+  ['diff $$ $$', 2],
+] as const)('%s on a full disk says that it is not whole, and fails', (words, status) => {
+  const ran = spawnSync('bash', ['-c', `"$0" ${words} >/dev/full`, NSVIEW], {encoding: 'utf8'});
+  expect(ran.stderr).toBe('nsview: stdout: write: ENOSPC; what is there is not whole\n');
+  expect(ran.status).toBe(status);
+});
+
+it('is silent where nobody reads on', () => {
+  const ran = spawnSync('bash', ['-c', '"$0" snapshot --json | head -c 10; echo " $PIPESTATUS"', NSVIEW], {encoding: 'utf8'});
+  expect(ran.stderr).toBe('');
+  expect(ran.stdout).toMatch(/ 0\n$/);
+});
