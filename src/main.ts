@@ -20,8 +20,8 @@ const now = (): string => String(process.hrtime.bigint());
 /** Minutes that the local clock is ahead of UTC. */
 const utcOffset = (): number => -new Date().getTimezoneOffset();
 
-/** The errno of a write to stdout that failed though somebody may read it later: a full disk. */
-let unwritten: string | null = null;
+/** Writes that failed though somebody may read it later: a full disk. */
+const unwritten: {readonly fd: number; readonly errno: string}[] = [];
 
 /** All of it, whatever the fd: a pipe that Node or its caller made non-blocking is waited for. False when nobody reads any more. */
 function write(fd: number, text: string): boolean {
@@ -32,7 +32,7 @@ function write(fd: number, text: string): boolean {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : '';
       if (code !== 'EAGAIN') {
-        if (fd === STDOUT && code !== 'EPIPE') unwritten = String(code);
+        if (fd !== STDERR && code !== 'EPIPE') unwritten.push({fd, errno: String(code)});
         return false;
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
@@ -776,10 +776,10 @@ keepStdioBlocking();
 try {
   const command = parseCommandLine(process.argv.slice(2));
   const status = await run(command);
-  if (unwritten !== null) complain(`stdout: write: ${unwritten}; what is there is not whole`);
-  // A trace ends as the program did, whatever became of its lines.
-  const isWhole = unwritten === null || command.kind === 'trace';
-  process.exit(isWhole ? status : command.kind === 'diff' ? 2 : 1);
+  const [failure] = unwritten;
+  if (failure === undefined) process.exit(status);
+  complain(`${failure.fd === STDOUT ? 'stdout' : 'its output'}: write: ${failure.errno}; what is there is not whole`);
+  process.exit(command.kind === 'diff' ? 2 : status || 1);
 } catch (error) {
   complain(error instanceof Error && error.name === 'NativeError' ? error.message : stackOf(error));
   process.exit(1);

@@ -14,6 +14,13 @@ it.each([
   expect(ran.status).toBe(status);
 });
 
+it('a trace on a full disk says so, and its program runs on', () => {
+  const ran = spawnSync('bash', ['-c', '"$0" trace --json -o /dev/full -- sh -c "sleep 0.2; echo done"', NSVIEW], {encoding: 'utf8'});
+  expect(ran.stderr).toBe('nsview: its output: write: ENOSPC; what is there is not whole\n');
+  expect(ran.stdout).toBe('done\n');
+  expect(ran.status).toBe(1);
+});
+
 it('is silent where nobody reads on', () => {
   const ran = spawnSync('bash', ['-c', '"$0" snapshot --json | head -c 10; echo " $PIPESTATUS"', NSVIEW], {encoding: 'utf8'});
   expect(ran.stderr).toBe('');
