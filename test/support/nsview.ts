@@ -54,7 +54,7 @@ export class Running implements AsyncDisposable {
 
   /** The match, as soon as stdout has it. */
   async says(pattern: RegExp, where: 'stdout' | 'stderr' = 'stdout'): Promise<RegExpExecArray> {
-    const limit = Date.now() + patient(10_000);
+    const limit = Date.now() + patient(20_000);
     for (;;) {
       const match = pattern.exec(this[where]);
       if (match !== null) return match;

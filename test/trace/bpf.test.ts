@@ -3,7 +3,7 @@ import {readFileSync, readlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
-import {until} from '../support/attached.ts';
+import {helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
@@ -189,15 +189,25 @@ describe('a ring that is too small', () => {
   it('loses events, and the tape says how many; who is gone and who is new is found again', async () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
+    // The sleeps are not among the jobs that it waits for: a job that ended is forgotten, and `wait` for no job at all is for every one.
     const script =
-      'sleep 40 & s=$!; for i in $(seq 300); do /bin/true & done; wait $(jobs -p | grep -v $s); sleep 41 & t=$!; echo waits; read line; kill $s $t; exit 6';
+      'echo ready; read line; sleep 400 & s=$!; j=; for i in $(seq 300); do /bin/true & j="$j $!"; done; wait $j; sleep 401 & t=$!; echo waits; read line; kill $s $t; exit 6';
     await using running = new Running(NSVIEW, ['trace', '--json', '--follow', 'bpf', '-o', tape, '--', 'bash', '-c', script], {
       env: {...process.env, NSVIEW_RING: '4096'},
     });
-    await running.says(/waits/);
+    await running.says(/ready/);
+    // On any machine: nobody empties the ring meanwhile.
+    const helper = helperOf(running);
+    process.kill(helper, 'SIGSTOP');
+    try {
+      running.child.stdin?.write('\n');
+      await running.says(/waits/);
+    } finally {
+      process.kill(helper, 'SIGCONT');
+    }
     // However long the machine takes for 300 processes, and for the two that are left to be told or to be found.
     const told = () => readFileSync(tape, 'utf8');
-    await until(() => ['40', '41'].every(seconds => told().includes(`"argv":["sleep","${seconds}"]`)), 'both sleeps');
+    await until(() => ['400', '401'].every(seconds => told().includes(`"argv":["sleep","${seconds}"]`)), 'both sleeps');
     running.release();
     expect((await running.ended).code).toBe(6);
     const {facts} = readTapeStrictly(tape);
