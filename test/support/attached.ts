@@ -10,7 +10,7 @@ export const status = (pid: number, key: string): string =>
 export const tracerOf = (pid: number): number => Number(status(pid, 'TracerPid'));
 
 /** Until it holds; for `patience` at most, in milliseconds. */
-export async function until(holds: () => boolean, what: string, patience = 8000): Promise<void> {
+export async function until(holds: () => boolean, what: string, patience = 20_000): Promise<void> {
   for (const limit = Date.now() + patient(patience); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`never: ${what}`);
 }

@@ -1,8 +1,9 @@
 import {existsSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import type {CallFact, Fact} from '../../src/model/fact.ts';
+import {helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {followBy, nsview, ofKind, type Running, readTapeStrictly, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 
@@ -12,14 +13,7 @@ leaveNothingBehind();
 const returned = (facts: readonly Fact[], name: string): unknown[] =>
   ofKind(facts, 'call').flatMap(fact => (fact.name === name ? [fact.result] : []));
 
-/** Until it holds. */
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const limit = Date.now() + patient(20_000); !holds(); await new Promise(resolve => setTimeout(resolve, 10)))
-    if (Date.now() > limit) throw new Error(`never: ${what}`);
-}
-
 const exists = (pid: number): boolean => existsSync(`/proc/${pid}`);
-const helperOf = (tracer: Running): number => Number(readFileSync(`/proc/${tracer.pid}/task/${tracer.pid}/children`, 'utf8'));
 
 const HOWS = ['ptrace', 'fast'] as const;
 
