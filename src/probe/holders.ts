@@ -139,6 +139,8 @@ const KEPT = 16;
 export type HoldersLook = {
   /** Goes on for so many milliseconds, at most to the end of a look at all. */
   advance(milliseconds: number): void;
+  /** Forgets all, also a look that is under way, whose list of processes is of before now. */
+  restart(): void;
   /** Goes on by itself, in slices that nobody feels, as long as somebody wants it every so often. */
   want(): void;
   /** The last whole look, or what there is of the first. */
@@ -274,8 +276,10 @@ function createHolders(): HoldersLook {
 
   let rest: Generator<void, Refusal | null> | null = null;
   const isWhole = (): boolean => next >= pids.length && rest === null && (whole === null ? pids.length === 0 : whole === building);
-  const begin = () => {
-    if (!isWhole()) return;
+  const renew = () => {
+    // It may have an fd.
+    rest?.return(null);
+    rest = null;
     const all: Seen<number[]> = readNumbers('/proc');
     pids = isRefusal(all) ? [] : all;
     next = 0;
@@ -284,6 +288,13 @@ function createHolders(): HoldersLook {
     owners = new Set();
     tables = new Set();
     files = new Map();
+  };
+  const begin = () => {
+    if (isWhole()) renew();
+  };
+  const restart = () => {
+    whole = null;
+    renew();
   };
   const settle = (limit: number) => {
     // The last counts when the rest is done as well.
@@ -329,6 +340,7 @@ function createHolders(): HoldersLook {
   };
   return {
     advance,
+    restart,
     want: paced({advance, aside, isWhole}),
     get found() {
       return whole ?? building;

@@ -107,9 +107,10 @@ const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly
   ...others,
 ];
 
-/** At once, from the first process to the last, for who can wait. */
+/** At once, from the first process that there is now to the last, for who can wait. */
 export function lookAtAll(): void {
   const limit = performance.now() + 60_000;
+  look.restart();
   do look.advance(1000);
   while (look.found.asked < look.found.of && performance.now() < limit);
 }

@@ -7,6 +7,7 @@ import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
 import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
+import {machineLook} from '../../src/probe/holders.ts';
 import {idInside, lookAtAll, powerOver, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -199,6 +200,8 @@ describe('ownership', () => {
   });
 
   it('finds a network namespace that only a socket holds, its owner and its interfaces, and what lets go', async () => {
+    // A look that began before the process did does not count.
+    machineLook.advance(0);
     await using running = await said(fixture('socket-elsewhere'), []);
     const {namespaces, networks} = readSnapshot({version: 'test'});
     const lone = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'socket' && one.pid === running.pid));

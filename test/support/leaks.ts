@@ -111,6 +111,17 @@ function lookAround(): Traces {
   };
 }
 
+/** What this process has open, by fd. */
+const openFds = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      return [`${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`];
+    } catch {
+      // The folder's own.
+      return [];
+    }
+  });
+
 /** What came; and that a mount went. Of the rest, what went was somebody else's, and so is the time at which it did. */
 function leftBy(before: Traces, after: Traces): Partial<Traces> {
   const left: {[what: string]: unknown} = {};
@@ -137,7 +148,7 @@ export function leaveNothingBehind(): void {
       const after = lookAround();
       const left = leftBy(before, after);
       if (Object.keys(left).length === 0 || Date.now() > limit) {
-        expect(left).toEqual({});
+        expect(left, `open are ${openFds().join(', ')}`).toEqual({});
         return;
       }
     }
