@@ -57,6 +57,9 @@ const volatile struct follow_config config SECTION(".rodata");
 #define INTERRUPTED (-4) /* EINTR */
 #define PAGE_LEAST 4096u
 
+/* "[pidfd]" and its NUL, little-endian. */
+#define PIDFD_NAME 0x005d64666469705bull
+
 #define CLONE_THREAD_FLAG 0x10000u
 #define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
 
@@ -368,7 +371,14 @@ INLINE __u64 file_of(__u64 task, __u32 fd)
         return read_u64(read_u64(fdt + config.fdt_fd) + 8 * (__u64)fd);
 }
 
-/* What setns was given: fs/nsfs.c, fs/pidfs.c (6.9; before, a pidfd is an anonymous inode, which the helper looks at). */
+/* A pidfd of before 6.9 is an anonymous inode, which all of them share; the dentry has the name that pidfd_create() gave it (kernel/pid.c). */
+INLINE int is_anonymous_pidfd(__u64 file)
+{
+        __u64 name = read_u64(read_u64(file + config.file_path + config.path_dentry) + config.dentry_name + config.qstr_name);
+        return read_u64(name) == PIDFD_NAME;
+}
+
+/* What setns was given: fs/nsfs.c, fs/pidfs.c (6.9). */
 INLINE void read_fd(__u64 task, struct nsv_call *call)
 {
         __u64 file = file_of(task, (__u32)call->arguments[0]);
@@ -385,6 +395,8 @@ INLINE void read_fd(__u64 task, struct nsv_call *call)
                         call->fd_type = read_u32(read_u64(ns + config.ns_ops) + config.ns_ops_type);
         } else if (magic == FOLLOW_PIDFS_MAGIC)
                 call->fd_pid = pid_number(read_u64(inode + config.inode_private));
+        else if (magic == FOLLOW_ANON_INODE_FS_MAGIC && is_anonymous_pidfd(file))
+                call->fd_pid = pid_number(read_u64(file + config.file_private));
 }
 
 INLINE __u64 argument_of(const struct follow_call *call, __u32 argument)

@@ -637,20 +637,6 @@ static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint
         task_remove(tracer, task);
 }
 
-/* A pidfd of before 6.9 tells in /proc what it is, if it is still there. */
-static void look_at_fd(pid_t tid, struct nsv_call *call)
-{
-        char path[64], text[1024];
-        snprintf(path, sizeof(path), "fdinfo/%u", (unsigned)call->arguments[0]);
-        ssize_t n = read_task_file(tid, path, text, sizeof(text) - 1);
-        if (n <= 0)
-                return;
-        text[n] = '\0';
-        const char *pid = strstr(text, "\nPid:\t");
-        if (pid)
-                call->fd_pid = (int32_t)strtol(pid + 6, NULL, 10);
-}
-
 /* Does it return anything but 0 where it succeeds: an fd, or what was before? */
 static bool returns_number(uint32_t name)
 {
@@ -693,8 +679,6 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
                 return;
         struct nsv_call call = event->call;
-        if (name == NSV_CALL_setns && event->abi == NSV_ABI_NATIVE && !call.fd_type && !call.fd_pid)
-                look_at_fd(event->event.tid, &call);
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
         char bytes[REREAD_SIZE];

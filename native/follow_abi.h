@@ -106,6 +106,7 @@
         X(fdt_fd, "fdtable", "fd")                                 \
         X(fdt_max, "fdtable", "max_fds")                           \
         X(file_inode, "file", "f_inode")                           \
+        X(file_private, "file", "private_data")                    \
         X(inode_number, "inode", "i_ino")                          \
         X(inode_super, "inode", "i_sb")                            \
         X(inode_private, "inode", "i_private")                     \
@@ -225,6 +226,7 @@ struct follow_call {
 /* include/uapi/linux/magic.h */
 #define FOLLOW_NSFS_MAGIC 0x6e736673u
 #define FOLLOW_PIDFS_MAGIC 0x50494446u
+#define FOLLOW_ANON_INODE_FS_MAGIC 0x09041934u
 
 #define FOLLOW_EXE_MAX 4096u
 #define FOLLOW_NAME_MAX 256u
