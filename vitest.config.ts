@@ -1,4 +1,5 @@
 import {availableParallelism} from 'node:os';
+import {join} from 'node:path';
 import {defineConfig} from 'vitest/config';
 import {alone, refusedApart} from './test/support/alone.ts';
 import {LongestFirst} from './test/support/longest-first.ts';
@@ -19,6 +20,8 @@ const exclude = process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.
 export default defineConfig({
   test: {
     globalSetup: ['test/support/setup.ts'],
+    // nsview is started by the hundred: what V8 made of its code is kept from one to the next.
+    env: {NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'nsview-tests')},
     testTimeout: patient(process.env.NSVIEW_SANITIZED ? 90_000 : 30_000),
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
