@@ -101,6 +101,13 @@ const put = (base: string, path: string, content: unknown): string => {
   return file;
 };
 
+/**
+ * crun takes no hierarchy of v1 and v2 together, unless it sees v2 alone. A mount without the options that it has takes them from the whole
+ * machine (apply_cgroup_root_flags(), kernel/cgroup/cgroup.c).
+ */
+const V2_ALONE =
+  'options=$(findmnt -rnt cgroup2 -o FS-OPTIONS | head -n1); umount -R /sys/fs/cgroup; mount -t cgroup2 -o "$options" none /sys/fs/cgroup; exec "$@"';
+
 describe('containers that were started by', () => {
   it.each([
     ['runc', 'runc', [], 'state.json'],
@@ -112,11 +119,9 @@ describe('containers that were started by', () => {
     mkdirSync(state, {recursive: true});
     const id = `nsview-test-${process.pid}`;
     const common = [...options, '--root', state];
-    // crun takes no hierarchy of v1 and v2 together, unless it sees v2 alone.
-    const alone = 'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"';
     const command = [program, ...common, 'run', '-b', folder.path, id];
     await using running =
-      runtime === 'crun' ? new Running('unshare', ['-m', 'sh', '-c', alone, 'sh', ...command]) : start(program, ...command.slice(1));
+      runtime === 'crun' ? new Running('unshare', ['-m', 'sh', '-c', V2_ALONE, 'sh', ...command]) : start(program, ...command.slice(1));
     try {
       const init = await busyboxBelow(running);
       const [found, ...others] = holding(read(folder.path), init);
@@ -178,9 +183,7 @@ describe('containers that were started by', () => {
     ];
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024', '--network', 'none', '--cgroups=disabled'];
     const command = [...podman, 'run', ...limits, '--privileged', '--name', name, '--rootfs', folder.at('rootfs'), ...SLEEP];
-    // As above, crun takes v2 alone.
-    const alone = 'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"';
-    await using running = new Running('unshare', ['-m', 'sh', '-c', alone, 'sh', ...command]);
+    await using running = new Running('unshare', ['-m', 'sh', '-c', V2_ALONE, 'sh', ...command]);
     const init = await busyboxWithin();
     const [found, ...others] = holding(read(folder.path), init);
     expect(others).toEqual([]);
@@ -296,7 +299,9 @@ describe('containers that were started by', () => {
   it('firejail, with the name that it was given', async context => {
     if (!seesKernel) return context.skip('firejail makes no sandbox where it sees no kernel threads');
     using folder = temporaryFolder();
-    await using running = start('firejail', '--quiet', '--noprofile', `--name=nsview-test-${process.pid}`, 'sleep', '60');
+    // What it mounts when it is first used on a machine stays: here in a namespace that ends with it.
+    const firejail = ['unshare', '-m', 'firejail', '--quiet'] as const;
+    await using running = start(...firejail, '--noprofile', `--name=nsview-test-${process.pid}`, 'sleep', '60');
     await expect
       .poll(() => holding(read(''), childrenOf(running.pid)[0] ?? 0), {timeout: patient(10_000)})
       .toMatchObject([{runtime: 'firejail', name: `nsview-test-${process.pid}`, id: String(running.pid), missing: null}]);
@@ -304,7 +309,8 @@ describe('containers that were started by', () => {
     const [found] = holding(read(folder.path), childrenOf(running.pid)[0] ?? 0);
     expect(found).toMatchObject({runtime: 'firejail', name: null, evidence: [{by: 'kernel'}]});
     expect(found?.missing).toContain('/run/firejail/sandbox');
-    execFileSync('firejail', ['--quiet', `--shutdown=${running.pid}`], {stdio: 'ignore'});
+    const [unshare, ...rest] = firejail;
+    execFileSync(unshare, [...rest, `--shutdown=${running.pid}`], {stdio: 'ignore'});
     await running.ended;
   });
 

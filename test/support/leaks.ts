@@ -122,6 +122,15 @@ const openFds = (): string[] =>
     }
   });
 
+/** The lines of one text alone: `- ` the first, `+ ` the second. */
+function linesApart(before: string, after: string): string[] {
+  const [then, now] = [before.split('\n'), after.split('\n')];
+  return [
+    ...then.filter(line => !now.includes(line)).map(line => `- ${line}`),
+    ...now.filter(line => !then.includes(line)).map(line => `+ ${line}`),
+  ];
+}
+
 /** What came; and that a mount went. Of the rest, what went was somebody else's, and so is the time at which it did. */
 function leftBy(before: Traces, after: Traces): Partial<Traces> {
   const left: {[what: string]: unknown} = {};
@@ -130,6 +139,8 @@ function leftBy(before: Traces, after: Traces): Partial<Traces> {
     if (Array.isArray(now) && Array.isArray(then)) {
       const came: unknown[] = now.filter(one => !then.includes(one));
       if (came.length > 0) left[what] = came;
+    } else if (typeof now === 'string' && typeof then === 'string') {
+      if (now !== then) left[what] = linesApart(then, now);
     } else if (typeof now === 'number' ? now > Number(then) : now !== then) left[what] = now;
   }
   return left;
