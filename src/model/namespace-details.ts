@@ -31,6 +31,11 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
     for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
     return fixed(heading(process, against, look.width), [...lines, ...emptySection(world, process, look)]);
   }
+  // It keeps those of its pid and of its credentials (do_exit(), kernel/exit.c, gives the rest back).
+  if (process.end === null && process.state === 'Z' && refusals.some(one => isRefusal(one) && one.errno === 'ENOENT')) {
+    const why = 'ENOENT: it has ended, and gave those back. Its parent has not waited for it yet.';
+    for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
+  }
   for (const kind of NAMESPACES) {
     lines.push(namespaceLine(world, process, kind.type, look));
     if (!('childrenLink' in kind)) continue;
