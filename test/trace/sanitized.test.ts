@@ -111,7 +111,8 @@ describe.each(LAUNCHED_HOWS)('the helper under ASan and UBSan, by %s', how => {
     await using screen = new Screen(
       MIDDLE,
       NSVIEW,
-      [...followBy(how), '--', 'bash', '--norc', '--noprofile', '-c', 'trap "" HUP; echo began; read x; sleep 1'],
+      // It ends by itself, should this test not come to its end.
+      [...followBy(how), '--', 'bash', '--norc', '--noprofile', '-c', 'trap "" HUP; echo began; read -t 60 x; sleep 1'],
       {
         NSVIEW_HELPER: SANITIZED_HELPER,
       },
