@@ -6,8 +6,18 @@ import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, tone
 import {mountHolderLines} from './mount-holder-lines.ts';
 import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
 import {NEWS} from './mount-news.ts';
-import {bindSource, type Difference, type Hidden, hiddenMounts, mountDifferences, optionsBeyond, spacesAbove, wholeAt} from './mounts.ts';
-import {cells, printable} from './printable.ts';
+import {
+  bindSource,
+  type Difference,
+  type Hidden,
+  hiddenMounts,
+  mountDifferences,
+  mountedOn,
+  optionsBeyond,
+  spacesAbove,
+  wholeAt,
+} from './mounts.ts';
+import {printable, printableCells} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {namespaceOf, studyOf, type World} from './world.ts';
@@ -21,51 +31,42 @@ const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
   const kept = mountTrees.get(mounts);
   if (kept !== undefined) return kept;
-  const byId = new Map<number, Mount>();
-  for (const mount of mounts) byId.set(mount.id, mount);
-  const children = new Map<number, Mount[]>();
-  const roots: Mount[] = [];
-  for (const mount of mounts) {
-    // The root's parent lies outside of the namespace, or is itself (proc_pid_mountinfo(5)).
-    if (mount.parent === mount.id || !byId.has(mount.parent)) {
-      roots.push(mount);
-      continue;
-    }
-    const siblings = children.get(mount.parent);
-    if (siblings === undefined) children.set(mount.parent, [mount]);
-    else siblings.push(mount);
-  }
+  const {on, tops} = mountedOn(mounts);
   const rows: MountRow[] = [];
   const placed = new Set<number>();
-  type Waiting = {readonly mount: Mount; readonly before: string; readonly mark: string; readonly folder: string};
-  const waiting: Waiting[] = [];
-  const wait = (list: readonly Mount[], before: string, above: Mount | null) => {
-    // The folder that a name need not repeat.
-    const folder = above === null || above.point === '/' ? '' : `${above.point}/`;
-    for (let i = list.length - 1; i >= 0; i--) {
-      const mount = list[i];
-      if (mount !== undefined) waiting.push({mount, before, mark: above === null ? '' : i === list.length - 1 ? '└ ' : '├ ', folder});
-    }
-  };
-  const drain = () => {
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const {mount, before, mark, folder} = next;
+  /** Mounts of one parent, from `next` on; those without one have no mark. */
+  type Level = {readonly list: readonly Mount[]; readonly before: string; readonly stem: string; readonly folder: string; next: number};
+  const place = (list: readonly Mount[]) => {
+    const levels: Level[] = [{list, before: '', stem: '', folder: '', next: 0}];
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const {before, stem, folder} = level;
+      const mount = level.list[level.next++];
+      if (mount === undefined) {
+        levels.pop();
+        continue;
+      }
       if (placed.has(mount.id)) continue;
       placed.add(mount.id);
       const {point} = mount;
-      rows.push({mount, stem: before + mark, name: folder !== '' && point.startsWith(folder) ? point.slice(folder.length) : point});
-      const below = children.get(mount.id);
-      if (below !== undefined) wait(below, before + (mark === '' ? '' : mark === '└ ' ? '  ' : '│ '), mount);
+      const isLast = level.next === level.list.length;
+      const name = folder !== '' && point.startsWith(folder) ? point.slice(folder.length) : point;
+      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, name});
+      const below = on.get(mount.id);
+      if (below === undefined) continue;
+      const next = stem === '' ? '' : before + (isLast ? '  ' : '│ ');
+      levels.push({
+        list: below,
+        before: next,
+        stem: `${next}├ `,
+        // The folder that a name need not repeat.
+        folder: point === '/' ? '' : `${point}/`,
+        next: 0,
+      });
     }
   };
-  wait(roots, '', null);
-  drain();
+  place(tops);
   // Parents in a circle cannot come from a kernel, but can from a tape: nothing is left out.
-  for (const mount of mounts) {
-    if (placed.has(mount.id)) continue;
-    wait([mount], '', null);
-    drain();
-  }
+  if (placed.size < mounts.length) for (const mount of mounts) if (!placed.has(mount.id)) place([mount]);
   mountTrees.set(mounts, rows);
   return rows;
 }
@@ -176,23 +177,24 @@ function mountWidths(rows: readonly MountRow[], view: MountView, look: Look): Mo
   const key = `${width} ${look.inodes}`;
   const known = kept.by.get(key);
   if (known !== undefined) return known;
+  const narrow = width < NARROW;
+  const most = narrow ? 0 : Math.floor(width * 0.4);
   let point = 11;
   let type = 4;
   let leak = look.inodes ? 11 : 7;
   const leakWidths = new Map<Leak, number>();
   for (const {mount, stem, name} of rows) {
     // A stem is made of characters of one cell each.
-    point = Math.max(point, stem.length + cells(printable(name)));
+    if (point < most) point = Math.max(point, stem.length + printableCells(name));
     type = Math.max(type, mount.fsType.length);
     const shown = view.leakOf(mount);
     const width = look.inodes ? propagationText(mount).length : (leakWidths.get(shown) ?? lineCells(leakPieces(shown, view.own)));
     leakWidths.set(shown, width);
     leak = Math.max(leak, width);
   }
-  const narrow = width < NARROW;
   type = Math.min(type, narrow ? 8 : 12);
   leak = narrow ? 11 : Math.min(leak, 20);
-  const wanted = narrow ? width - type - leak - 2 : Math.min(point, Math.floor(width * 0.4));
+  const wanted = narrow ? width - type - leak - 2 : Math.min(point, most);
   const widths = {point: Math.max(8, wanted), type, leak, rest: Math.max(0, width - Math.max(8, wanted) - type - leak - 3)};
   const result = widths.rest < 10 ? {...widths, point: Math.max(8, width - type - leak - 2), rest: 0} : widths;
   kept.by.set(key, result);

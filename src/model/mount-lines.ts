@@ -102,6 +102,18 @@ function memoOf(mounts: readonly Mount[], tables: readonly Table[]): Memo {
 export function viewOf(world: World, process: Process, own: Namespace, fact: MountsFact, mounts: readonly Mount[]): MountView {
   const tables = knownTables(world, own);
   const {leaks} = memoOf(mounts, tables);
+  // One object for all whose line ends alike.
+  let last: {readonly propagation: Mount['propagation']; readonly leak: Leak} | null = null;
+  const leakAlike = (mount: Mount): Leak => {
+    const {shared, master, unbindable} = mount.propagation;
+    // Numbers of peer groups are small: the kernel gives the lowest free one (mnt_alloc_group_id(), fs/namespace.c).
+    const key = ((shared ?? 0) * 2 ** 26 + (master ?? 0)) * 2 + (unbindable ? 1 : 0);
+    const known = leaks.get(key);
+    if (known !== undefined) return known;
+    const leak = leakOf(propagationOf(tables, mounts, mount), own, mount);
+    leaks.set(key, leak);
+    return leak;
+  };
   return {
     own,
     fact,
@@ -109,14 +121,8 @@ export function viewOf(world: World, process: Process, own: Namespace, fact: Mou
     tables,
     locks: locksOf(world, process),
     leakOf: mount => {
-      const {shared, master, unbindable} = mount.propagation;
-      // Numbers of peer groups are small: the kernel gives the lowest free one (mnt_alloc_group_id(), fs/namespace.c).
-      const key = ((shared ?? 0) * 2 ** 26 + (master ?? 0)) * 2 + (unbindable ? 1 : 0);
-      const known = leaks.get(key);
-      if (known !== undefined) return known;
-      const leak = leakOf(propagationOf(tables, mounts, mount), own, mount);
-      leaks.set(key, leak);
-      return leak;
+      if (last?.propagation !== mount.propagation) last = {propagation: mount.propagation, leak: leakAlike(mount)};
+      return last.leak;
     },
   };
 }
@@ -144,12 +150,14 @@ function inSpaces(spaces: readonly Namespace[], own: Namespace, joined: 'and' | 
 
 /** `/`, `/tmp or 3 more`: of those first that can be seen. */
 function points(mounts: readonly Mount[], joined: 'and' | 'or', hidden: ReadonlyMap<number, unknown> = new Map()): string {
-  const seen = mounts.filter(mount => !hidden.has(mount.id));
-  const [first, second, third, ...rest] = new Set((seen.length > 0 ? seen : mounts).map(mount => mount.point));
+  const seen = hidden.size === 0 ? mounts : mounts.filter(mount => !hidden.has(mount.id));
+  const named = new Set<string>();
+  for (const {point} of seen.length > 0 ? seen : mounts) named.add(point);
+  const [first, second, third] = named;
   if (first === undefined) return '';
   if (second === undefined) return printable(first);
   if (third === undefined) return `${printable(first)} ${joined} ${printable(second)}`;
-  return `${printable(first)}, ${printable(second)} ${joined} ${rest.length === 0 ? printable(third) : `${rest.length + 1} more`}`;
+  return `${printable(first)}, ${printable(second)} ${joined} ${named.size === 3 ? printable(third) : `${named.size - 2} more`}`;
 }
 
 function leakSentence({leak, below}: LeakGroup, own: Namespace): Line {
@@ -225,10 +233,7 @@ function summarize(view: MountView): Summary {
     else group.mounts.push(mount);
   }
   return {
-    hidden: points(
-      mounts.filter(mount => hidden.has(mount.id)),
-      'and',
-    ),
+    hidden: points(hidden.size === 0 ? [] : mounts.filter(mount => hidden.has(mount.id)), 'and'),
     groups: [...groups.values()]
       .sort((a, b) => b.mounts.length - a.mounts.length)
       .map(({leak, mounts: alike}) => ({leak, count: alike.length, below: points(alike, leak.both[0] === own ? 'and' : 'or', hidden)})),

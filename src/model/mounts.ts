@@ -13,15 +13,49 @@ import {namespaceOf, type World} from './world.ts';
  */
 export type Hidden = {readonly how: 'in place' | 'above' | 'on the root'; readonly by: Mount};
 
-const hiddenCache = new WeakMap<readonly Mount[], ReadonlyMap<number, Hidden>>();
-
-/** What is mounted on one mount: in the table's order, the last by point, the length of the shortest point, and what covers a folder, once asked. */
-type Children = {
-  readonly all: Mount[];
-  readonly on: Map<string, Mount>;
-  readonly covers: Map<string, Mount | null>;
-  shortest: number;
+/** A table by what is mounted on what. */
+export type MountedOn = {
+  readonly byId: ReadonlyMap<number, Mount>;
+  /** By the parent's id, which need not be in the table, each in the table's order; without a mount that is its own parent. */
+  readonly on: ReadonlyMap<number, readonly Mount[]>;
+  /** Whose parent is not in the table, or is itself: the reader's root, mostly (proc_pid_mountinfo(5)). */
+  readonly tops: readonly Mount[];
 };
+
+const onCache = new WeakMap<readonly Mount[], MountedOn>();
+
+export function mountedOn(mounts: readonly Mount[]): MountedOn {
+  const kept = onCache.get(mounts);
+  if (kept !== undefined) return kept;
+  const byId = new Map<number, Mount>();
+  for (const mount of mounts) byId.set(mount.id, mount);
+  const on = new Map<number, Mount[]>();
+  const tops: Mount[] = [];
+  // Those on one mount mostly come one after the other.
+  let last = -1;
+  let list: Mount[] = [];
+  let isKnown = false;
+  for (const mount of mounts) {
+    const {parent} = mount;
+    if (parent === mount.id) {
+      tops.push(mount);
+      continue;
+    }
+    if (parent !== last) {
+      last = parent;
+      isKnown = byId.has(parent);
+      list = on.get(parent) ?? [];
+      if (list.length === 0) on.set(parent, list);
+    }
+    list.push(mount);
+    if (!isKnown) tops.push(mount);
+  }
+  const found = {byId, on, tops};
+  onCache.set(mounts, found);
+  return found;
+}
+
+const hiddenCache = new WeakMap<readonly Mount[], ReadonlyMap<number, Hidden>>();
 
 /**
  * The hidden mounts by id. A lookup goes from a mount to what is mounted on the directory that it comes to (path_resolution(7)), so that
@@ -32,52 +66,72 @@ export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidd
   if (kept !== undefined) return kept;
   const hidden = new Map<number, Hidden>();
   hiddenCache.set(mounts, hidden);
-  const byId = new Map<number, Mount>();
-  for (const mount of mounts) byId.set(mount.id, mount);
-  const childrenOf = new Map<number, Children>();
-  const waiting: Mount[] = [];
-  for (const mount of mounts) {
-    const {parent, point} = mount;
-    if (parent === mount.id) {
-      waiting.push(mount);
-      continue;
+  const {byId, on, tops} = mountedOn(mounts);
+  const waiting: {readonly list: readonly Mount[]; readonly parent: Mount | undefined}[] = [];
+  for (const top of tops) if (top.parent === top.id) waiting.push({list: [top], parent: top});
+  for (const [id, list] of on) if (!byId.has(id)) waiting.push({list, parent: undefined});
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const {list, parent} = next;
+    const coverIn = list.length > 1 ? coversBeside(list, parent) : null;
+    for (const mount of list) {
+      const below = on.get(mount.id);
+      const found = coverOf(mount, parent, hidden, coverIn, below);
+      if (found !== null) hidden.set(mount.id, found);
+      if (below !== undefined) waiting.push({list: below, parent: mount});
     }
-    if (!byId.has(parent)) waiting.push(mount);
-    let siblings = childrenOf.get(parent);
-    if (siblings === undefined) {
-      siblings = {all: [], on: new Map(), covers: new Map(), shortest: Number.POSITIVE_INFINITY};
-      childrenOf.set(parent, siblings);
-    }
-    siblings.all.push(mount);
-    siblings.on.set(point, mount);
-    if (point.length < siblings.shortest) siblings.shortest = point.length;
-  }
-  for (let mount = waiting.pop(); mount !== undefined; mount = waiting.pop()) {
-    const found = coverOf(mount, byId.get(mount.parent), hidden, childrenOf);
-    if (found !== null) hidden.set(mount.id, found);
-    const below = childrenOf.get(mount.id);
-    if (below !== undefined) for (const child of below.all) waiting.push(child);
   }
   return hidden;
 }
 
-/** What is mounted on the folder or on one above it, down to those with names of `least` characters: mounts beside each other share the answer. */
-function coverOfFolder(folder: string, least: number, siblings: Children): Mount | null {
-  if (folder.length < least) return null;
-  const known = siblings.covers.get(folder);
-  if (known !== undefined) return known;
-  let cover: Mount | null = null;
-  for (let end = folder.length; end >= least && cover === null; end = folder.lastIndexOf('/', end - 1))
-    cover = siblings.on.get(folder.slice(0, end)) ?? null;
-  siblings.covers.set(folder, cover);
-  return cover;
+/** What of those that are mounted on one parent covers one of them. */
+function coversBeside(list: readonly Mount[], parent: Mount | undefined): (mount: Mount) => Hidden | null {
+  const at = new Map<string, Mount>();
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const mount of list) {
+    at.set(mount.point, mount);
+    if (mount.point.length < shortest) shortest = mount.point.length;
+  }
+  // Nothing is mounted on a directory above the parent's point, nor on one with a shorter name than the shortest.
+  const least = Math.max(shortest, parent?.point.length ?? 1, 2);
+  const covers = new Map<string, Mount | null>();
+  const coverOfFolder = (folder: string): Mount | null => {
+    const known = covers.get(folder);
+    if (known !== undefined) return known;
+    let cover: Mount | null = null;
+    for (let end = folder.length; end >= least && cover === null; end = folder.lastIndexOf('/', end - 1))
+      cover = at.get(folder.slice(0, end)) ?? null;
+    covers.set(folder, cover);
+    return cover;
+  };
+  const isTwice = at.size < list.length;
+  // Mounts beside each other share the answer, and mostly come one after the other.
+  let last = '';
+  let lastCover: Mount | null = null;
+  return mount => {
+    const {point} = mount;
+    let length = point.length - 1;
+    while (length >= least && point.charCodeAt(length) !== SLASH) length--;
+    if (length >= least) {
+      const folder = point.slice(0, length);
+      if (folder !== last) {
+        last = folder;
+        lastCover = coverOfFolder(folder);
+      }
+      if (lastCover !== null) return {how: 'above', by: lastCover};
+    }
+    const beside = isTwice ? at.get(point) : undefined;
+    return beside === undefined || beside === mount ? null : {how: 'in place', by: beside};
+  };
 }
+
+const SLASH = 0x2f;
 
 function coverOf(
   mount: Mount,
   parent: Mount | undefined,
   hidden: ReadonlyMap<number, Hidden>,
-  childrenOf: ReadonlyMap<number, Children>,
+  coverIn: ((mount: Mount) => Hidden | null) | null,
+  below: readonly Mount[] | undefined,
 ): Hidden | null {
   const {point} = mount;
   const above = parent === undefined || parent === mount ? undefined : hidden.get(parent.id);
@@ -85,16 +139,9 @@ function coverOf(
   if (above !== undefined && (above.how !== 'in place' || above.by.parent !== parent?.id)) return {how: above.how, by: above.by};
   // A table holds what is at or below its reader's root: of two mounts at / the reader's root is in the lower one.
   if (point === '/' && parent !== undefined && parent !== mount) return {how: 'on the root', by: parent};
-  const siblings = mount.parent === mount.id ? undefined : childrenOf.get(mount.parent);
-  if (siblings !== undefined) {
-    // Nothing is mounted on a directory above the parent's point, nor on one with a shorter name than the shortest.
-    const least = Math.max(siblings.shortest, parent?.point.length ?? 1, 2);
-    const cover = coverOfFolder(point.slice(0, point.lastIndexOf('/')), least, siblings);
-    if (cover !== null) return {how: 'above', by: cover};
-    const beside = siblings.on.get(point);
-    if (beside !== undefined && beside !== mount) return {how: 'in place', by: beside};
-  }
-  const inPlace = point === '/' ? undefined : childrenOf.get(mount.id)?.on.get(point);
+  const cover = coverIn?.(mount) ?? null;
+  if (cover !== null || point === '/') return cover;
+  const inPlace = below?.findLast(one => one.point === point);
   return inPlace === undefined ? null : {how: 'in place', by: inPlace};
 }
 
@@ -214,7 +261,10 @@ function firstsOf(mounts: readonly Mount[]): Firsts {
   let firsts = rootsCache.get(mounts);
   if (firsts === undefined) {
     const made = new Map<string, Map<string, Mount>>();
+    let last: Mount | undefined;
     for (const one of mounts) {
+      if (last?.device === one.device && last.root === one.root) continue;
+      last = one;
       let roots = made.get(one.device);
       if (roots === undefined) {
         roots = new Map();

@@ -35,6 +35,9 @@ export function cells(text: string): number {
   return NARROW.test(text) ? text.length : stringWidth(text);
 }
 
+/** How many cells a stranger's text takes once it is printable. */
+export const printableCells = (text: string): number => (PLAIN.test(text) ? text.length : cells(printable(text)));
+
 /** Made when it is first needed: that takes longer than most commands. */
 let graphemes: Intl.Segmenter | undefined;
 

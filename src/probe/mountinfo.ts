@@ -2,7 +2,7 @@
 
 import type {Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {readBytes} from './proc-file.ts';
+import {readBytes, readText} from './proc-file.ts';
 
 /** `\040` and the like: space, tab, newline, backslash and `#` are octal in mountinfo (mangle(), fs/proc_namespace.c). */
 export function decodeOctal(text: string): string {
@@ -11,35 +11,24 @@ export function decodeOctal(text: string): string {
     : text;
 }
 
+/**
+ * Most lines of a table end alike: each end is taken apart once, and what comes of it is shared. Bounded, since the texts are the kernel's,
+ * but of mounts that anybody may make.
+ */
+const KEPT = 1000;
+
 const OPTIONAL: {readonly [tag: string]: 'shared' | 'master' | 'propagateFrom'} = {
   shared: 'shared',
   master: 'master',
   propagate_from: 'propagateFrom',
 };
+const PRIVATE: Mount['propagation'] = {};
 
-/**
- * Most lines of a table say the same of options and propagation: each text is taken apart once, and what comes of it is shared. Bounded,
- * since the texts are the kernel's, but of mounts that anybody may make.
- */
-function remembering<Value>(make: (text: string) => Value): (text: string) => Value {
-  const made = new Map<string, Value>();
-  return text => {
-    let value = made.get(text);
-    if (value === undefined) {
-      if (made.size > 1000) made.clear();
-      value = make(text);
-      made.set(text, value);
-    }
-    return value;
-  };
-}
-
-const optionsOf = remembering((text): readonly string[] => text.split(',').map(decodeOctal));
-
-/** Of the optional fields, with spaces between. */
-const propagationOf = remembering((text): Mount['propagation'] => {
+/** Of the optional fields. */
+function propagationOf(fields: readonly string[]): Mount['propagation'] {
+  if (fields.length === 0) return PRIVATE;
   const propagation: {shared?: number; master?: number; propagateFrom?: number; unbindable?: true} = {};
-  for (const field of text.split(' ')) {
+  for (const field of fields) {
     const colon = field.indexOf(':');
     const name = OPTIONAL[colon < 0 ? '' : field.slice(0, colon)];
     const value = Number(field.slice(colon + 1));
@@ -47,11 +36,52 @@ const propagationOf = remembering((text): Mount['propagation'] => {
     else if (field === 'unbindable') propagation.unbindable = true;
   }
   return propagation;
-});
-const PRIVATE: Mount['propagation'] = {};
+}
+
+/** What a line says after the mount point. */
+type End = Pick<Mount, 'options' | 'propagation' | 'fsType' | 'source' | 'superOptions'> & {readonly text: string};
+
+const optionsOf = (text: string): readonly string[] => text.split(',').map(decodeOctal);
+
+function readEnd(text: string): End | null {
+  const [options = '', ...fields] = text.split(' ');
+  // Any number of optional fields, and then a single dash.
+  const dash = fields.indexOf('-');
+  if (dash < 0) return null;
+  const [fsType = '', source = '', superOptions = ''] = fields.slice(dash + 1);
+  return {
+    text,
+    options: optionsOf(options),
+    propagation: propagationOf(fields.slice(0, dash)),
+    fsType: decodeOctal(fsType),
+    source: decodeOctal(source),
+    superOptions: optionsOf(superOptions),
+  };
+}
+
+const ends = new Map<string, End | null>();
+
+function endOf(text: string): End | null {
+  const known = ends.get(text);
+  if (known !== undefined) return known;
+  if (ends.size > KEPT) ends.clear();
+  // A copy: a part of a table keeps the whole table in memory.
+  const copy = Buffer.from(text).toString();
+  const end = readEnd(copy);
+  ends.set(copy, end);
+  return end;
+}
+
+/** What a line says between the mount's id and its point: the parent's id, the device, the root. */
+type Middle = Pick<Mount, 'parent' | 'device' | 'root'> & {readonly text: string};
+
+function readMiddle(text: string): Middle | null {
+  const [parent = '', device, root] = text.split(' ');
+  if (device === undefined || root === undefined || !/^\d+$/.test(parent)) return null;
+  return {text, parent: Number(parent), device, root: decodeOctal(root)};
+}
 
 const SPACE = 0x20;
-const DASH = 0x2d;
 
 /** The number that stands between, or -1 where something else does. */
 function digits(text: string, from: number, to: number): number {
@@ -64,56 +94,49 @@ function digits(text: string, from: number, to: number): number {
   return value;
 }
 
-/** Where the field that begins there ends: at a space, or at the end of the line. */
-function fieldEnd(text: string, from: number, to: number): number {
-  const space = from < to ? text.indexOf(' ', from) : -1;
-  return space < 0 || space > to ? to : space;
-}
-
 /**
- * A line of the text, or null where it is none: a reader that lags behind a changing kernel skips what it cannot read. It goes from space to
- * space, since tables of thousands of mounts are read while somebody waits for the screen.
+ * The mounts of a table (proc_pid_mountinfo(5)). A line that cannot be read is skipped, for a kernel that changed. Tables of thousands of
+ * mounts are read while somebody waits for the screen, and a line often differs from the one before in its id and its point alone: the rest is
+ * compared, and taken apart only where it is another.
  */
-function decodeLine(text: string, from: number, to: number): Mount | null {
-  const idEnd = text.indexOf(' ', from);
-  const parentEnd = text.indexOf(' ', idEnd + 1);
-  if (idEnd < 0 || parentEnd < 0 || parentEnd > to) return null;
-  const id = digits(text, from, idEnd);
-  const parent = digits(text, idEnd + 1, parentEnd);
-  if (id < 0 || parent < 0) return null;
-  const deviceEnd = fieldEnd(text, parentEnd + 1, to);
-  const rootEnd = fieldEnd(text, deviceEnd + 1, to);
-  const pointEnd = fieldEnd(text, rootEnd + 1, to);
-  const optionsEnd = fieldEnd(text, pointEnd + 1, to);
-  // Any number of optional fields, and then a single dash.
-  let dash = optionsEnd + 1;
-  while (dash < to && !(text.charCodeAt(dash) === DASH && (dash + 1 === to || text.charCodeAt(dash + 1) === SPACE)))
-    dash = fieldEnd(text, dash, to) + 1;
-  if (dash >= to) return null;
-  const typeEnd = fieldEnd(text, dash + 2, to);
-  const sourceEnd = fieldEnd(text, typeEnd + 1, to);
-  return {
-    id,
-    parent,
-    device: text.slice(parentEnd + 1, deviceEnd),
-    root: decodeOctal(text.slice(deviceEnd + 1, rootEnd)),
-    point: decodeOctal(text.slice(rootEnd + 1, pointEnd)),
-    options: optionsOf(text.slice(pointEnd + 1, optionsEnd)),
-    propagation: dash === optionsEnd + 1 ? PRIVATE : propagationOf(text.slice(optionsEnd + 1, dash - 1)),
-    fsType: decodeOctal(text.slice(dash + 2, typeEnd)),
-    source: decodeOctal(text.slice(typeEnd + 1, sourceEnd)),
-    superOptions: optionsOf(text.slice(sourceEnd + 1, fieldEnd(text, sourceEnd + 1, to))),
-  };
-}
-
 export function decodeMountinfo(text: string): Mount[] {
   const mounts: Mount[] = [];
-  for (let from = 0; from < text.length; ) {
-    const newline = text.indexOf('\n', from);
-    const to = newline < 0 ? text.length : newline;
-    const mount = decodeLine(text, from, to);
-    if (mount !== null) mounts.push(mount);
-    from = to + 1;
+  // Not includes(): V8 takes that for an arithmetic of the text, and moves it into the loop, where it searches the whole table for each line.
+  const isPlain = !/\\/.test(text);
+  let middle: Middle | null = null;
+  let end: End | null = null;
+  for (let from = 0, to = 0; from < text.length; from = to + 1) {
+    to = text.indexOf('\n', from);
+    if (to < 0) to = text.length;
+    const idEnd = text.indexOf(' ', from);
+    const id = idEnd < 0 || idEnd > to ? -1 : digits(text, from, idEnd);
+    if (id < 0) continue;
+    let rootEnd: number = middle === null ? -1 : idEnd + 1 + middle.text.length;
+    // A part of a string is a view of it: to make one and compare it takes less than startsWith() does.
+    if (middle === null || text.charCodeAt(rootEnd) !== SPACE || text.slice(idEnd + 1, rootEnd) !== middle.text) {
+      const parentEnd = text.indexOf(' ', idEnd + 1);
+      const deviceEnd = parentEnd < 0 ? -1 : text.indexOf(' ', parentEnd + 1);
+      rootEnd = deviceEnd < 0 ? -1 : text.indexOf(' ', deviceEnd + 1);
+      middle = rootEnd < 0 || rootEnd > to ? null : readMiddle(text.slice(idEnd + 1, rootEnd));
+    }
+    const pointEnd = text.indexOf(' ', rootEnd + 1);
+    if (middle === null || pointEnd < 0 || pointEnd > to) continue;
+    const rest = text.slice(pointEnd + 1, to);
+    if (rest !== end?.text) end = endOf(rest);
+    if (end === null) continue;
+    const point = text.slice(rootEnd + 1, pointEnd);
+    mounts.push({
+      id,
+      parent: middle.parent,
+      device: middle.device,
+      root: middle.root,
+      point: isPlain ? point : decodeOctal(point),
+      options: end.options,
+      propagation: end.propagation,
+      fsType: end.fsType,
+      source: end.source,
+      superOptions: end.superOptions,
+    });
   }
   return mounts;
 }
@@ -124,6 +147,6 @@ export function readMountinfo(pid: number | 'self'): Seen<Buffer> {
 }
 
 export function readMounts(pid: number | 'self'): Seen<Mount[]> {
-  const bytes = readMountinfo(pid);
-  return isRefusal(bytes) ? bytes : decodeMountinfo(bytes.toString());
+  const text = readText(`/proc/${pid}/mountinfo`);
+  return isRefusal(text) ? text : decodeMountinfo(text);
 }

@@ -17,8 +17,8 @@ export function isGone(refusal: Refusal): boolean {
 // One buffer for all reads: they are synchronous, and what is returned is a copy.
 let buffer = Buffer.allocUnsafe(65536);
 
-/** The file's bytes. */
-export function readBytes(path: string): Seen<Buffer> {
+/** Reads the file into the buffer: how many bytes. */
+function fill(path: string): Seen<number> {
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -34,7 +34,7 @@ export function readBytes(path: string): Seen<Buffer> {
         buffer = larger;
       }
       const count = readSync(fd, buffer, used, buffer.length - used, null);
-      if (count === 0) return Buffer.from(buffer.subarray(0, used));
+      if (count === 0) return used;
       used += count;
     }
   } catch (error) {
@@ -44,10 +44,16 @@ export function readBytes(path: string): Seen<Buffer> {
   }
 }
 
+/** The file's bytes. */
+export function readBytes(path: string): Seen<Buffer> {
+  const size = fill(path);
+  return isRefusal(size) ? size : Buffer.from(buffer.subarray(0, size));
+}
+
 /** The file as text; bytes that are not UTF-8 become U+FFFD. */
 export function readText(path: string): Seen<string> {
-  const bytes = readBytes(path);
-  return isRefusal(bytes) ? bytes : bytes.toString();
+  const size = fill(path);
+  return isRefusal(size) ? size : buffer.toString('utf8', 0, size);
 }
 
 export function readLink(path: string): Seen<string> {
