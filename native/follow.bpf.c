@@ -61,6 +61,7 @@ const volatile struct follow_config config SECTION(".rodata");
 #define PIDFD_NAME 0x005d64666469705bull
 
 #define CLONE_THREAD_FLAG 0x10000u
+#define CLONE_INTO_CGROUP_FLAG 0x200000000ull
 #define X32_BIT 0x40000000u /* arch/x86/include/uapi/asm/unistd.h */
 
 INLINE __u64 read_u64(__u64 address)
@@ -213,7 +214,17 @@ SECTION("program/self") int on_self(void *context)
         return 0;
 }
 
-/* task_newtask(task, clone_flags): in the maker, when the child has its pids and cannot run yet (kernel/fork.c, copy_process). */
+/* Which directory of cgroup v2 it is in: include/linux/cgroup.h, cgroup_id(). */
+INLINE __u64 cgroup_of(__u64 task)
+{
+        if (config.kernfs_node_id == FOLLOW_ABSENT || config.task_cgroups == FOLLOW_ABSENT)
+                return 0;
+        __u64 cgroup = read_u64(read_u64(task + config.task_cgroups) + config.css_set_dfl_cgrp);
+        return read_u64(read_u64(cgroup + config.cgroup_kn) + config.kernfs_node_id);
+}
+
+/* task_newtask(task, clone_flags): in the maker, when the child has its pids and its cgroup and cannot run yet (kernel/fork.c,
+ * copy_process). */
 SECTION("program/task_newtask") int on_newtask(__u64 *context)
 {
         __u64 maker = current_task(), child = context[0];
@@ -234,6 +245,7 @@ SECTION("program/task_newtask") int on_newtask(__u64 *context)
         clone->event.flags = context[1] & CLONE_THREAD_FLAG ? FOLLOW_THREAD : 0;
         clone->event.value = context[1];
         clone->child_start = child_start;
+        clone->cgroup = context[1] & CLONE_INTO_CGROUP_FLAG ? cgroup_of(child) : 0;
         clone->exit_signal = (__s32)read_u32(child + config.task_exit_signal);
         clone->child_tgid = child_tgid;
         clone->child_ppid = task_tgid(read_u64(child + config.task_real_parent));

@@ -395,6 +395,7 @@ void follow_close(struct follow *follow)
                         close(follow->programs[i]);
         }
         bpf_ring_unmap(&follow->ring);
+        cgroup_unmount(&follow->cgroups);
         for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
                 if (follow->maps[i] >= 0)
                         close(follow->maps[i]);
@@ -514,7 +515,12 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, ui
 
         char line[PIDS_TEXT];
         struct text text = {line, event->pids.count > 1 ? print_pids(&event->pids, line) : 0};
-        tracer_emit(tracer, &record, &text, text.size > 0);
+        if (event->event.value & CLONE_INTO_CGROUP) {
+                char cgroup[CGROUP_TEXT];
+                ssize_t n = event->cgroup ? cgroup_path(&tracer->follow.cgroups, event->cgroup, cgroup, sizeof(cgroup)) : -ENODATA;
+                tracer_emit_clone_into(tracer, &record, text, cgroup, n);
+        } else
+                tracer_emit(tracer, &record, &text, text.size > 0);
 }
 
 /* From the last component to the first, each with its NUL: as readlink has it. Its length, or -ENOSPC. */

@@ -120,14 +120,18 @@
         X(registers_fifth, "pt_regs", FOLLOW_REGISTER_FIFTH)
 
 /* Not in every kernel: FOLLOW_ABSENT then. Without CONFIG_TIME_NS the link is told as readlink would tell it; the type of a namespace
- * moved from its operations to itself in 6.18. */
+ * moved from its operations to itself in 6.18; there may be no cgroups. */
 #define FOLLOW_OPTIONAL_OFFSETS(X)                                           \
         X(nsproxy_time, "nsproxy", "time_ns")                                \
         X(nsproxy_time_for_children, "nsproxy", "time_ns_for_children")      \
         X(time_ns, "time_namespace", "ns")                                   \
         X(ns_type, "ns_common", "ns_type")                                   \
         X(ns_ops, "ns_common", "ops")                                        \
-        X(ns_ops_type, "proc_ns_operations", "type")
+        X(ns_ops_type, "proc_ns_operations", "type")                         \
+        X(task_cgroups, "task_struct", "cgroups")                            \
+        X(css_set_dfl_cgrp, "css_set", "dfl_cgrp")                           \
+        X(cgroup_kn, "cgroup", "kn")                                         \
+        X(kernfs_node_id, "kernfs_node", "id")
 
 #define FOLLOW_ABSENT 0xffffffffu
 
@@ -201,6 +205,7 @@ struct follow_pids {
 struct follow_clone {
         struct follow_event event;
         __u64 child_start;
+        __u64 cgroup; /* with CLONE_INTO_CGROUP: the id of the cgroup v2 into which it is born */
         __u32 child_ns[NSV_LINK_COUNT];
         __s32 exit_signal;
         __s32 child_tgid;

@@ -118,7 +118,8 @@ enum nsv_record_kind {
         NSV_RECORD_PROCESS = 3,
         /* pid, tid: who called. other: the child's tid. value: the flags of clone(2); error: errno if they could not be read.
          * stage: the signal that its parent gets at the child's end. ns: the caller's namespaces; child_ns: the child's. start, ppid: the child's.
-         * text: the child's NSpid line, where it has more than one pid. */
+         * texts: the child's NSpid line, where it has more than one pid; with CLONE_INTO_CGROUP a second one: the cgroup into which it was
+         * born, a path that begins with a slash, or the errno, in digits, where that could not be told. */
         NSV_RECORD_CLONE = 4,
         /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.
          * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. */

@@ -109,6 +109,14 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
                 tracer->failure = r;
 }
 
+void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, struct text nspid, char cgroup[CGROUP_TEXT], ssize_t size)
+{
+        if (size < 0)
+                size = snprintf(cgroup, CGROUP_TEXT, "%d", (int)-size);
+        struct text texts[] = {nspid, {cgroup, (size_t)size}};
+        tracer_emit(tracer, record, texts, 2);
+}
+
 void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found)
 {
         struct stat_line stat = {0};
@@ -401,7 +409,8 @@ static void note_birth_namespaces(struct task *child, const struct nsv_record *r
 }
 
 /* The rest does not change any more, and can be read while the child runs: it does not vanish before its end was waited for. */
-static void end_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *record)
+static void end_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *record,
+                      char cgroup[CGROUP_TEXT], ssize_t cgroup_size)
 {
         struct stat_line stat = {0};
         read_stat(child->tid, &stat);
@@ -431,7 +440,10 @@ static void end_clone(struct tracer *tracer, struct task *caller, struct task *c
                 ssize_t n = read_nspid(child->tid, nspid, sizeof(nspid));
                 text.size = n > 0 ? (size_t)n : 0;
         }
-        tracer_emit(tracer, record, &text, text.size > 0);
+        if (record->error == 0 && (record->value & CLONE_INTO_CGROUP))
+                tracer_emit_clone_into(tracer, record, text, cgroup, cgroup_size);
+        else
+                tracer_emit(tracer, record, &text, text.size > 0);
 }
 
 static void emit_exit(struct tracer *tracer, struct task *task)
@@ -453,13 +465,16 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
         struct nsv_record record;
         begin_clone(tracer, caller, child, &record);
         note_birth_namespaces(child, &record);
+        char cgroup[CGROUP_TEXT];
+        /* It may be moved, once it runs. */
+        ssize_t cgroup_size = record.error == 0 && (record.value & CLONE_INTO_CGROUP) ? cgroup_of_task(child->tid, cgroup, sizeof(cgroup)) : 0;
         child->known = true;
         child->calls = caller ? caller->calls : tracer->calls;
         if (tracer_unhold(tracer, child) && !child->exited)
                 tracer_resume(tracer, child, 0);
         if (caller)
                 tracer_resume(tracer, caller, 0);
-        end_clone(tracer, caller, child, &record);
+        end_clone(tracer, caller, child, &record, cgroup, cgroup_size);
         if (child->exited)
                 emit_exit(tracer, child);
 }

@@ -114,6 +114,8 @@ export type CloneFact = At & {
   readonly exitSignal: string | null;
   /** The child's pids from the outermost to the innermost pid namespace, where it has more than one. */
   readonly nspid?: readonly number[];
+  /** With CLONE_INTO_CGROUP: the cgroup v2 into which it was born, as the line `0::` of /proc/PID/cgroup has it. */
+  readonly cgroup?: Seen<string>;
   readonly changed: NamespaceChanges;
 };
 

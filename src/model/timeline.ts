@@ -28,6 +28,8 @@ export type What =
       readonly childId: string;
       readonly flags: Seen<readonly string[]>;
       readonly ppid: number;
+      /** Of CLONE_INTO_CGROUP. */
+      readonly cgroup?: Seen<string>;
       readonly moves: readonly Move[];
     }
   /** `entered` is what the fd of setns leads to, where that has a name. */
@@ -250,6 +252,13 @@ function pointPieces(signed: readonly (readonly [sign: string, points: readonly 
   return texts.flatMap((text, index) => (index === 0 ? [plain(text)] : [plain('  '), plain(text)]));
 }
 
+/** Where CLONE_INTO_CGROUP led. */
+function birthCgroup({cgroup, moves}: Extract<What, {kind: 'clone'}>): Line {
+  if (cgroup === undefined) return [];
+  const where = isRefusal(cgroup) ? toned('bad', cgroup.errno) : strong(printable(cgroup));
+  return [plain(`${moves.length > 0 ? '  ' : ''}cgroup → `), where];
+}
+
 function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
   const pieces = [...movePieces(telling(moves))];
   for (const text of [...idMoves('uid', call.uids), ...idMoves('gid', call.gids)]) {
@@ -281,7 +290,7 @@ function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number
   switch (what.kind) {
     case 'clone': {
       const child = strong(String(what.child));
-      const changed = movePieces(telling(what.moves));
+      const changed = [...movePieces(telling(what.moves)), ...birthCgroup(what)];
       const left = room - lineCells(changed) - (changed.length > 0 ? 2 : 0) - cells(child.text);
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }

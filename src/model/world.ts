@@ -4,6 +4,7 @@ import {withRates} from './cgroup-limit.ts';
 import type {
   CallFact,
   CgroupFact,
+  CgroupPath,
   ChangeFact,
   CloneFact,
   ContainersFact,
@@ -377,7 +378,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     const maker = caller.threads.get(fact.tid);
     const links = {...maker?.links, ...moveTargets(fact.changed)};
     // clone(2): it has the credentials and the cgroup of the thread that made it, and shares with that what CLONE_FILES and CLONE_FS say.
-    const apart = {...maker?.apart};
+    const apart = {...maker?.apart, ...placedApart(caller.cgroup, fact.cgroup)};
     if (Object.keys(links).length + Object.keys(apart).length > 0)
       putThread(world.namespaces, caller, fact.child, caller.comm, links, apart);
     return;
@@ -398,7 +399,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.exe = caller.exe;
     child.uids = caller.uids;
     child.gids = caller.gids;
-    child.cgroup = caller.cgroup;
+    child.cgroup = bornInto(caller.cgroup, fact.cgroup);
     child.state = 'R';
     child.told = toldByMaker(caller.told, Array.isArray(fact.flags) && fact.flags.includes('CLONE_NEWUSER'));
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
@@ -407,7 +408,29 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
   }
   const created = new Set(flags);
   const moves = move(world.namespaces, child, fact.changed, type => created.has(FLAG_OF[type]));
-  event(world, caller, at, {kind: 'clone', child: child.pid, childId: child.id, flags: fact.flags, tid: fact.tid, ppid: fact.ppid, moves});
+  event(world, caller, at, {
+    kind: 'clone',
+    child: child.pid,
+    childId: child.id,
+    flags: fact.flags,
+    tid: fact.tid,
+    ppid: fact.ppid,
+    ...(fact.cgroup === undefined ? {} : {cgroup: fact.cgroup}),
+    moves,
+  });
+}
+
+/** Its maker's cgroups, but of version 2 the one that CLONE_INTO_CGROUP names (clone(2)). */
+function bornInto(cgroup: Process['cgroup'], into: Seen<string> | undefined): Process['cgroup'] {
+  if (into === undefined || isRefusal(into) || cgroup === null || isRefusal(cgroup)) return cgroup;
+  return cgroup.map(line => (line.hierarchy === 0 ? {...line, path: into} : line));
+}
+
+/** The same of a thread, where it differs from its process: cgroups may be threaded (cgroups(7)). */
+function placedApart(cgroup: Process['cgroup'], into: Seen<string> | undefined): {cgroup?: readonly CgroupPath[]} {
+  if (into === undefined || isRefusal(into) || cgroup === null || isRefusal(cgroup)) return {};
+  const placed = cgroup.filter(({hierarchy, path}) => hierarchy === 0 && path !== into);
+  return placed.length === 0 ? {} : {cgroup: placed.map(line => ({...line, path: into}))};
 }
 
 const FLAG_OF: {readonly [type in NamespaceType]: string} = {

@@ -209,6 +209,7 @@ const FACTS = {
     flags: seen(z.array(z.string())).describe('Names of the flags of clone(2).'),
     exitSignal: z.string().nullable(),
     nspid: z.array(z.int()).exactOptional(),
+    cgroup: seen(z.string()).exactOptional().describe('With CLONE_INTO_CGROUP: the cgroup v2 into which the child was born.'),
     changed: changes.describe('Links in which the child differs from the caller.'),
   }) satisfies Holds<CloneFact>,
   exec: z.object({

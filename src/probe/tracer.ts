@@ -210,6 +210,10 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
   };
 }
 
+/** A path, or an errno in digits. By ptrace it is read, by BPF the kernel's id of it is looked up. */
+const birthCgroup = (text: string): Seen<string> =>
+  text.startsWith('/') ? text : {errno: errnoName(Number(text)), during: 'find the cgroup of CLONE_INTO_CGROUP'};
+
 /** So many processes that are told of at once are read at once. */
 const TOGETHER = 8;
 
@@ -247,6 +251,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
           flags: record.error ? {errno: errnoName(record.error), during: 'ptrace(PTRACE_GETREGSET)'} : cloneFlagNames(record.value),
           exitSignal: record.stage > 0 ? signalName(record.stage) : null,
           ...(nspid === undefined || nspid.length < 2 ? {} : {nspid}),
+          ...(record.texts[1] === undefined ? {} : {cgroup: birthCgroup(record.texts[1].toString())}),
           changed: changes(record.ns, record.childNs),
         },
       ];

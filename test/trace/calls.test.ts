@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {byteText} from '../../src/model/byte-text.ts';
 import {CALL_NAMES, isString} from '../../src/model/call.ts';
@@ -352,6 +352,35 @@ describe.each(WAYS)('what calls change, $when by $by', way => {
     const parent = ofKind(await traced(), 'process')[0]?.pid;
     expect(pidfd?.args?.fd).toEqual({fd: 6, pid: expect.any(Number)});
     expect(parent).toEqual(expect.any(Number));
+  });
+});
+
+describe.each(WAYS)('a cgroup into which a child is born, $when by $by', way => {
+  const mountPoint = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find(line => line.includes(' - cgroup2 '))
+    ?.split(' ')[4];
+  const name = `nsview-born-${process.pid}`;
+
+  it('is told with its birth, of one that ends at once and of a thread', async context => {
+    if (mountPoint === undefined) return context.skip('needs a mounted cgroup v2');
+    const path = `${mountPoint}/${name}`;
+    mkdirSync(path);
+    try {
+      mkdirSync(`${path}/threaded`);
+      writeFileSync(`${path}/threaded/cgroup.type`, 'threaded');
+      const {facts, code} = await trace(way, fixture('born-into-cgroup'), path);
+      expect(code).toBe(0);
+      const born = ofKind(facts, 'clone').filter(({flags}) => Array.isArray(flags) && flags.includes('CLONE_INTO_CGROUP'));
+      expect(born.map(({cgroup, flags}) => [cgroup, Array.isArray(flags) && flags.includes('CLONE_THREAD')])).toEqual([
+        [`/${name}`, false],
+        [`/${name}/threaded`, true],
+      ]);
+    } finally {
+      await until(() => readFileSync(`${path}/cgroup.procs`, 'utf8') === '', 'an empty cgroup');
+      rmdirSync(`${path}/threaded`);
+      rmdirSync(path);
+    }
   });
 });
 
