@@ -59,8 +59,9 @@ function cgroupSide({snapshot}: Tree, name: string): Side {
 
 function sharingSide({snapshot, nodes}: Tree, kind: string): Side | null {
   const {sharing} = snapshot;
-  // Who was refused, or was too many, may share it, or may not.
-  if (sharing === undefined || sharing.refused > 0 || (sharing.left > 0 && nodes.length > MOST_TASKS)) return null;
+  // Who was refused, or was too many, may share it, or may not; what those of the tree share with each other is known all the same.
+  if (sharing === undefined || sharing.refused > (sharing.refusedOutside ?? 0) || (sharing.left > 0 && nodes.length > MOST_TASKS))
+    return null;
   const {groups} = sharing;
   if (isRefusal(groups)) return {ids: [() => groups], placeOf: () => 'own'};
   const byTask = new Map<number, string>();

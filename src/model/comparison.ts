@@ -313,6 +313,8 @@ function noteLeft({notCompared}: Running, snapshots: readonly Snapshot[], zombie
   if (snapshots.every(({details}) => details === undefined)) count(notCompared, DETAILS);
   const left = snapshots.reduce((sum, {details}) => sum + (details?.left ?? 0), 0);
   if (left > 0) count(notCompared, 'fds, root, cwd, limits and labels of processes beyond the first 4096', left);
+  const refused = snapshots.reduce((sum, {sharing}) => sum + (sharing?.refusedOutside ?? 0), 0);
+  if (refused > 0) count(notCompared, 'who outside of the tree shares file tables, memory and the like: kcmp: EPERM');
   if (zombies > 0) count(notCompared, 'processes that have ended and wait for their parent', zombies);
 }
 

@@ -126,7 +126,9 @@ export type TreeSharing = {
   /** Only processes that have such fds, or that refused. */
   readonly fds: readonly {readonly pid: number; readonly outside: Seen<readonly OutsideFd[]>}[];
   readonly unix: Seen<readonly UnixConnection[]>;
+  /** Tasks that the kernel did not let compare; how many of them are not of the tree: those of it are known to each other. */
   readonly refused: number;
+  readonly refusedOutside?: number;
   readonly left: number;
   /** What was longer than nsview reads. */
   readonly cut: readonly string[];

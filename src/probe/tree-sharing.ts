@@ -33,6 +33,7 @@ export const treeSharingSchema: z.ZodType<TreeSharing> = z.object({
   fds: z.array(z.object({pid: z.int(), outside: z.union([z.array(outsideFdSchema), refusal])})),
   unix: z.union([unixConnectionsSchema, refusal]),
   refused: z.int().describe('Tasks that the kernel did not let compare.'),
+  refusedOutside: z.int().exactOptional().describe('How many of them are not of the tree.'),
   left: z.int().describe('Tasks that were not compared, and processes whose fds were not looked at.'),
   cut: z.array(z.string()),
 });
@@ -43,19 +44,28 @@ const hasMemory = ({exe}: ProcessSeen): boolean => !isRefusal(exe) || exe.errno 
 
 type Tasks = {readonly own: readonly SharingTask[]; readonly others: readonly SharingTask[]};
 
-function groupsOf(kind: Shareable, kcmp: number, flag: string, {own, others}: Tasks): Seen<{groups: SharingGroup[]; refused: number}> {
+function groupsOf(
+  kind: Shareable,
+  kcmp: number,
+  flag: string,
+  {own, others}: Tasks,
+): Seen<{groups: SharingGroup[]; refused: number; inside: number}> {
   const all = [...own, ...others];
-  if (own.length === 0) return {groups: [], refused: 0};
+  if (own.length === 0) return {groups: [], refused: 0, inside: 0};
   const results = new Int32Array(all.length);
   const ids = Int32Array.from(all.map(({pid, tid}) => tid ?? pid));
   const answer = loadNative().shareGroups(ids, all.length, own.length, kcmp, results);
   if (answer < 0) return {errno: errnoName(-answer), during: 'kcmp'};
   let refused = 0;
+  let inside = 0;
   const groups = new Map<number, {tasks: SharingTask[]; outside: number[]; processes: Set<number>}>();
   for (const [index, one] of all.entries()) {
     const group = results[index] ?? -1;
     // One that has ended meanwhile was not refused.
-    if (group < -1 && errnoName(-2 - group) !== 'ESRCH') refused++;
+    if (group < -1 && errnoName(-2 - group) !== 'ESRCH') {
+      refused++;
+      if (index < own.length) inside++;
+    }
     if (group < 0) continue;
     const known = groups.get(group) ?? {tasks: [], outside: [], processes: new Set()};
     groups.set(group, known);
@@ -77,7 +87,7 @@ function groupsOf(kind: Shareable, kcmp: number, flag: string, {own, others}: Ta
       count: tasks.length + outside.length,
     });
   }
-  return {groups: told, refused};
+  return {groups: told, refused, inside};
 }
 
 /** `tree`: of all processes those that are told of. Compared in the order of n log n; not for every snapshot of a whole machine. */
@@ -91,6 +101,7 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
   const bare = new Set(all.filter(process => !hasMemory(process)).map(({pid}) => pid));
   let groups: Seen<SharingGroup[]> = [];
   let refused = 0;
+  let refusedInside = 0;
   for (const {kind, kcmp, flag} of SHAREABLE) {
     const isIt = ({pid}: SharingTask) => kind !== 'vm' || !bare.has(pid);
     const found = groupsOf(kind, kcmp, flag, {own: own.filter(isIt), others: others.map(({pid}) => ({pid})).filter(isIt)});
@@ -100,6 +111,7 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
     }
     groups.push(...found.groups);
     refused = Math.max(refused, found.refused);
+    refusedInside = Math.max(refusedInside, found.inside);
   }
   const looked = living.filter(hasMemory).slice(0, MOST.fds);
   const fds = looked.flatMap(({pid, ppid}): TreeSharing['fds'][number][] => {
@@ -113,5 +125,14 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
     [],
     cut,
   );
-  return {groups, fds, unix, refused, left: tasks.length - own.length + living.filter(hasMemory).length - looked.length, cut};
+  const refusedOutside = refused - refusedInside;
+  return {
+    groups,
+    fds,
+    unix,
+    refused,
+    ...(refusedOutside > 0 ? {refusedOutside} : {}),
+    left: tasks.length - own.length + living.filter(hasMemory).length - looked.length,
+    cut,
+  };
 }

@@ -279,6 +279,27 @@ describe('two snapshots', () => {
     expect(told(compareSnapshots(tree, blind))[0]).toBe('net namespace: that of nsview | readlink: EACCES');
   });
 
+  it('tell who shares what within the trees where tasks outside were refused, and that those are not known', () => {
+    const chain: Sketch = [
+      {parent: -1, own: [], pipes: [], caps: 1},
+      {parent: 0, own: [], pipes: [], caps: 1},
+    ];
+    const alone = snapshotOf(chain, plainIds);
+    const tasks = alone.processes.map(({pid}) => ({pid}));
+    const groups = [{kind: 'files', flag: 'CLONE_FILES', tasks, count: 2}] as const;
+    const sharing = (more: object) => ({groups: [], fds: [], unix: [], refused: 3, left: 0, cut: [], ...more});
+    const compared = (more: object) =>
+      compareSnapshots({...alone, sharing: sharing({...more, groups})}, {...alone, sharing: sharing(more)});
+    const outside = compared({refusedOutside: 3});
+    expect(outside.differences).toMatchObject([{kind: 'sharing', what: 'file table', inA: 'shared with its parent', inB: 'its own'}]);
+    expect(outside.notCompared.join()).toContain('who outside of the tree shares file tables, memory and the like');
+    // One of the tree, or any of a file that does not say.
+    for (const more of [{refusedOutside: 2}, {}]) {
+      expect(compared(more).differences).toEqual([]);
+      expect(compared(more).notCompared.join()).toContain('who shares file tables, memory and the like: not told');
+    }
+  });
+
   it('differ by name only where names are asked for', () => {
     const snapshot = snapshotOf([root, one], plainIds);
     const named = {...snapshot, processes: snapshot.processes.map(each => ({...each, comm: 'other'}))};

@@ -6,6 +6,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {isRoot, maker, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -71,17 +72,17 @@ describe('beside lsns', () => {
     // An older mount namespace can hold a newer one only, and since 6.18 ages are numbers that each CPU draws from a store of its own.
     const cpu = /^Cpus_allowed_list:\t(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
     const pins = `mount -t tmpfs none ${path} && mount --make-private ${path} && cd ${path} && touch uts mnt net && unshare --uts=uts true && unshare --mount=mnt true && unshare --net=net true && echo ready && exec cat`;
-    await using pinning = await said('taskset', ['-c', cpu, 'unshare', '--mount', 'sh', '-c', pins]);
+    await using pinning = await said('taskset', ['-c', cpu, 'unshare', ...ownUser, '--mount', 'sh', '-c', pins]);
     await using isolated = await said('unshare', ['-Urmnuip', '--fork', '--kill-child', 'sh', '-c', 'echo ready; exec cat']);
-    await using thread = start(fixture('thread-unshares-net'));
+    await using thread = start(...maker(fixture('thread-unshares-net')));
     await thread.says(/ready/);
     await using opens = await said('sh', [
       '-c',
-      'unshare --ipc sleep 0.4 & sleep 0.2; exec 8</proc/$!/ns/ipc; wait $!; echo ready; exec cat',
+      `unshare ${ownUser.join(' ')} --ipc sleep 0.4 & sleep 0.2; exec 8</proc/$!/ns/ipc; wait $!; echo ready; exec cat`,
     ]);
     await using socket = await said(fixture('socket-elsewhere'), []);
     await using ghost = await said('unshare', ['-Ur', '--', 'unshare', '-Ur', 'sh', '-c', 'echo ready; exec cat']);
-    await using waits = start(fixture('unshares-and-waits'), 'time');
+    await using waits = start(...maker(fixture('unshares-and-waits'), 'time'));
     await waits.says(/ready/);
 
     const {snapshot, theirs: rows} = still();
@@ -121,8 +122,17 @@ describe('beside lsns', () => {
     context.skip(!existsSync('/usr/sbin/ip') && !existsSync('/sbin/ip') && !existsSync('/usr/bin/ip'), 'there is no ip here');
     const script =
       'mount --make-rprivate / && mount -t tmpfs none /run && ip netns add one && ip netns add two && ip -n two link set lo up && ip -n two addr add 10.1.2.3/24 dev lo && echo ready && exec cat';
-    await using running = await said('unshare', ['--mount', 'sh', '-c', script]);
-    const there = (...args: string[]): string => execFileSync('nsenter', ['-t', String(running.pid), '--mount', ...args]).toString();
+    // ip(8) comes back to where it was: a user may not, from a network namespace of their own.
+    const own = isRoot ? [] : [...ownUser, '--net'];
+    await using running = await said('unshare', [...own, '--mount', 'sh', '-c', script]);
+    const there = (...args: string[]): string =>
+      execFileSync('nsenter', [
+        '-t',
+        String(running.pid),
+        ...(isRoot ? [] : ['--user', '--preserve-credentials']),
+        '--mount',
+        ...args,
+      ]).toString();
     const names = (JSON.parse(there('ip', '-j', 'netns', 'list')) as {name: string}[]).map(({name}) => name);
     const {namespaces, networks} = readSnapshot({version: 'test'});
     expect(names.sort()).toEqual(['one', 'two']);

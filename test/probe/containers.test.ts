@@ -11,6 +11,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {isRoot, maker, needsRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -113,6 +114,7 @@ describe('containers that were started by', () => {
     ['runc', 'runc', [], 'state.json'],
     ['crun', 'crun', ['--cgroup-manager=disabled'], 'status'],
   ] as const)('%s', async (runtime, program, options, file) => {
+    needsRoot('run a container without user namespaces');
     using folder = root();
     bundle(folder.path);
     const state = folder.at(`run/${runtime}`);
@@ -168,6 +170,7 @@ describe('containers that were started by', () => {
 
   it('podman, by what minds the container, and by the file that it puts inside', async context => {
     context.skip(!existsSync('/usr/bin/podman'), 'podman is not installed');
+    needsRoot('mount a cgroup v2 alone, as podman wants it here');
     using folder = root();
     const name = `nsview-test-${process.pid}`;
     const podman = [
@@ -205,7 +208,7 @@ describe('containers that were started by', () => {
         ...Object.entries(files).map(([path, text]) => `printf '${text}' > ${folder.at(`rootfs${path}`)}`),
         `exec env ${environment.join(' ')} chroot ${folder.at('rootfs')} ${SLEEP.join(' ')}`,
       ].join(' && ');
-      return start('unshare', '--kill-child', '-mpf', 'sh', '-c', script);
+      return start('unshare', ...ownUser, '--kill-child', '-mpf', 'sh', '-c', script);
     };
     const files = {
       '/run/.containerenv': `engine="podman-5"\nname="web"\nid="${'a1'.repeat(32)}"\n`,
@@ -230,7 +233,18 @@ describe('containers that were started by', () => {
       {runtime: 'docker', name: null, evidence: [{by: 'itself', says: '/.dockerenv says docker'}]},
     ]);
     // A mount namespace within, of the same root: the same container.
-    await using within = start('nsenter', '-t', String(docker), '-m', '-r', '/bin/busybox', 'unshare', '-m', ...SLEEP);
+    await using within = start(
+      'nsenter',
+      '-t',
+      String(docker),
+      ...(isRoot ? [] : ['-U', '--preserve-credentials']),
+      '-m',
+      '-r',
+      '/bin/busybox',
+      'unshare',
+      '-m',
+      ...SLEEP,
+    );
     const deeper = await busyboxBelow(within, true);
     expect(holding(read(folder.path), deeper).map(({runtime}) => runtime)).toEqual(['docker']);
     process.kill(docker, 'SIGKILL');
@@ -278,10 +292,12 @@ describe('containers that were started by', () => {
     mkdirSync(at('/run/host'), {recursive: true});
     symlinkSync('../../../outside', at('/run/host/container-manager'));
     execFileSync('mkfifo', [at('/run/.containerenv')]);
-    execFileSync('mknod', [at('/.dockerenv'), 'c', '1', '3']);
+    // mknod(2): a user may make no device.
+    if (isRoot) execFileSync('mknod', [at('/.dockerenv'), 'c', '1', '3']);
     writeFileSync(at('/.flatpak-info'), `[Application]\nname=a\n${'x'.repeat(1 << 20)}`);
     await using running = start(
       'unshare',
+      ...ownUser,
       '--kill-child',
       '-mpf',
       'sh',
@@ -298,6 +314,7 @@ describe('containers that were started by', () => {
   const seesKernel = existsSync('/proc/2/comm') && readFileSync('/proc/2/comm', 'utf8') === 'kthreadd\n';
   it('firejail, with the name that it was given', async context => {
     if (!seesKernel) return context.skip('firejail makes no sandbox where it sees no kernel threads');
+    needsRoot('keep firejail’s own mounts to a namespace of the test');
     using folder = temporaryFolder();
     // What it mounts when it is first used on a machine stays: here in a namespace that ends with it.
     const firejail = ['unshare', '-m', 'firejail', '--quiet'] as const;
@@ -315,6 +332,7 @@ describe('containers that were started by', () => {
   });
 
   it('lxc, by its cgroup', async () => {
+    needsRoot('make a cgroup at the root of the hierarchy');
     using folder = root();
     const name = `nsview-test-${process.pid}`;
     const config = put(
@@ -340,6 +358,7 @@ describe('containers that were started by', () => {
   });
 
   it('systemd-nspawn', async () => {
+    needsRoot('run systemd-nspawn');
     using folder = root();
     const name = `nsview-test-${process.pid}`;
     const options = ['--quiet', '--register=no', '--keep-unit', '-D', folder.at('rootfs'), '-M', name];
@@ -408,6 +427,7 @@ describe('a cgroup that is named as a runtime names it', () => {
       (pid: number) => String(pid),
     ],
   ] as const)('%s', async (runtime, path, file, content) => {
+    needsRoot('make a cgroup at the root of the hierarchy');
     using folder = temporaryFolder();
     using group = cgroup(path);
     await using running = start(fixture('unshares-and-waits'), 'pid', 'mnt');
@@ -428,7 +448,7 @@ describe('a cgroup that is named as a runtime names it', () => {
 describe('what runtimes have written', () => {
   it('names a process only where it started when that says, and where its writer may', async () => {
     using folder = temporaryFolder();
-    await using running = start(fixture('unshares-and-waits'), 'mnt');
+    await using running = start(...maker(fixture('unshares-and-waits'), 'mnt'));
     await running.says(/ready/);
     const {pid} = running;
     const stat = readStat(pid);
@@ -438,6 +458,7 @@ describe('what runtimes have written', () => {
     put(folder.path, 'run/user/1000/crun/one/status', status({'process-start-time': 1}));
     expect(holding(read(folder.path), pid)).toEqual([]);
     put(folder.path, 'run/user/1000/crun/one/status', status({}));
+    needsRoot('give a file to another user');
     // A user says of root's process that it is a container of theirs.
     chownSync(file, 1000, 1000);
     expect(holding(read(folder.path), pid)).toEqual([]);

@@ -7,6 +7,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {type Outcome, Running, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {isRoot, maker, needsRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -14,7 +15,15 @@ const FLAGS = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--mou
 
 /** A program below unshare(1), when it is there: `script` runs before it, and `more` are flags beside those that all have. */
 async function isolated(script = '', flags: readonly string[] = FLAGS): Promise<Running> {
-  const running = new Running('unshare', ['--fork', '--kill-child', ...flags, 'sh', '-c', `${script}\necho ready; exec sleep 60`]);
+  const running = new Running('unshare', [
+    ...ownUser,
+    '--fork',
+    '--kill-child',
+    ...flags,
+    'sh',
+    '-c',
+    `${script}\necho ready; exec sleep 60`,
+  ]);
   await running.says(/ready/);
   return running;
 }
@@ -64,6 +73,7 @@ describe('nsview diff', () => {
   it('tells of a capability that is missing', async () => {
     await using one = await isolated();
     await using other = new Running('unshare', [
+      ...ownUser,
       '--fork',
       '--kill-child',
       ...FLAGS,
@@ -81,9 +91,13 @@ describe('nsview diff', () => {
 
   it('tells of an fd that more processes have, and of where one leads', async () => {
     const besides = async (script: string): Promise<Running> => {
-      const running = new Running('unshare', ['--fork', '--kill-child', ...FLAGS, 'sh', '-c', `${script}\necho ready; exec sleep 60`], {
-        stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-      });
+      const running = new Running(
+        'unshare',
+        [...ownUser, '--fork', '--kill-child', ...FLAGS, 'sh', '-c', `${script}\necho ready; exec sleep 60`],
+        {
+          stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+        },
+      );
       await running.says(/ready/);
       return running;
     };
@@ -137,7 +151,17 @@ describe('nsview diff', () => {
     await using running = await isolated();
     const before = readSnapshot({version: 'test', root: running.pid});
     const child = before.processes.find(({ppid}) => ppid === running.pid)?.pid ?? 0;
-    execFileSync('nsenter', ['-t', String(child), '--mount', 'mount', '-t', 'tmpfs', 'later', '/mnt']);
+    execFileSync('nsenter', [
+      '-t',
+      String(child),
+      ...(isRoot ? [] : ['--user', '--preserve-credentials']),
+      '--mount',
+      'mount',
+      '-t',
+      'tmpfs',
+      'later',
+      '/mnt',
+    ]);
     const after = readSnapshot({version: 'test', root: running.pid});
     const {equal, differences} = compareSnapshots(before, after);
     expect(equal).toBe(false);
@@ -147,7 +171,7 @@ describe('nsview diff', () => {
   });
 
   it('compares a thread that is not like its process', async () => {
-    const [one, other] = [start(fixture('thread-unshares-net')), start(fixture('thread-unshares-net'))];
+    const [one, other] = [start(...maker(fixture('thread-unshares-net'))), start(...maker(fixture('thread-unshares-net')))];
     for (const each of [one, other]) await each.says(/ready/);
     const [a, b] = [one, other].map(({pid}) => readSnapshot({version: 'test', root: pid}));
     for (const each of [one, other]) each.release();
@@ -161,6 +185,7 @@ describe('nsview diff', () => {
   });
 
   it('says of what an ordinary user may not see that it was not compared, and tells refusals of one side only', async () => {
+    needsRoot('become another user');
     await using one = await isolated();
     await using other = await isolated();
     const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', '--bounding-set=-all', NSVIEW];

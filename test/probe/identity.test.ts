@@ -12,6 +12,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -53,6 +54,7 @@ const named = (mask: string): string => bitsOf(maskOf(mask)).map(capabilityName)
 
 describe('identity', () => {
   it('has ids outside and inside, the maps and setgroups of a user namespace', async () => {
+    needsRoot('become another user');
     await using running = await started('setpriv', '--reuid=12345', '--regid=54321', '--clear-groups', 'unshare', '-Ur');
     const seen = read(running.pid);
     expect(seen.uids).toEqual([12345, 12345, 12345, 12345]);
@@ -71,6 +73,7 @@ describe('identity', () => {
   });
 
   it('has all four ids apart, and the groups, as id(1) names them', async () => {
+    needsRoot('become another user');
     const ids = ['--ruid=11', '--euid=22', '--rgid=33', '--egid=44', '--groups=4,27'];
     await using running = new Running('setpriv', [...ids, 'perl', '-e', '$| = 1; print "ready\\n"; <STDIN>']);
     await running.says(/ready/);
@@ -84,7 +87,7 @@ describe('identity', () => {
 
   it('has the sets that getpcaps and capsh tell, and what changed', async () => {
     const change = ['--inh-caps=+net_raw', '--ambient-caps=+net_raw', '--bounding-set=-sys_admin'];
-    await using running = await started('setpriv', ...change);
+    await using running = await started(...maker('setpriv', ...change));
     const {capabilities} = the(read(running.pid).credentials);
     for (const set of Object.keys(capabilities) as (keyof CapabilitySets)[])
       expect(named(capabilities[set])).toBe(decoded(capabilities[set]));
@@ -122,6 +125,7 @@ describe('identity', () => {
   });
 
   it('tells who is not dumpable by the owner of its files', async () => {
+    needsRoot('become another user');
     const user = ['--reuid=12345', '--regid=12345', '--clear-groups'];
     const prctl = process.arch === 'arm64' ? 167 : 157;
     const run = (dumpable: number) =>

@@ -7,6 +7,7 @@ import {readAll} from '../../src/probe/processes.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -20,7 +21,7 @@ describe('all processes at once', () => {
   it('are what each is by itself: sleeping, stopped, dead, with threads, in namespaces of their own, of long arguments and none', async () => {
     await using plain = new Running('sh', ['-c', 'echo plain; cat; :', '—', 'ä\n', '']);
     await using apart = new Running('unshare', ['-Uimnpur', '--fork', 'sh', '-c', 'echo inside; cat']);
-    await using threads = start(fixture('thread-unshares-net'));
+    await using threads = start(...maker(fixture('thread-unshares-net')));
     await using long = new Running('sh', ['-c', 'echo long; cat', 'x'.repeat(100_000)]);
     await using many = new Running('sh', ['-c', 'echo many; cat', ...Array.from({length: 3000}, (_, index) => String(index))]);
     await using zombie = start(fixture('leaves-zombie'));
@@ -78,6 +79,7 @@ describe('all processes at once', () => {
   });
 
   it('say to an ordinary user which call the kernel refused', async () => {
+    needsRoot('become another user');
     await using foreign = new Running('cat', []);
     const {stdout} = await new Running('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'snapshot', '--json']).ended;
     const snapshot: Snapshot = JSON.parse(stdout);

@@ -9,6 +9,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -52,7 +53,8 @@ describe('open files that lead outside', () => {
   const held = async (...what: string[]) => {
     const folder = temporaryFolder();
     // On the same mount as its root, wherever the checkout is: below a chroot it sees no other.
-    const running = new Running(fixture('holds-outside'), [folder.path, ...what], {cwd: dirname(folder.path)});
+    const [program, ...args] = maker(fixture('holds-outside'), folder.path, ...what);
+    const running = new Running(program, args, {cwd: dirname(folder.path)});
     const [, outside = ''] = await running.says(/outside (-?\d+)\nready/);
     const {fds, memory} = read(running.pid);
     if (isRefusal(fds) || isRefusal(memory)) throw new Error('refused');
@@ -106,7 +108,7 @@ describe('open files that lead outside', () => {
 describe('memory that is shared', () => {
   it('with a process of other namespaces is found on both sides', async () => {
     using folder = temporaryFolder();
-    await using running = start(fixture('holds-outside'), folder.path, 'memory');
+    await using running = start(...maker(fixture('holds-outside'), folder.path, 'memory'));
     const [, outside = ''] = await running.says(/outside (\d+)\nready/);
     for (const [one, other] of [
       [running.pid, Number(outside)],
@@ -127,6 +129,7 @@ describe('memory that is shared', () => {
 
 describe('a thread that is not as its process', () => {
   it('is told with what it has of its own', async () => {
+    needsRoot('become another group');
     using folder = temporaryFolder();
     await using running = start(fixture('thread-apart'), folder.path);
     const [, tid = ''] = await running.says(/tid (\d+)\nready/);
@@ -150,6 +153,7 @@ describe('a thread that is not as its process', () => {
   it('is told with the cgroup that it is in alone', async context => {
     const hierarchy = '/sys/fs/cgroup/pids';
     if (!existsSync(`${hierarchy}/tasks`)) return context.skip('needs a mounted cgroup v1, where any thread may be alone in a cgroup');
+    needsRoot('make a cgroup there');
     using folder = temporaryFolder();
     const name = `nsview-test-${process.pid}`;
     mkdirSync(`${hierarchy}/${name}`);
@@ -198,6 +202,7 @@ describe('what a tree shares, in a snapshot', () => {
   );
 
   it('has a thread that shares less than the others, alone', async () => {
+    needsRoot('become another group');
     using folder = temporaryFolder();
     await using running = start(fixture('thread-apart'), folder.path);
     const [, tid = ''] = await running.says(/tid (\d+)\nready/);
@@ -212,7 +217,7 @@ describe('what a tree shares, in a snapshot', () => {
 
   it('has the fds of its processes that lead outside, and the sockets', async () => {
     using folder = temporaryFolder();
-    await using running = start(fixture('holds-outside'), folder.path, 'namespace');
+    await using running = start(...maker(fixture('holds-outside'), folder.path, 'namespace'));
     await running.says(/ready/);
     const {fds} = take(running.pid);
     const own = fds.find(({pid}) => pid === running.pid)?.outside ?? [];

@@ -7,6 +7,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, run, start} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -16,9 +17,9 @@ const take = (): Snapshot => readSnapshot({version: 'test'});
 async function trees(): Promise<AsyncDisposable & {running: Running[]}> {
   const running = [
     start(fixture('unshares-and-waits'), 'user', 'mnt', 'pid', 'net'),
-    start(fixture('unshares-and-waits'), 'uts', 'ipc', 'cgroup'),
-    start(fixture('unshares-and-waits'), 'time', 'mnt'),
-    start(fixture('thread-unshares-net')),
+    start(...maker(fixture('unshares-and-waits'), 'uts', 'ipc', 'cgroup')),
+    start(...maker(fixture('unshares-and-waits'), 'time', 'mnt')),
+    start(...maker(fixture('thread-unshares-net'))),
   ];
   for (const one of running) await one.says(/ready/);
   return {
@@ -115,7 +116,7 @@ describe('a snapshot', () => {
   });
 
   it('shows the tree as text, with names for namespaces, and nothing that a terminal would obey', async () => {
-    await using hostile = start(fixture('hostile-name'));
+    await using hostile = start(...maker(fixture('hostile-name')));
     await hostile.says(/ready/);
     const {stdout, code} = await run('snapshot', '-p', String(hostile.pid));
     expect(code).toBe(0);
@@ -127,6 +128,7 @@ describe('a snapshot', () => {
   });
 
   it('shows refusals in their place to an ordinary user, and does not fail', async () => {
+    needsRoot('become another user');
     await using user = new Running('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', NSVIEW, 'snapshot', '--json']);
     const {code, stdout} = await user.ended;
     expect(code).toBe(0);

@@ -24,6 +24,7 @@ import {
   temporaryFolder,
 } from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -70,6 +71,7 @@ function rowOf(world: World, pid: number, tid: number): string | undefined {
 
 describe('a thread that is not like its process', () => {
   it('is another user, and has no capabilities', async () => {
+    needsRoot('become another user');
     await using running = start(fixture('thread-differs'), '', 'user');
     const tid = await tidOf(running);
     const none = '0000000000000000';
@@ -81,6 +83,7 @@ describe('a thread that is not like its process', () => {
   });
 
   it('has gone into a threaded cgroup, and has one capability', async context => {
+    needsRoot('keep one capability of all');
     if (UNIFIED === undefined) return context.skip('no cgroup v2');
     using cgroup = threadedCgroup();
     await using running = start(
@@ -103,6 +106,7 @@ describe('a thread that is not like its process', () => {
   });
 
   it('has a file table, a root, a group, no_new_privs and a filter of its own; the other thread has none', async () => {
+    needsRoot('become another group');
     using folder = temporaryFolder();
     await using running = start(fixture('thread-apart'), folder.path);
     const tid = await tidOf(running);
@@ -135,6 +139,7 @@ describe('a thread that is not like its process', () => {
   };
 
   it.each(ATTACHED_HOWS)('stands under it where nsview is attached by %s', async how => {
+    needsRoot('become another user');
     using folder = temporaryFolder();
     const file = folder.file('tape');
     await using running = start(fixture('thread-differs'), '', 'user');
@@ -159,6 +164,7 @@ describe('a thread that is not like its process', () => {
   });
 
   it.each(LAUNCHED_HOWS)('stands under it where nsview launched it by %s', async how => {
+    needsRoot('become another user');
     using folder = temporaryFolder();
     const file = folder.file('tape');
     await using tracer = nsview('trace', '--json', ...followBy(how), '-o', file, '--', fixture('thread-differs'), '', 'user');
@@ -172,6 +178,7 @@ describe('a thread that is not like its process', () => {
   });
 
   it('has a file table of its own, and shares the rest with its process, as its row’s own tab says', async () => {
+    needsRoot('become another group');
     using folder = temporaryFolder();
     await using running = start(fixture('thread-apart'), folder.path);
     const tid = await tidOf(running);
@@ -191,6 +198,7 @@ describe('a thread that is not like its process', () => {
   });
 
   it('stands in a snapshot, as JSON and as text', async () => {
+    needsRoot('become another user');
     await using running = start(fixture('thread-differs'), '', 'user');
     const tid = await tidOf(running);
     const json = await run('snapshot', '--json', '-p', String(running.pid));
