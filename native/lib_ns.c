@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "nsview.h"
@@ -302,6 +303,55 @@ struct table {
         int stage, answer;
 };
 
+/* Of the caller, whose folder in /proc is `task`. */
+static int read_own_table(const struct table *table, int task)
+{
+        _cleanup_close_ int fd = openat(task, "mountinfo", O_RDONLY | O_CLOEXEC);
+        uint32_t used = 0;
+        while (fd >= 0 && used < table->size) {
+                ssize_t n = read(fd, table->buffer + used, table->size - used);
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                used += (uint32_t)n;
+        }
+        return fd < 0 ? -errno : (int)used;
+}
+
+struct way_in {
+        struct table *table;
+        int user, namespace;
+};
+
+static int go_in_and_read(void *argument)
+{
+        const struct way_in *in = argument;
+        /* There may be no /proc inside. */
+        _cleanup_close_ int task = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (task < 0 || setns(in->user, CLONE_NEWUSER) < 0 || setns(in->namespace, CLONE_NEWNS) < 0)
+                return 0;
+        in->table->stage = NSV_TABLE_READ;
+        in->table->answer = read_own_table(in->table, task);
+        return 0;
+}
+
+/* Where one has no privilege but owns the user namespace that owns the other, and so has all capabilities inside (user_namespaces(7)). One of
+ * several threads may not enter a user namespace: a child that lives for it alone may. It shares the memory and the fds. */
+static void read_table_as_owner(struct table *table, int namespace)
+{
+        struct way_in in = {.table = table, .user = ioctl(namespace, NS_GET_USERNS), .namespace = namespace};
+        if (in.user < 0)
+                return;
+        enum { STACK = 65536 };
+        _cleanup_free_ uint8_t *stack = malloc(STACK);
+        pid_t child = stack == NULL ? -1 : clone(go_in_and_read, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, &in);
+        if (child > 0)
+                while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
+                        ;
+        close(in.user);
+}
+
 /* A thread that lives for the question alone: setns moves it, and nobody else where it has left the file system state that threads share. */
 static void *read_table(void *argument)
 {
@@ -318,22 +368,12 @@ static void *read_table(void *argument)
         table->stage = NSV_TABLE_SETNS;
         if (unshare(CLONE_FS) < 0 || setns(namespace, CLONE_NEWNS) < 0) {
                 table->answer = -errno;
+                if (errno == EPERM)
+                        read_table_as_owner(table, namespace);
                 return NULL;
         }
         table->stage = NSV_TABLE_READ;
-        _cleanup_close_ int fd = openat(task, "mountinfo", O_RDONLY | O_CLOEXEC);
-        uint32_t used = 0;
-        while (fd >= 0 && used < table->size) {
-                ssize_t n = read(fd, table->buffer + used, table->size - used);
-                if (n < 0) {
-                        table->answer = -errno;
-                        return NULL;
-                }
-                if (n == 0)
-                        break;
-                used += (uint32_t)n;
-        }
-        table->answer = fd < 0 ? -errno : (int)used;
+        table->answer = read_own_table(table, task);
         return NULL;
 }
 

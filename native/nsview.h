@@ -331,7 +331,7 @@ NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_ino
 NSV_API int nsv_next_mount_namespace(int from, int backwards, int64_t *ret);
 enum nsv_table_stage { NSV_TABLE_OPEN, NSV_TABLE_SETNS, NSV_TABLE_READ };
 /* The mountinfo of the mount namespace whose nsfs file is at `path`, read from inside by a thread that lives for it: bytes, at most `size`.
- * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed. */
+ * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed, or to be the one who made the user namespace that owns it. */
 NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage);
 /* Of lib_mount.c. A row: what, number, id of the mount. */
 #define NSV_USE_ROW 3
@@ -394,7 +394,8 @@ NSV_API void nsv_read_end(void);
 /* Where a reading from another cgroup or uts namespace was refused. */
 enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
 /* The first `size` bytes of `file` as a process sees them that is in the namespace whose nsfs file is at `namespace`, of `type`
- * (CLONE_NEWCGROUP or CLONE_NEWUTS: a thread enters those alone). Returns their number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the namespace's owner (setns(2)). */
+ * (CLONE_NEWCGROUP or CLONE_NEWUTS: a thread enters those alone). Returns their number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the
+ * namespace's owner (setns(2)), or to be the one who made that. */
 NSV_API int nsv_read_in_namespace(const char *namespace, int type, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* A regular file of at most `size` bytes, read below the root of `pid` (RESOLVE_IN_ROOT), over no symbolic link: bytes, or -errno; -EINVAL where it
  * is no regular file, -EFBIG where it is longer, -ELOOP where a link is in the way, -ENOSYS before Linux 5.6. A file system whose server does

@@ -62,7 +62,7 @@ export function holderText(
         release:
           holder.pid === 0 && holder.through === undefined
             ? ''
-            : `nsenter --mount=${printable(quoteArgument(holder.through ?? `/proc/${holder.pid}/ns/mnt`))} umount ${printable(quoteArgument(holder.point))}`,
+            : `nsenter ${holder.user === undefined ? '' : `--user=${holder.user} --preserve-credentials `}--mount=${printable(quoteArgument(holder.through ?? `/proc/${holder.pid}/ns/mnt`))} umount ${printable(quoteArgument(holder.point))}`,
       };
     case 'namespace':
       return {who: `${holder.as === 'owned' ? 'owns' : 'is above'} ${nameOf(holder.type, holder.inode)}`, release: ''};

@@ -29,9 +29,16 @@ export type Holder =
   | {readonly by: 'socket'; readonly pid: number; readonly fd: number}
   /**
    * A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. Where nobody is (0), `through` is a file that leads to
-   * that mount namespace, if there is one.
+   * that mount namespace, if there is one. `user` leads to the user namespace that has to be entered first by who has no privilege elsewhere.
    */
-  | {readonly by: 'mount'; readonly inode: string; readonly pid: number; readonly point: string; readonly through?: string}
+  | {
+      readonly by: 'mount';
+      readonly inode: string;
+      readonly pid: number;
+      readonly point: string;
+      readonly through?: string;
+      readonly user?: string;
+    }
   | {readonly by: 'namespace'; readonly type: string; readonly inode: string; readonly as: 'owned' | 'child'};
 
 /** What a process may do with the resources of a namespace, and by which rule of user_namespaces(7). */

@@ -8,7 +8,7 @@ import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {paced} from './pace.ts';
-import {readNumbers, readText} from './proc-file.ts';
+import {readLink, readNumbers, readText} from './proc-file.ts';
 
 const ROWS = 8192;
 const rows = new BigInt64Array(ROWS * 4);
@@ -115,6 +115,17 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
   return below ? null : `/proc/${pid}/root${point}`;
 }
 
+/** The process in whose root such a path begins. */
+export const pidOfPin = (path: string): number => Number(/^\/proc\/(\d+)\//.exec(path)?.[1] ?? 0);
+
+/** Who is not root has capabilities in the user namespaces that it made only, and enters what these own by them (setns(2)). */
+export function userFirst(pid: number): {readonly user?: string} {
+  if (pid === 0 || process.geteuid?.() === 0) return {};
+  const user = `/proc/${pid}/ns/user`;
+  const [there, here] = [readLink(user), readLink('/proc/self/ns/user')];
+  return isRefusal(there) || there === here ? {} : {user};
+}
+
 /** `inhabited`: a thread is in it. */
 type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
 /** `sockets`: by the socket's inode the first processes that have it. */
@@ -204,7 +215,7 @@ function createHolders(): HoldersLook {
     for (const mount of mounts) {
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
-      add(pinned.type, pinned.inode, {by: 'mount', inode, pid, point: mount.point});
+      add(pinned.type, pinned.inode, {by: 'mount', inode, pid, point: mount.point, ...userFirst(pid)});
       const path = pathOfPin(pid, mount.point, mounts);
       if (path === null) continue;
       lookUp(pinned.inode, path);
@@ -218,7 +229,14 @@ function createHolders(): HoldersLook {
     const mounts = readMountsThrough(path);
     for (const {point, ...mount} of isRefusal(mounts) ? [] : mounts) {
       const pinned = pinnedBy({point, ...mount});
-      if (pinned !== null) add(pinned.type, pinned.inode, {by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+      if (pinned !== null)
+        add(pinned.type, pinned.inode, {
+          by: 'mount',
+          inode,
+          pid: 0,
+          point,
+          ...(lasting ? {through: path, ...userFirst(pidOfPin(path))} : {}),
+        });
     }
   };
   /** When all processes were asked: the mounts where none of them is. */

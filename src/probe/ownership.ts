@@ -18,7 +18,14 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('children'), pid: z.int()}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
   z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
-  z.object({by: z.literal('mount'), inode: z.string(), pid: z.int(), point: z.string(), through: z.string().exactOptional()}),
+  z.object({
+    by: z.literal('mount'),
+    inode: z.string(),
+    pid: z.int(),
+    point: z.string(),
+    through: z.string().exactOptional(),
+    user: z.string().exactOptional(),
+  }),
   z.object({by: z.literal('namespace'), type: z.string(), inode: z.string(), as: z.enum(['owned', 'child'])}),
 ]);
 export const holderSchema = holder;

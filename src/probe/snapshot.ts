@@ -19,7 +19,7 @@ import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
 import {readContainers} from './containers.ts';
 import {createInside} from './containers-inside.ts';
-import {createSocketNetworks, type Held, pathOfPin, pinnedBy, readNamespaceFds} from './holders.ts';
+import {createSocketNetworks, type Held, pathOfPin, pidOfPin, pinnedBy, readNamespaceFds, userFirst} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
@@ -244,7 +244,7 @@ function withHolders(
     for (const mount of mounts) {
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
-      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode: table, pid, point: mount.point});
+      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode: table, pid, point: mount.point, ...userFirst(pid)});
       const path = paths.has(pinned.inode) ? null : pathOfPin(pid, mount.point, mounts);
       if (path !== null) paths.set(pinned.inode, path);
     }
@@ -261,7 +261,13 @@ function withHolders(
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
       const {point} = mount;
-      found(pinned.type, pinned.inode)?.heldBy.push({by: 'mount', inode, pid: 0, point, ...(lasting ? {through: path} : {})});
+      found(pinned.type, pinned.inode)?.heldBy.push({
+        by: 'mount',
+        inode,
+        pid: 0,
+        point,
+        ...(lasting ? {through: path, ...userFirst(pidOfPin(path))} : {}),
+      });
     }
   };
   if (whole) for (const [inode, path] of paths) if (byInode.get(inode)?.namespace.type === 'mnt') readInside(inode, path, true);

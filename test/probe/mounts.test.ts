@@ -25,6 +25,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
+import {isRoot, ownUser} from '../support/user.ts';
 
 // The event loop keeps its inotify fd from the first watch on.
 watch('/').close();
@@ -46,6 +47,7 @@ function listensTo(pid: number): boolean {
 class Shell extends Running {
   constructor(options: readonly string[], script: string, folder: string) {
     super('unshare', [
+      ...(options.some(option => option.includes('U')) ? [] : ownUser),
       ...options,
       'bash',
       '-c',
@@ -71,7 +73,8 @@ class Shell extends Running {
 }
 
 /** A program that begins in the mount namespace of another and unshares. */
-const below = (outer: Running, args: readonly string[]) => new Running('nsenter', ['-t', String(outer.pid), '-m', 'unshare', ...args]);
+const below = (outer: Running, args: readonly string[]) =>
+  new Running('nsenter', ['-t', String(outer.pid), ...(isRoot ? [] : ['-U', '--preserve-credentials']), '-m', 'unshare', ...args]);
 
 function worldOf(...pids: readonly number[]): World {
   const host = readHost();

@@ -57,6 +57,20 @@ describe('an ordinary user', () => {
     await Promise.all([own, foreign, zombie].map(one => one.ended));
   });
 
+  it('reads what the namespaces that it made have, where it enters them by the user namespace that it made', async () => {
+    const script = 'hostname inside; exec sh -c "echo ready; exec cat"';
+    await using own = new Running(NOBODY[0] ?? '', [...NOBODY.slice(1), 'unshare', '-UrunC', '--', 'sh', '-c', script]);
+    await own.says(/ready/);
+    const asked = [...NOBODY, NSVIEW, 'snapshot', '--json', '-p', String(own.pid)];
+    const snapshot = JSON.parse(execFileSync(asked[0] ?? '', asked.slice(1), {cwd: '/', maxBuffer: 1 << 26}).toString());
+    expect(snapshot.details.namespaces).toContainEqual(expect.objectContaining({hostname: 'inside'}));
+    expect(snapshot.networks).toMatchObject([{interfaces: [{name: 'lo', up: false}]}]);
+    const tabs = tabsAs(NOBODY, [own.pid])[own.pid];
+    expect(tabs?.widths[60]?.cgroup).toMatch(/inside/);
+    own.release();
+    await own.ended;
+  });
+
   it('has a screen of the whole machine, every tab of it, and a snapshot as text', async () => {
     // Niced: what is taken of the processor can be less than that, and never more.
     await using screen = new Screen(MIDDLE, NOBODY[0] ?? '', [...NOBODY.slice(1), 'nice', '-n', '10', NSVIEW]);

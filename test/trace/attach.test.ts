@@ -4,6 +4,8 @@ import {attached, helperOf, status, tracerOf, until} from '../support/attached.t
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {ATTACHED_HOWS, followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
+import {maker} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -30,8 +32,8 @@ describe.each(ATTACHED_HOWS)('attached by %s', how => {
   });
 
   it('to a tree, every process and every thread of it is followed', async () => {
-    const script = 'exec 3<&0; "$0" 8 <&3 & a=$!; "$1" <&3 & b=$!; sleep 55 & c=$!; wait $a $b; kill $c';
-    await using target = start('bash', '-c', script, fixture('many-threads'), fixture('thread-unshares-net'));
+    const script = `exec 3<&0; "$0" 8 <&3 & a=$!; "$1" <&3 & b=$!; sleep ${patient(55)} & c=$!; wait $a $b; kill $c`;
+    await using target = start('bash', '-c', script, fixture('many-threads'), ...maker(fixture('thread-unshares-net')));
     await target.says(/ready (?:.|\n)*ready /);
     await using tracer = await attached(how, target.pid);
     const tree = async () => (await run('snapshot', '--json', '-p', String(target.pid))).stdout;
