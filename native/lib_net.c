@@ -274,7 +274,7 @@ static int ask_in_thread(struct question *question, int32_t *ret_stage)
 
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage)
 {
-        static const int types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, SOCK_DIAG_BY_FAMILY};
+        static const int types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, SOCK_DIAG_BY_FAMILY, RTM_GETNETCONF};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path, .type = types[type], .buffer = buffer, .size = size};

@@ -355,8 +355,8 @@ NSV_API int nsv_mount_events(const char *path);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes, 3 (of
- * unix_diag, where the kernel has it) unix sockets with their names and peers. Bytes
- * written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
+ * unix_diag, where the kernel has it) unix sockets with their names and peers, 4 what its interfaces do
+ * with packets that are not theirs (RTM_GETNETCONF). Bytes written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage);
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */

@@ -2,11 +2,18 @@
 
 import {isRefusal, type Seen, type Snapshot} from './fact.ts';
 import type {IdRange} from './identity.ts';
-import type {Interface, Route} from './network.ts';
+import type {Bound, Interface, NetworkSetting, Route, SnapshotNetwork} from './network.ts';
 import type {SpaceDetails} from './tree-details.ts';
 
 /** null: the snapshot does not tell. `equal` where it is not that they are the same text. */
-export type SpaceFact = {readonly what: string; readonly a: Seen<string> | null; readonly b: Seen<string> | null; readonly equal?: boolean};
+export type SpaceFact = {
+  readonly what: string;
+  readonly a: Seen<string> | null;
+  readonly b: Seen<string> | null;
+  readonly equal?: boolean;
+  /** Where neither tells, that is said. */
+  readonly missed?: true;
+};
 
 const mapText = (ranges: Seen<readonly IdRange[]> | undefined): Seen<string> | null => {
   if (ranges === undefined || isRefusal(ranges)) return ranges ?? null;
@@ -42,12 +49,58 @@ function interfaceText({kind, up, mtu, addresses, master, partner}: Interface, w
   return words.join(' ');
 }
 
+/**
+ * Those that are not 0, each with a space before it, and of an interface the forwarding that is not as `all` has it: who writes that writes it of
+ * each interface (inet_forward_change(), net/ipv4/devinet.c). What the kernel refused is told of `all`.
+ */
+function settingsText(seen: Seen<readonly NetworkSetting[]> | undefined, device: string): string {
+  const settings = seen === undefined || isRefusal(seen) ? [] : seen;
+  const words = settings
+    .filter(one => one.device === device)
+    .flatMap(({version, forwarding = 0, rpFilter = 0, proxyNeigh = 0}) => {
+      const usual = device === 'all' ? 0 : (settings.find(one => one.device === 'all' && one.version === version)?.forwarding ?? 0);
+      return [
+        ...(forwarding === usual ? [] : [`ipv${version} forwarding ${forwarding}`]),
+        ...(rpFilter === 0 ? [] : [`ipv${version} rp_filter ${rpFilter}`]),
+        ...(proxyNeigh === 0 ? [] : [`ipv${version} ${version === 4 ? 'proxy_arp' : 'proxy_ndp'} ${proxyNeigh}`]),
+      ];
+    });
+  return words
+    .toSorted()
+    .map(word => ` ${word}`)
+    .join('');
+}
+
+/** The ports that the kernel gives to who asks for any, where nobody has changed that (net.ipv4.ip_local_port_range, ip(7)). */
+const isEphemeral = (port: number): boolean => port >= 32_768 && port <= 60_999;
+
+function listenersText(listeners: Seen<readonly Bound[]> | undefined): Seen<string> | null {
+  if (listeners === undefined || isRefusal(listeners)) return listeners ?? null;
+  const texts = listeners
+    // A UDP socket is bound to such a port by sending: it comes and goes with a question to a name server.
+    .filter(({protocol, port}) => protocol.startsWith('tcp') || !isEphemeral(port))
+    .map(({protocol, address, port}) => {
+      const host = address.includes(':') ? `[${address}]` : address;
+      return `${protocol} ${host}:${isEphemeral(port) ? '(ephemeral)' : port}`;
+    });
+  return texts.toSorted().join('; ') || 'none';
+}
+
+/** What is set for all interfaces, and for those to come. */
+function switchesText(settings: Seen<readonly NetworkSetting[]> | undefined): Seen<string> | null {
+  if (settings === undefined || isRefusal(settings)) return settings ?? null;
+  const texts = ['all', 'default'].flatMap(device => {
+    const text = settingsText(settings, device);
+    return text === '' ? [] : [`${device}:${text}`];
+  });
+  return texts.join('; ') || 'off';
+}
+
 type Same = (a: string, b: string) => boolean;
 type Side = {
   readonly held: ReadonlyMap<string, SpaceDetails>;
   readonly owner: ReadonlyMap<string, string | undefined>;
-  readonly networks: ReadonlyMap<string, Seen<readonly Interface[]>>;
-  readonly routes: ReadonlyMap<string, Seen<readonly Route[]>>;
+  readonly networks: ReadonlyMap<string, SnapshotNetwork>;
   /** For a namespace that both sides have the inode of that in A. */
   readonly common: (inode: string) => string | undefined;
   /** Whose it is, for people. */
@@ -58,8 +111,7 @@ function sideOf(snapshot: Snapshot, common: Side['common'], whose: Side['whose']
   return {
     held: new Map((snapshot.details?.namespaces ?? []).map(space => [space.inode, space])),
     owner: new Map(snapshot.namespaces.map(({inode, owner}) => [inode, owner])),
-    networks: new Map((snapshot.networks ?? []).map(({inode, interfaces}) => [inode, interfaces])),
-    routes: new Map((snapshot.networks ?? []).flatMap(({inode, routes}) => (routes === undefined ? [] : [[inode, routes] as const]))),
+    networks: new Map((snapshot.networks ?? []).map(network => [network.inode, network])),
     common,
     whose,
   };
@@ -70,15 +122,16 @@ const OUTSIDE = 'outside of the tree';
 /** Interfaces of two network namespaces that only one has. */
 function networkFact(a: Side, b: Side, one: string, other: string, same: Same): SpaceFact {
   const what = 'interfaces';
-  const [inA, inB] = [a.networks.get(one) ?? null, b.networks.get(other) ?? null];
+  const [inA, inB] = [a.networks.get(one)?.interfaces ?? null, b.networks.get(other)?.interfaces ?? null];
   if (inA === null || inB === null || isRefusal(inA) || isRefusal(inB)) {
     const told = (seen: typeof inA) => (seen === null || isRefusal(seen) ? seen : `${seen.length} of them`);
     return {what, a: told(inA), b: told(inB)};
   }
   const texts = (interfaces: readonly Interface[], side: Side, own: string) => {
+    const settings = side.networks.get(own)?.settings;
     const whereOf = (inode: string | null) =>
       inode === null ? 'elsewhere' : inode === own ? 'back here' : `to ${side.common(inode) ?? OUTSIDE}`;
-    return interfaces.map(each => ({name: each.name, text: interfaceText(each, whereOf)}));
+    return interfaces.map(each => ({name: each.name, text: `${interfaceText(each, whereOf)}${settingsText(settings, each.name)}`}));
   };
   const left = texts(inB, b, other);
   const onlyA = texts(inA, a, one).filter(({name, text}) => {
@@ -96,8 +149,8 @@ function routeText({to, via, device, metric, type, table}: Route): string {
   return words.filter(Boolean).join(' ');
 }
 
-function routesText({routes}: Side, inode: string): Seen<string> | null {
-  const seen = routes.get(inode);
+function routesText({networks}: Side, inode: string): Seen<string> | null {
+  const seen = networks.get(inode)?.routes;
   if (seen === undefined || isRefusal(seen)) return seen ?? null;
   // The kernel makes those of an interface's link-local network, sooner or later after it is up.
   const texts = seen.filter(({to}) => !isMadeUp(to) && !/^ff00:/i.test(to)).map(routeText);
@@ -110,6 +163,14 @@ function ownerFact(a: Side, b: Side, one: string, other: string, type: string): 
   if (ownerA === undefined || ownerB === undefined)
     return {what, a: ownerA === undefined ? null : a.whose(ownerA), b: ownerB === undefined ? null : b.whose(ownerB)};
   return {what, a: a.whose(ownerA), b: b.whose(ownerB), equal: a.common(ownerA) === b.common(ownerB)};
+}
+
+function reachFacts(a: Side, b: Side, one: string, other: string): SpaceFact[] {
+  const [inA, inB] = [a.networks.get(one), b.networks.get(other)];
+  return [
+    {what: 'listening sockets', a: listenersText(inA?.listeners), b: listenersText(inB?.listeners), missed: true},
+    {what: 'forwarding between interfaces', a: switchesText(inA?.settings), b: switchesText(inB?.settings), missed: true},
+  ];
 }
 
 /** `partners`: for namespaces of A those of B; `whose`: the first on each side that is in one, by the inode of A. */
@@ -140,7 +201,11 @@ export function spaceFacts(
         facts.push({what, a: x, b: y, ...(named === true && told ? {equal: same(x, y)} : {})});
       }
     if (type === 'net')
-      facts.push(networkFact(inA, inB, one, other, same), {what: 'routes', a: routesText(inA, one), b: routesText(inB, other)});
+      facts.push(
+        networkFact(inA, inB, one, other, same),
+        {what: 'routes', a: routesText(inA, one), b: routesText(inB, other)},
+        ...reachFacts(inA, inB, one, other),
+      );
     return facts;
   };
 }

@@ -260,6 +260,7 @@ function compareMemberships(
       for (const fact of factsOf(one, other, type)) {
         const about = {kind: 'namespace', pair, what: fact.what} as const;
         const {equal} = fact;
+        if (fact.missed === true && fact.a === null && fact.b === null) count(running.notCompared, `${fact.what}: not told`);
         if (!compareTexts(running, about, fact.a, fact.b, equal === undefined ? identical : () => equal)) continue;
         tell(running, about, isRefusal(fact.a) ? '' : (fact.a ?? ''), isRefusal(fact.b) ? '' : (fact.b ?? ''));
       }

@@ -54,7 +54,7 @@ export type Route = {
 export type Holder = {readonly pid: number; readonly comm: string};
 
 /** A TCP socket that listens, or a UDP socket that is bound and not connected. */
-export type Listener = {
+type Listener = {
   readonly protocol: 'tcp' | 'tcp6' | 'udp' | 'udp6';
   readonly address: string;
   readonly port: number;
@@ -108,6 +108,21 @@ export type Network = {
   readonly cut: readonly string[];
 };
 
+/** What a socket is bound to. */
+export type Bound = Omit<Listener, 'holders'>;
+
+/** What an interface may do with packets that are not its own (linux/netconf.h): the sysctls net.ipv4.conf and net.ipv6.conf. */
+export type NetworkSetting = {
+  /** 4 or 6. */
+  readonly version: number;
+  /** A name, or `all` or `default`. */
+  readonly device: string;
+  readonly forwarding?: number;
+  readonly rpFilter?: number;
+  /** proxy_arp, or for version 6 proxy_ndp. */
+  readonly proxyNeigh?: number;
+};
+
 /** In a snapshot: the interfaces of a network namespace, and the process or thread through which they were read, 0 where nobody is in it. */
 export type SnapshotNetwork = {
   readonly inode: string;
@@ -115,4 +130,7 @@ export type SnapshotNetwork = {
   readonly interfaces: Seen<readonly Interface[]>;
   /** Of a tree (-p), never of the whole machine. */
   readonly routes?: Seen<readonly Route[]>;
+  /** Of a tree as well; left out where they were too many to read all. */
+  readonly listeners?: Seen<readonly Bound[]>;
+  readonly settings?: Seen<readonly NetworkSetting[]>;
 };

@@ -24,6 +24,7 @@ export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
+const RTM_NEWNETCONF = 80;
 /** Of sock_diag(7). */
 const SOCK_DIAG_BY_FAMILY = 20;
 const ARPHRD_LOOPBACK = 772;
@@ -182,4 +183,28 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
       }
   }
   return routes;
+}
+
+/** struct netconfmsg and its attributes (linux/netconf.h). */
+export type SettingMessage = {
+  readonly version: number;
+  readonly deviceIndex: number;
+  readonly forwarding: number | null;
+  readonly rpFilter: number | null;
+  readonly proxyNeigh: number | null;
+};
+
+export function decodeSettings(bytes: Buffer): SettingMessage[] {
+  const settings: SettingMessage[] = [];
+  for (const message of messages(bytes, RTM_NEWNETCONF)) {
+    const [family = 0] = message;
+    // Others, such as MPLS, have no such switches.
+    if (family !== 2 && family !== 10) continue;
+    const found = attributes(message, 4);
+    const deviceIndex = number(found.get(1));
+    if (deviceIndex === null) continue;
+    const [forwarding, rpFilter, proxyNeigh] = [number(found.get(2)), number(found.get(3)), number(found.get(5))];
+    settings.push({version: family === 2 ? 4 : 6, deviceIndex, forwarding, rpFilter, proxyNeigh});
+  }
+  return settings;
 }

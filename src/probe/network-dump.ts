@@ -15,6 +15,7 @@ const LINKS = 0;
 export const ADDRESSES = 1;
 export const ROUTES = 2;
 export const UNIX = 3;
+export const SETTINGS = 4;
 
 const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
 

@@ -5,10 +5,11 @@ import * as z from 'zod';
 import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
 import type {
   AbstractSocket,
+  Bound,
   Holder,
   Interface,
-  Listener,
   Network,
+  NetworkSetting,
   Partner,
   Route,
   SnapshotNetwork,
@@ -16,8 +17,8 @@ import type {
 } from '../model/network.ts';
 import {machineLook, readThreadNetworks} from './holders.ts';
 import {loadNative} from './native.ts';
-import {addressText, decodeAddresses, decodeRoutes, decodeUnixSockets, type LinkMessage} from './netlink.ts';
-import {ADDRESSES, dump, isCut, linksAt, ROUTES, stage, UNIX} from './network-dump.ts';
+import {addressText, decodeAddresses, decodeRoutes, decodeSettings, decodeUnixSockets, type LinkMessage} from './netlink.ts';
+import {ADDRESSES, dump, isCut, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readUnixOutside} from './unix-connections.ts';
 
@@ -58,6 +59,21 @@ export const routesSchema = z.array(
   }),
 );
 
+const bound = {protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int()};
+export const boundSchema = z.array(z.object(bound)).describe('TCP sockets that listen, and UDP sockets that are bound and not connected.');
+
+export const settingsSchema = z
+  .array(
+    z.object({
+      version: z.int(),
+      device: z.string(),
+      forwarding: z.int().exactOptional(),
+      rpFilter: z.int().exactOptional(),
+      proxyNeigh: z.int().exactOptional(),
+    }),
+  )
+  .describe('The sysctls forwarding, rp_filter and proxy_arp or proxy_ndp of each interface, of all and of default (RTM_GETNETCONF).');
+
 export const unixConnectionsSchema = z
   .array(
     z.object({
@@ -78,7 +94,7 @@ export const networkSchema: z.ZodType<Network> = z.object({
   interfaces: seen(interfacesSchema),
   refused: refusalSchema.nullable(),
   routes: seen(routesSchema),
-  listeners: seen(z.array(z.object({protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int(), holders}))),
+  listeners: seen(z.array(z.object({...bound, holders}))),
   abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders, peers: holders.exactOptional()}))),
   connected: seen(unixConnectionsSchema).exactOptional(),
   threads: z
@@ -211,11 +227,11 @@ function partnersOf(path: string, inode: string, links: readonly LinkMessage[], 
   };
 }
 
-/** At most so many bytes of a table of /proc/PID/net, its last line whole, without its heading. */
-function table(pid: number, name: string, cut: string[]): Seen<string[]> {
+/** At most so many bytes of a table of /proc/PID/net, or with `PID/task/TID` of that thread's: its last line whole, without its heading. */
+function table(who: number | string, name: string, cut: string[]): Seen<string[]> {
   let fd: number;
   try {
-    fd = openSync(`/proc/${pid}/net/${name}`, 'r');
+    fd = openSync(`/proc/${who}/net/${name}`, 'r');
   } catch (error) {
     return refusalOf(error, 'open');
   }
@@ -286,7 +302,7 @@ function procRoutes(pid: number, cut: string[]): Seen<Route[]> {
   });
 }
 
-type Bound = {readonly inode: string};
+type WithInode = {readonly inode: string};
 const UNIX_TYPES: {readonly [type: string]: string} = {'0001': 'stream', '0002': 'datagram', '0005': 'seqpacket'};
 
 /** Which processes of the namespace hold each of those sockets. */
@@ -347,16 +363,12 @@ function peersOf(path: string, names: ReadonlySet<string>): Map<string, string[]
   return found;
 }
 
-function socketsOf(
-  pid: number,
-  path: string,
-  members: readonly number[],
-  cut: string[],
-): Pick<Network, 'listeners' | 'abstract' | 'connected' | 'unread'> {
-  const listeners: (Omit<Listener, 'holders'> & Bound)[] = [];
+/** `refused`: a table that could not be read; of what others hold more may be known. */
+function inetListeners(who: number | string, cut: string[]): {listeners: (Bound & WithInode)[]; refused: Refusal | null} {
+  const listeners: (Bound & WithInode)[] = [];
   let refused: Refusal | null = null;
   for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
-    const lines = table(pid, protocol, cut);
+    const lines = table(who, protocol, cut);
     // Without IPv6 there are no such files.
     if (isRefusal(lines)) refused = lines.errno === 'ENOENT' ? refused : lines;
     else
@@ -365,11 +377,21 @@ function socketsOf(
         // TCP_LISTEN, and TCP_CLOSE for a UDP socket that is not connected (net/tcp_states.h).
         if (state !== (protocol.startsWith('tcp') ? '0A' : '07')) continue;
         const [address = '', port = ''] = local.split(':');
-        if (listeners.length < MOST.shown)
-          listeners.push({protocol, address: procAddress(address), port: Number.parseInt(port, 16) || 0, inode});
+        if (listeners.length >= MOST.shown) cut.push('listeners');
+        else listeners.push({protocol, address: procAddress(address), port: Number.parseInt(port, 16) || 0, inode});
       }
   }
-  const abstract: (Omit<AbstractSocket, 'holders'> & Bound)[] = [];
+  return {listeners, refused};
+}
+
+function socketsOf(
+  pid: number,
+  path: string,
+  members: readonly number[],
+  cut: string[],
+): Pick<Network, 'listeners' | 'abstract' | 'connected' | 'unread'> {
+  const {listeners, refused} = inetListeners(pid, cut);
+  const abstract: (Omit<AbstractSocket, 'holders'> & WithInode)[] = [];
   const unix = table(pid, 'unix', cut);
   for (const line of isRefusal(unix) ? [] : unix.slice(1)) {
     const match = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) @(.*)$/s.exec(line);
@@ -386,8 +408,8 @@ function socketsOf(
   const peers = names.size > 0 ? peersOf(path, names) : new Map<string, string[]>();
   const wanted = [...listeners, ...abstract].map(socket => socket.inode);
   const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, cut);
-  const whole = <T extends Bound>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
-  const withPeers = (socket: Omit<AbstractSocket, 'holders'> & Bound): AbstractSocket => {
+  const whole = <T extends WithInode>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
+  const withPeers = (socket: Omit<AbstractSocket, 'holders'> & WithInode): AbstractSocket => {
     const there = (peers.get(socket.name) ?? []).flatMap(one => held.get(one) ?? []);
     const each = [...new Map(there.map(holder => [holder.pid, holder])).values()];
     return {...whole(socket), ...(each.length > 0 ? {peers: each} : {})};
@@ -464,6 +486,41 @@ export function readNetwork(pid: number): Seen<Network> {
   };
 }
 
+/** Of the process or thread whose file leads to the namespace (proc_pid_net(5)); null: of none, or not all of them. */
+function listenersAt(path: string): Seen<Bound[]> | null {
+  const who = /^\/proc\/(\d+(?:\/task\/\d+)?)\/ns\/net$/.exec(path)?.[1];
+  if (who === undefined) return null;
+  const cut: string[] = [];
+  const {listeners, refused} = inetListeners(who, cut);
+  if (refused !== null) return refused;
+  return cut.length > 0 ? null : listeners.map(({protocol, address, port}) => ({protocol, address, port}));
+}
+
+/** NETCONFA_IFINDEX_ALL and NETCONFA_IFINDEX_DEFAULT (linux/netconf.h). */
+const ALL_DEVICES: ReadonlyMap<number, string> = new Map([
+  [-1, 'all'],
+  [-2, 'default'],
+]);
+
+/** Sysctls are for whoever is in the namespace; rtnetlink tells the same (RTM_GETNETCONF). null: not all of them. */
+function settingsAt(path: string, names: ReadonlyMap<number, string>): Seen<NetworkSetting[]> | null {
+  const bytes = dump(path, SETTINGS);
+  if (isRefusal(bytes)) return bytes;
+  if (isCut(bytes)) return null;
+  return decodeSettings(bytes).flatMap(({version, deviceIndex, forwarding, rpFilter, proxyNeigh}) => {
+    const device = ALL_DEVICES.get(deviceIndex) ?? names.get(deviceIndex);
+    // It came after the others were asked for.
+    if (device === undefined) return [];
+    return {
+      version,
+      device,
+      ...(forwarding === null ? {} : {forwarding}),
+      ...(rpFilter === null ? {} : {rpFilter}),
+      ...(proxyNeigh === null ? {} : {proxyNeigh}),
+    };
+  });
+}
+
 /**
  * The interfaces of each of those network namespaces, and if asked for its routes, each with a file that leads to it and the process or thread
  * through which it is read.
@@ -497,6 +554,16 @@ export function readNetworks(
       return {index, name: there.find(one => one.inode === namespace)?.link.name ?? null, namespace};
     };
     const interfaces = interfacesOf(links, addressesAt(path), find);
-    return {inode, pid, interfaces, ...(withRoutes ? {routes: sortedRoutes(routesAt(path, links, []), [])} : {})};
+    if (!withRoutes) return {inode, pid, interfaces};
+    const listeners = listenersAt(path);
+    const settings = settingsAt(path, names);
+    return {
+      inode,
+      pid,
+      interfaces,
+      routes: sortedRoutes(routesAt(path, links, []), []),
+      ...(listeners === null ? {} : {listeners}),
+      ...(settings === null ? {} : {settings}),
+    };
   });
 }

@@ -47,7 +47,7 @@ import {SHAREABLE} from '../model/sharing.ts';
 import {containersShape, evidenceSchema} from './containers.ts';
 import {credentialsSchema, identitySchema} from './identity.ts';
 import {mountHoldersSchema} from './mount-holders.ts';
-import {interfacesSchema, networkSchema, routesSchema} from './network.ts';
+import {boundSchema, interfacesSchema, networkSchema, routesSchema, settingsSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
 import {sharingSchema} from './sharing.ts';
 import {treeDetailsSchema} from './tree-details.ts';
@@ -409,6 +409,8 @@ const snapshotSchema = z.object({
         pid: z.int().min(0).describe('The process or thread through which it was read; 0: none is in it.'),
         interfaces: seen(interfacesSchema),
         routes: seen(routesSchema).describe('Of a tree (-p), never of the whole machine.').exactOptional(),
+        listeners: seen(boundSchema).exactOptional(),
+        settings: seen(settingsSchema).exactOptional(),
       }),
     )
     .exactOptional(),

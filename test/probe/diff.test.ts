@@ -119,6 +119,9 @@ describe('nsview diff', () => {
     ['mount --bind /usr /mnt', /: \w+ .*\(\/usr of it\) on \/mnt: not mounted in A, mounted in B$/m],
     ['cd /usr', /: cwd: \/.* in A, \/usr in B$/m],
     ['ip link add one type veth peer name other', /: interfaces: no more in A, \w+ veth down mtu 1500 leads back here; \w+ veth .* in B$/m],
+    ['echo 1 >/proc/sys/net/ipv4/ip_forward', /: forwarding between interfaces: off in A, all: ipv4 forwarding 1 in B$/m],
+    ['echo 1 >/proc/sys/net/ipv4/conf/lo/forwarding', /: interfaces: lo loopback .* in A, lo loopback .* ipv4 forwarding 1 in B$/m],
+    ['echo 1 >/proc/sys/net/ipv6/conf/lo/proxy_ndp', /: interfaces: lo loopback .* in A, lo loopback .* ipv6 proxy_ndp 1 in B$/m],
     ['ulimit -n 100', /: limits: open files \d+ \d+ in A, open files 100 100 in B$/m],
     ['echo 1000 >/proc/sys/kernel/ns_last_pid', null],
   ])('tells of %s', async (script, said) => {
@@ -130,6 +133,33 @@ describe('nsview diff', () => {
       expect(told).toMatch(said);
       expect(told).toMatch(/^1 difference; /m);
     }
+  });
+
+  it('tells of a socket that listens elsewhere, and not of which port the kernel gave', async () => {
+    const listens = async (port: number, host: string): Promise<Running> => {
+      const script = `require('node:net').createServer().listen(${port}, '${host}', () => console.log('ready'))`;
+      const running = new Running('unshare', [
+        '--fork',
+        '--kill-child',
+        ...FLAGS,
+        'sh',
+        '-c',
+        `ip link set lo up; exec "$0" -e "$1"`,
+        process.execPath,
+        script,
+      ]);
+      await running.says(/ready/);
+      return running;
+    };
+    await using one = await listens(8080, '127.0.0.1');
+    await using again = await listens(8080, '127.0.0.1');
+    await using everywhere = await listens(8080, '0.0.0.0');
+    await using given = await listens(0, '127.0.0.1');
+    await using other = await listens(0, '127.0.0.1');
+    expect(compared(one, again)).toMatch(/^equal /);
+    expect(compared(one, everywhere)).toMatch(/: listening sockets: tcp 127\.0\.0\.1:8080 in A, tcp 0\.0\.0\.0:8080 in B\n1 difference; /);
+    expect(compared(one, given)).toMatch(/: listening sockets: .*:8080 in A, tcp 127\.0\.0\.1:\(ephemeral\) in B\n1 difference; /);
+    expect(compared(given, other)).toMatch(/^equal /);
   });
 
   it.each(['files', 'fs', 'vm', 'io'])('tells of %s that a child shares with its parent, and another does not', async kind => {
