@@ -310,12 +310,19 @@ function tellUntold(running: Running, untold: readonly Untold[]): void {
 }
 
 /** Processes of which a snapshot has no more than all have. */
-function noteLeft({notCompared}: Running, snapshots: readonly Snapshot[], zombies: number): void {
+function noteLeft({notCompared, pairs}: Running, snapshots: readonly Snapshot[], zombies: number): void {
   if (snapshots.every(({details}) => details === undefined)) count(notCompared, DETAILS);
   const left = snapshots.reduce((sum, {details}) => sum + (details?.left ?? 0), 0);
   if (left > 0) count(notCompared, 'fds, root, cwd, limits and labels of processes beyond the first 4096', left);
   const refused = snapshots.reduce((sum, {sharing}) => sum + (sharing?.refusedOutside ?? 0), 0);
   if (refused > 0) count(notCompared, 'who outside of the tree shares file tables, memory and the like: kcmp: EPERM');
+  // Only prctl(PR_GET_SECUREBITS) tells them, and to the thread itself alone: no file of /proc has them.
+  count(notCompared, 'securebits, which the kernel tells to the thread itself alone');
+  // PTRACE_SECCOMP_GET_FILTER reads a program of a thread that is stopped for it: that would disturb it (ptrace(2)).
+  const filtered = pairs.filter(({a, b}) =>
+    [a, b].every(({credentials}) => credentials !== null && !isRefusal(credentials) && credentials.seccomp === 2),
+  );
+  if (filtered.length > 0) count(notCompared, 'programs of seccomp filters, only their number', filtered.length);
   if (zombies > 0) count(notCompared, 'processes that have ended and wait for their parent', zombies);
 }
 

@@ -227,7 +227,7 @@ describe('two snapshots', () => {
     expect(lines(inherits, [root, one, {...one, parent: 1}, {...one, parent: 2}])).toEqual([
       'one 1001 | one 200051: net namespace: its own in A, shared with its parent in B',
       expect.stringMatching(/^1 difference; /),
-      expect.stringMatching(/^not compared: mounts of the mount namespace that nsview is in$/),
+      expect.stringMatching(/^not compared: mounts of the mount namespace that nsview is in; securebits, /),
       '',
     ]);
     const beside: Sketch = [root, {...one, pipes: [1]}, {...one, pipes: [1], caps: 0}, {...one, pipes: [], caps: 255}];

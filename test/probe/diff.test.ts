@@ -162,6 +162,19 @@ describe('nsview diff', () => {
     expect(compared(given, other)).toMatch(/^equal /);
   });
 
+  it('says that securebits are not compared, and programs of seccomp filters where there are any', async () => {
+    await using one = await isolated();
+    const told = compared(one, one);
+    expect(told).toMatch(/^not compared: .*securebits, which the kernel tells to the thread itself alone/m);
+    expect(told).not.toContain('seccomp');
+    const forbidding = (call: string): Running =>
+      new Running(fixture('forbids-call'), [call, '/bin/sh', '-c', 'echo ready; exec sleep 60']);
+    await using mount = forbidding('mount');
+    await using setsid = forbidding('setsid');
+    for (const each of [mount, setsid]) await each.says(/ready/);
+    expect(compared(mount, setsid)).toMatch(/^equal .*\nnot compared: .*programs of seccomp filters, only their number/);
+  });
+
   it.each(['files', 'fs', 'vm', 'io'])('tells of %s that a child shares with its parent, and another does not', async kind => {
     const shares = async (...flags: readonly string[]): Promise<Running> => {
       const running = start(fixture('shares-by-clone'), ...flags);
