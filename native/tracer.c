@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracer.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <linux/audit.h>
@@ -494,25 +495,6 @@ static void on_cloned(struct tracer *tracer, struct task *caller)
                 tracer_resume(tracer, caller, 0);
 }
 
-int tracer_release_held(struct tracer *tracer)
-{
-        if (tracer->held == 0)
-                return -1;
-        uint64_t now = monotonic_ns();
-        for (unsigned i = 0; i < TASK_BUCKETS; i++)
-                for (struct task *task = tracer->buckets[i], *next; task; task = next) {
-                        next = task->next;
-                        if (!task->held_since || now - task->held_since < HOLD_NS)
-                                continue;
-                        /* Killed at birth, as its maker was before it could tell: it ran no instruction, and /proc knows it no more. */
-                        if (task->exited)
-                                task_remove(tracer, task);
-                        else
-                                claim_child(tracer, NULL, task);
-                }
-        return tracer->held ? (int)(HOLD_NS / 1000000u) : -1;
-}
-
 /* ---- The other events ---- */
 
 /* It begins here. */
@@ -718,6 +700,81 @@ static void dispatch(struct tracer *tracer, pid_t tid, int status)
                 tracer_resume(tracer, task, 0);
                 break;
         }
+}
+
+/* ---- Births whose maker is late ---- */
+
+/* Between the birth and its event the maker waits for nothing (kernel/fork.c, kernel_clone(): wake_up_new_task(), ptrace_event_pid()): who
+ * runs may be on the way to it. Who has stopped is heard now: wait(2) for anybody begins with the youngest (kernel/ptrace.c, __ptrace_link();
+ * kernel/exit.c, ptrace_do_wait()), and who has many busy children is heard last. True if this one may tell later. */
+static bool hear_maker(struct tracer *tracer, pid_t tid)
+{
+        const struct task *task = task_find(tracer, tid);
+        if (!task || !task->known)
+                return false;
+        struct stat_line stat;
+        bool runs = read_stat(tid, &stat) == 0 && stat.state == 'R';
+        int status;
+        if (waitpid(tid, &status, __WALL | WNOHANG) != tid)
+                return runs;
+        dispatch(tracer, tid, status);
+        return true;
+}
+
+/* Is there somebody who may have made this one, and may still tell? Where more threads than these could have, that is taken for granted. */
+static bool is_awaited(struct tracer *tracer, pid_t child)
+{
+        struct kin kin;
+        if (read_kin(child, &kin) < 0)
+                return false;
+        pid_t maker = kin.tgid != child ? kin.tgid : kin.ppid;
+        if (!task_find(tracer, maker))
+                return false;
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/task", (int)maker);
+        DIR *dir = opendir(path);
+        if (!dir)
+                return false;
+        bool awaited = false;
+        unsigned looked_at = 0;
+        for (struct dirent *entry; looked_at < HOLD_THREADS && (entry = readdir(dir));) {
+                pid_t tid = (pid_t)atoi(entry->d_name);
+                if (tid <= 0 || tid == child)
+                        continue;
+                looked_at++;
+                awaited |= hear_maker(tracer, tid);
+        }
+        closedir(dir);
+        return awaited || looked_at == HOLD_THREADS;
+}
+
+int tracer_release_held(struct tracer *tracer)
+{
+        if (tracer->held == 0)
+                return -1;
+        uint64_t now = monotonic_ns();
+        /* To hear their makers changes the table. */
+        pid_t late[64];
+        unsigned count = 0;
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (const struct task *task = tracer->buckets[i]; task && count < sizeof(late) / sizeof(*late); task = task->next)
+                        if (task->held_since && now - task->held_since >= HOLD_NS)
+                                late[count++] = task->tid;
+        for (unsigned i = 0; i < count; i++) {
+                struct task *task = task_find(tracer, late[i]);
+                if (!task || !task->held_since)
+                        continue;
+                bool awaited = is_awaited(tracer, late[i]);
+                task = task_find(tracer, late[i]);
+                if (!task || !task->held_since || (awaited && now - task->held_since < HOLD_MOST_NS))
+                        continue;
+                /* Killed at birth, as its maker was before it could tell: it ran no instruction, and /proc knows it no more. */
+                if (task->exited)
+                        task_remove(tracer, task);
+                else
+                        claim_child(tracer, NULL, task);
+        }
+        return tracer->held ? (int)(HOLD_NS / 1000000u) : -1;
 }
 
 bool tracer_drain(struct tracer *tracer)

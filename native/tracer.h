@@ -98,9 +98,12 @@ static inline uintptr_t tracer_options(const struct tracer *tracer)
         return TRACE_OPTIONS | (tracer->kill_on_exit ? PTRACE_O_EXITKILL : 0);
 }
 
-/* Upper bound for how long a child waits at birth for the event that names its maker. The event comes at once unless the
- * maker was killed in between. */
+/* So long a child waits at birth for the event that names its maker, which comes at once unless the maker was killed in between; and up to
+ * so long where the maker may not have come to run again: the machine is busy. */
 #define HOLD_NS 20000000u
+#define HOLD_MOST_NS 1000000000u
+/* So many threads are asked for the maker. */
+#define HOLD_THREADS 64
 
 struct task *task_find(struct tracer *tracer, pid_t tid);
 /* NULL without memory. The tid must not be known. */
