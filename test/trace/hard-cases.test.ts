@@ -253,9 +253,10 @@ const CASES: readonly Case[] = [
     argv: ['many-threads', '8'],
     code: 9,
     check: ({facts, root}) => {
-      const begun = ofKind(facts, 'clone').filter(
-        fact => fact.pid === root && !isRefusal(fact.flags) && fact.flags.includes('CLONE_THREAD'),
-      );
+      // It makes nothing but threads. Each of the eight may be killed by the exit of all before it could tell of the last one that it made.
+      const begun = ofKind(facts, 'clone').filter(fact => fact.pid === root);
+      expect(begun.filter(({flags}) => isRefusal(flags)).length).toBeLessThanOrEqual(8);
+      for (const {flags} of begun) if (!isRefusal(flags)) expect(flags).toContain('CLONE_THREAD');
       expect(begun.length).toBeGreaterThanOrEqual(8);
       expect(new Set(ofKind(facts, 'thread-exit').map(fact => fact.tid))).toEqual(new Set(begun.map(fact => fact.child)));
     },
