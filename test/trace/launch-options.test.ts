@@ -60,8 +60,14 @@ afterEach(() => {
   for (const path of made.splice(0).reverse()) rmdirSync(path);
 });
 
-const isAlive = (pid: number): boolean =>
-  existsSync(`/proc/${pid}/status`) && /^State:\t[^ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+function isAlive(pid: number): boolean {
+  try {
+    return /^State:\t[^ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    // ENOENT, or ESRCH where it ends while it is read.
+    return false;
+  }
+}
 async function ends(pid: number): Promise<void> {
   for (const limit = Date.now() + patient(5000); isAlive(pid); await new Promise(resolve => setTimeout(resolve, 10)))
     if (Date.now() > limit) throw new Error(`${pid} lives on`);
