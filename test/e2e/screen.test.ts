@@ -1,7 +1,7 @@
 import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
+import {followBy, HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/screen.ts';
@@ -118,7 +118,7 @@ async function goesOn(file: string): Promise<void> {
 }
 
 describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how => {
-  const open = (...options: string[]) => nsviewScreen(MIDDLE, '--follow', how, ...options, '--', 'bash', '--norc', '--noprofile');
+  const open = (...options: string[]) => nsviewScreen(MIDDLE, ...followBy(how), ...options, '--', 'bash', '--norc', '--noprofile');
 
   // Or a failure would fail the tests behind it, too.
   afterEach(({task}) => {
@@ -339,7 +339,7 @@ describe('nsview -p PID', () => {
 
   it.each(HOWS)('by %s, whose helper was killed, goes on from /proc, says so, and attaches again', async how => {
     await using target = start('sleep', '45');
-    await using screen = nsviewScreen(MIDDLE, '--follow', how, '-p', String(target.pid));
+    await using screen = nsviewScreen(MIDDLE, ...followBy(how), '-p', String(target.pid));
     await screen.until(IN_FORCE[how]);
     const [nsview = 0] = children(screen.child.pid ?? 0);
     const [helper = 0] = children(nsview);
@@ -365,7 +365,7 @@ describe('nsview -p PID', () => {
 describe('nsview', () => {
   it.each(HOWS)('watches the whole machine, and attaches to the selected process by %s', async how => {
     await using target = start('bash', '-c', 'exec -a nsview-e2e-target sleep 41');
-    await using screen = nsviewScreen(MIDDLE, '--follow', how);
+    await using screen = nsviewScreen(MIDDLE, ...followBy(how));
     await screen.until(/Isolation/);
     screen.send('/');
     screen.send(`sleep ${target.pid}`);

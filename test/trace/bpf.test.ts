@@ -5,7 +5,7 @@ import {describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
 import {helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {followBy, HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 
 leaveNothingBehind();
@@ -18,7 +18,7 @@ describe('the path of a program', () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
     const program = ['sh', '-c', script, fixture('executes-itself'), folder.path, ...args];
-    await using running = start(NSVIEW, 'trace', '--json', '--follow', 'bpf', '-o', tape, '--', ...program);
+    await using running = start(NSVIEW, 'trace', '--json', ...followBy('bpf'), '-o', tape, '--', ...program);
     const pid = Number((await running.says(/ready (\d+)/))[1]);
     const link = readlinkSync(`/proc/${pid}/exe`);
     // Longer than events stay in the ring.
@@ -57,7 +57,7 @@ describe('in namespaces of its own, nsview', () => {
   it('tells pids as its own pid namespace numbers them', async () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    const args = ['-pf', '--mount-proc', NSVIEW, 'trace', '--json', '--follow', 'bpf', '-o', tape, '--'];
+    const args = ['-pf', '--mount-proc', NSVIEW, 'trace', '--json', ...followBy('bpf'), '-o', tape, '--'];
     await using running = start('unshare', ...args, 'unshare', '-pf', 'sh', '-c', '/bin/true; exit 3');
     running.release();
     expect((await running.ended).code).toBe(3);
@@ -194,7 +194,7 @@ describe('a ring that is too small', () => {
     // The sleeps are not among the jobs that it waits for: a job that ended is forgotten, and `wait` for no job at all is for every one.
     const script =
       'echo ready; read line; sleep 400 & s=$!; j=; for i in $(seq 300); do /bin/true & j="$j $!"; done; wait $j; sleep 401 & t=$!; echo waits; read line; kill $s $t; exit 6';
-    await using running = new Running(NSVIEW, ['trace', '--json', '--follow', 'bpf', '-o', tape, '--', 'bash', '-c', script], {
+    await using running = new Running(NSVIEW, ['trace', '--json', ...followBy('bpf'), '-o', tape, '--', 'bash', '-c', script], {
       env: {...process.env, NSVIEW_RING: '4096'},
     });
     await running.says(/ready/);

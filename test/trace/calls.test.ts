@@ -7,7 +7,18 @@ import type {CallArgument, CallFact, Fact} from '../../src/model/fact.ts';
 import {isRefusal} from '../../src/model/fact.ts';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {nsview, ofKind, readTapeStrictly, run, start, type Traced, temporaryFolder} from '../support/nsview.ts';
+import {
+  type AttachedHow,
+  followBy,
+  type LaunchedHow,
+  nsview,
+  ofKind,
+  readTapeStrictly,
+  run,
+  start,
+  type Traced,
+  temporaryFolder,
+} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {isRoot, needsRoot} from '../support/user.ts';
 
@@ -18,22 +29,21 @@ const UNKNOWN_TO_STRACE: readonly string[] = ['open_tree_attr', 'lsm_set_self_at
 const COMPARED = CALL_NAMES.filter(name => !UNKNOWN_TO_STRACE.includes(name));
 
 /** Every way in which isolation calls are told: all of these tests run over each. */
-const WAYS: readonly {readonly by: string; readonly when: 'launched' | 'attached'; readonly options: readonly string[]}[] = [
-  {by: 'BPF', when: 'launched', options: ['--follow', 'bpf']},
-  {by: 'BPF', when: 'attached', options: ['--follow', 'bpf']},
-  {by: 'stops', when: 'launched', options: ['--follow', 'ptrace']},
-  {by: 'stops', when: 'attached', options: ['--follow', 'ptrace', '--syscalls']},
-  {by: 'a filter', when: 'launched', options: ['--follow', 'ptrace', '--fast']},
+const WAYS: readonly {readonly by: string; readonly when: 'launched' | 'attached'; readonly how: LaunchedHow | AttachedHow}[] = [
+  {by: 'BPF', when: 'launched', how: 'bpf'},
+  {by: 'BPF', when: 'attached', how: 'bpf'},
+  {by: 'stops', when: 'launched', how: 'ptrace'},
+  {by: 'stops', when: 'attached', how: 'syscalls'},
+  {by: 'a filter', when: 'launched', how: 'fast'},
 ];
 type Way = (typeof WAYS)[number];
 const LAUNCHED = WAYS.filter(({when}) => when === 'launched');
 
 /** Traces a fixture to its end; attached, it begins when it is released. */
-async function trace({by, when, options}: Way, program: string, ...args: string[]): Promise<Pick<Traced, 'facts' | 'code' | 'stdout'>> {
-  if (by === 'BPF') needsRoot('follow by BPF');
+async function trace({when, how}: Way, program: string, ...args: string[]): Promise<Pick<Traced, 'facts' | 'code' | 'stdout'>> {
   using folder = temporaryFolder();
   const tape = folder.file('tape');
-  const nsviewTo = ['trace', '--json', ...options, '-o', tape];
+  const nsviewTo = ['trace', '--json', ...followBy(how), '-o', tape];
   if (when === 'launched') {
     const {code, stdout} = await run(...nsviewTo, '--', program, ...args);
     return {code, stdout, ...readTapeStrictly(tape)};
@@ -423,7 +433,7 @@ describe.each(LAUNCHED)('as lines of text, by $by', way => {
     const mountPoint = folder.file('mnt');
     mkdirSync(mountPoint);
     const lines = folder.file('lines');
-    await run('trace', ...way.options, '-o', lines, '--', fixture('makes-calls'), mountPoint);
+    await run('trace', ...followBy(way.how), '-o', lines, '--', fixture('makes-calls'), mountPoint);
     const text = readFileSync(lines, 'utf8');
     expect(text.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u);
     expect(text).toMatch(/sethostname\("\\x1b\]0;owned\\x07\\n\\"\\\\", 13\) = 0$/m);
@@ -439,10 +449,9 @@ describe.each(LAUNCHED)('as lines of text, by $by', way => {
 
 describe.each(LAUNCHED)('memory that the kernel did not look at, by $by', way => {
   const refused = async (...args: string[]): Promise<CallFact[]> => {
-    if (way.by === 'BPF') needsRoot('follow by BPF');
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using tracer = start(NSVIEW, 'trace', '--json', ...way.options, '-o', tape, '--', fixture('is-refused-unread'), ...args);
+    await using tracer = start(NSVIEW, 'trace', '--json', ...followBy(way.how), '-o', tape, '--', fixture('is-refused-unread'), ...args);
     await tracer.says(/ready/);
     // Longer than events stay in the ring.
     await new Promise(resolve => setTimeout(resolve, 100));

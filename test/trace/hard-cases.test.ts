@@ -6,6 +6,7 @@ import type {Process} from '../../src/model/process.ts';
 import {createWorld, observe, type World} from '../../src/model/world.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {
+  followBy,
   HOWS,
   type How,
   moves,
@@ -41,7 +42,7 @@ const statusOf = (pid: number, key: string): string => {
 
 /** nsview on `pid`, once it follows. */
 async function attach(how: How, pid: number, tape: string, ...options: string[]): Promise<Running> {
-  const tracer = nsview('trace', '--json', '--follow', how, ...options, '-o', tape, '-p', String(pid));
+  const tracer = nsview('trace', '--json', ...followBy(how), ...options, '-o', tape, '-p', String(pid));
   await until(() => existsSync(tape) && readFileSync(tape, 'utf8').includes('"kind":"tracer"'), `attached to ${pid}: ${tracer.stderr}`);
   return tracer;
 }
@@ -70,7 +71,7 @@ async function traceWith(options: readonly string[], way: Way, how: How, program
   using folder = temporaryFolder();
   const tape = folder.file('tape');
   if (way === 'launched') {
-    await using tracer = nsview('trace', '--json', '--follow', how, ...options, '-o', tape, '--', program, ...args);
+    await using tracer = nsview('trace', '--json', ...followBy(how), ...options, '-o', tape, '--', program, ...args);
     tracer.release();
     const outcome = await tracer.ended;
     const read = readTapeStrictly(tape);

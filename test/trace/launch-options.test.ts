@@ -3,7 +3,7 @@ import {existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSy
 import {afterEach, describe, expect, it} from 'vitest';
 import {type Fact, isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, type How, type Outcome, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
+import {followBy, HOWS, type How, type Outcome, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 
@@ -20,8 +20,7 @@ async function trace(how: How, options: readonly string[], program: readonly str
     'trace',
     '-o',
     '/dev/null',
-    '--follow',
-    how,
+    ...followBy(how),
     ...options,
     '--',
     ...program,
@@ -33,7 +32,7 @@ async function trace(how: How, options: readonly string[], program: readonly str
 async function tape(how: How, options: readonly string[], program: readonly string[]): Promise<Outcome & {facts: readonly Fact[]}> {
   using folder = temporaryFolder();
   const file = folder.file('tape');
-  await using running = start(NSVIEW, 'trace', '--json', '-o', file, '--follow', how, ...options, '--', ...program);
+  await using running = start(NSVIEW, 'trace', '--json', '-o', file, ...followBy(how), ...options, '--', ...program);
   running.release();
   const outcome = await running.ended;
   return {...outcome, facts: readTapeStrictly(file).facts};
@@ -228,7 +227,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
 
   it('under --kill-on-exit loses nobody of a storm of births', async () => {
     const script = 'for i in $(seq 20); do (while :; do (sleep 66 & sleep 0.01) & sleep 0.02; done) & done; echo ready; wait';
-    await using running = start(NSVIEW, 'trace', '-o', '/dev/null', '--follow', how, '--kill-on-exit', '--', 'bash', '-c', script);
+    await using running = start(NSVIEW, 'trace', '-o', '/dev/null', ...followBy(how), '--kill-on-exit', '--', 'bash', '-c', script);
     await running.says(/ready/);
     await new Promise(resolve => setTimeout(resolve, 700));
     process.kill(running.pid, 'SIGKILL');
@@ -331,7 +330,7 @@ describe('as an ordinary user', () => {
       OTHER_GROUP,
     );
     // Limits are of a user namespace: they are lowered in a new one.
-    const within = [NSVIEW, 'trace', '-o', '/dev/null', '--follow', 'bpf', '--new', 'user', '--map', '0:0:70000', '--'];
+    const within = [NSVIEW, 'trace', '-o', '/dev/null', ...followBy('bpf'), '--new', 'user', '--map', '0:0:70000', '--'];
     const limited = [...within, 'sh', '-c', 'echo 0 >/proc/sys/user/max_net_namespaces; "$@"', '-'];
     await refused(
       ['--new', 'user,net', '--map-root'],
@@ -374,7 +373,7 @@ describe('--plan', () => {
     const file = folder.file('strace');
     const path = makeCgroup(`nsview-test-${process.pid}`);
     const options = ['--new', 'user,mnt,pid,uts,time', '--map', '100000:0:65536', '--cgroup', path, '--hostname', 'box', '--mount-proc'];
-    const words = ['trace', '-o', '/dev/null', '--follow', 'bpf', ...options];
+    const words = ['trace', '-o', '/dev/null', ...followBy('bpf'), ...options];
     const printed = (await plan(...words, '--plan', '--', '/bin/true')).stdout;
     const calls = 'clone3,openat,write,setrlimit,prlimit64,setgroups,setresgid,setresuid,sethostname,mount,execve';
     await using traced = new Running('strace', [

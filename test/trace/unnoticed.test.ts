@@ -4,7 +4,7 @@ import {writeFile} from 'node:fs/promises';
 import {isDeepStrictEqual} from 'node:util';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {HOWS, type Outcome, ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
+import {followBy, HOWS, type How, type Outcome, ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, Screen} from '../support/screen.ts';
@@ -16,14 +16,14 @@ leaveNothingBehind();
 type Way = {
   readonly name: string;
   readonly attached: boolean;
-  readonly options: readonly string[];
+  readonly how: How;
   /** Lines of what a program reports of itself in which this way shows. */
   readonly shows: RegExp | null;
 };
 
 const WAYS: readonly Way[] = HOWS.flatMap(how => {
   // ptrace(2): a tracee can read who traces it.
-  const way = {options: ['--follow', how], shows: how === 'bpf' ? null : /^.*TracerPid:\t[1-9]\d*$/};
+  const way = {how, shows: how === 'bpf' ? null : /^.*TracerPid:\t[1-9]\d*$/};
   return [
     {...way, name: `launched by ${how}`, attached: false},
     {...way, name: `attached by ${how}`, attached: true},
@@ -31,7 +31,7 @@ const WAYS: readonly Way[] = HOWS.flatMap(how => {
 });
 const LAUNCHED = WAYS.filter(way => !way.attached);
 
-const traceOf = (way: Way, tape = '/dev/null'): string[] => ['trace', '--json', ...way.options, '-o', tape];
+const traceOf = (way: Way, tape = '/dev/null'): string[] => ['trace', '--json', ...followBy(way.how), '-o', tape];
 
 async function until(holds: () => boolean, what: string): Promise<void> {
   for (const limit = Date.now() + patient(15_000); !holds(); await new Promise(resolve => setTimeout(resolve, 5)))
@@ -42,7 +42,7 @@ const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolv
 
 /** nsview, attached. */
 async function attach(way: Way, pid: number): Promise<Running> {
-  const tracer = new Running(NSVIEW, ['trace', '--json', ...way.options, '-p', String(pid)]);
+  const tracer = new Running(NSVIEW, ['trace', '--json', ...followBy(way.how), '-p', String(pid)]);
   try {
     await tracer.says(/"kind":"tracer"/, 'stderr');
   } catch (error) {
@@ -564,7 +564,7 @@ describe('a set-user-ID program', () => {
     const run = (...command: string[]) => runGated(null, capable[0] ?? '', [...capable.slice(1), ...command, 'sh', ...gated(program)]);
     const bare = await run();
     expect(bare).toMatchObject({code: 40, stderr: ''});
-    expect(await run(NSVIEW, 'trace', '--json', '--follow', 'bpf', '-o', '/dev/null', '--')).toEqual(bare);
+    expect(await run(NSVIEW, 'trace', '--json', ...followBy('bpf'), '-o', '/dev/null', '--')).toEqual(bare);
   });
 
   // security/commoncap.c, cap_bprm_creds_from_file: no option of ptrace changes that.
