@@ -17,6 +17,7 @@ import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
 import {patient} from '../support/patience.ts';
+import {needsRoot} from '../support/user.ts';
 
 const made: string[] = [];
 leaveNothingBehind();
@@ -50,6 +51,7 @@ function home(controller: string): {cgroup: CgroupPath; directory: string; versi
 
 /** Two cgroups, one in the other. */
 function nest(directory: string, version: 1 | 2, controller: string): {outer: string; inner: string} {
+  needsRoot('make a cgroup at the root of the hierarchy');
   const outer = `${directory}/nsview-test-${process.pid}`;
   const inner = `${outer}/inner`;
   mkdirSync(outer);
@@ -205,6 +207,7 @@ describe('where it is', () => {
   it.skipIf(found === null)('inside its cgroup namespace, as it has it itself, also once it is moved out of the root of that', async () => {
     if (found === null) return;
     const {directory, cgroup} = found;
+    needsRoot('make a cgroup at the root of the hierarchy');
     const outer = `${directory}/nsview-test-${process.pid}`;
     const inner = `${outer}/inner`;
     for (const path of [outer, inner]) {

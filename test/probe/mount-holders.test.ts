@@ -1,7 +1,7 @@
 import {execFileSync, spawnSync} from 'node:child_process';
 import {copyFileSync, mkdirSync} from 'node:fs';
 import {basename} from 'node:path';
-import {describe, expect, it} from 'vitest';
+import {beforeEach, describe, expect, it} from 'vitest';
 import {press} from '../../src/model/commands.ts';
 import {wantedDetails} from '../../src/model/details.ts';
 import {type Fact, isRefusal} from '../../src/model/fact.ts';
@@ -20,6 +20,7 @@ import {createTheme} from '../../src/ui/theme.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, run, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
+import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -52,6 +53,8 @@ function holders(path: string): MountHolders {
 const unmounts = (point: string): boolean => spawnSync('umount', [point]).status === 0;
 
 describe('who pins a mount', () => {
+  beforeEach(() => needsRoot('mount a file system where nsview is'));
+
   it('is told on the screen of the mount that is selected, which stays where it is when the table changes', async () => {
     using folder = mountedFolder();
     const {path} = folder;

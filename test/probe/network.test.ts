@@ -13,6 +13,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {maker, needsRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -75,7 +76,8 @@ describe('a network namespace', () => {
   });
 
   it('agrees with ip on kinds, masters, partners, addresses and routes', async context => {
-    context.skip(!supported(), 'this kernel has no veth, bridge or macvlan, or this is not root');
+    needsRoot('make interfaces');
+    context.skip(!supported(), 'kernel lacks veth, bridge or macvlan');
     await using one = start('unshare', '-n', 'bash', '-c', SCRIPT);
     const inner = Number((await one.says(/inner (\d+)/))[1]);
     await one.says(/ready/);
@@ -166,7 +168,7 @@ describe('a network namespace', () => {
   });
 
   it.each(['stream', 'seqpacket'])('tells who has the other end of a %s pair, and of one that was sent, in another network', async type => {
-    await using one = start(fixture('socket-pair'), type);
+    await using one = start(...maker(fixture('socket-pair'), type));
     const [, child = '', inherited = '', sent = ''] = await one.says(/child (\d+) fds (\d+) (\d+)\nready/);
     const pid = Number(child);
     const outside = () => {
@@ -197,7 +199,7 @@ describe('a network namespace', () => {
     await using one = start(process.execPath, '-e', server);
     await one.says(/ready/);
     const client = `require('net').connect('${path}');process.stdin.on('data',()=>process.exit())`;
-    await using other = start('unshare', '-n', process.execPath, '-e', client);
+    await using other = start('unshare', ...ownUser, '-n', process.execPath, '-e', client);
     await one.says(/accepted/);
     for (const [pid, peer] of [
       [other.pid, one.pid],
@@ -212,7 +214,7 @@ describe('a network namespace', () => {
   });
 
   it('shows the network of a thread that is alone in it', async () => {
-    await using one = start(fixture('thread-unshares-net'));
+    await using one = start(...maker(fixture('thread-unshares-net')));
     const tid = Number((await one.says(/tid (\d+)/))[1]);
     const {threads, namespace} = read(one.pid);
     expect(threads).toMatchObject([{tid, interfaces: [{name: 'lo', up: false}], routes: []}]);

@@ -21,6 +21,7 @@ import {
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen} from '../support/screen.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -110,6 +111,8 @@ const processes = (world: World): Process[] => [...world.byId.values()];
 type Case = {
   readonly name: string;
   readonly argv: readonly [string, ...string[]];
+  /** It makes namespaces: a user does that inside of a user namespace, and only attached to it is all else as root has it. */
+  readonly makesNamespaces?: true;
   readonly code: number;
   readonly check: (seen: Seen, how: How) => void;
 };
@@ -205,6 +208,7 @@ const CASES: readonly Case[] = [
   {
     name: 'CLONE_THREAD with namespaces of its own',
     argv: ['thread-born-elsewhere'],
+    makesNamespaces: true,
     code: 0,
     check: ({facts, stdout, root, world}) => {
       const tid = number(/tid (\d+)/, stdout);
@@ -224,6 +228,7 @@ const CASES: readonly Case[] = [
   {
     name: 'pid_for_children that differs from pid',
     argv: ['born-into-pid-namespace'],
+    makesNamespaces: true,
     code: 8,
     check: ({facts, stdout, root, world}) => {
       const child = number(/child (\d+)/, stdout);
@@ -329,6 +334,7 @@ const CASES: readonly Case[] = [
   {
     name: 'a pid that is used again',
     argv: ['reuses-pid'],
+    makesNamespaces: true,
     code: 0,
     check: ({facts, stdout, world}) => {
       const pid = number(/pid (\d+)/, stdout);
@@ -344,10 +350,12 @@ const CASES: readonly Case[] = [
 
 describe.each(HOWS)('by %s', how => {
   describe.each(WAYS)('%s', way => {
-    it.each(CASES)('$name', async ({argv: [name, ...args], code, check}) => {
-      const seen = await trace(way, how, fixture(name), ...args);
+    it.each(CASES)('$name', async ({argv: [name, ...args], makesNamespaces, code, check}) => {
+      if (makesNamespaces && way === 'launched') needsRoot('make namespaces without a user namespace');
+      const program = makesNamespaces ? maker(fixture(name), ...args) : ([fixture(name), ...args] as const);
+      const seen = await trace(way, how, ...program);
       // The program behaves as it does without nsview.
-      const alone = await bare(fixture(name), ...args);
+      const alone = await bare(...program);
       expect({code: seen.code, stdout: withoutPids(seen.stdout), stderr: seen.stderr}).toEqual({
         code: alone.code,
         stdout: withoutPids(alone.stdout),
@@ -423,7 +431,7 @@ describe.each(HOWS)('by %s, attached to', how => {
   });
 
   it('a thread in namespaces of its own', async () => {
-    const {facts, stdout, tape} = await comeTo(how, /ready/, fixture('thread-born-elsewhere'));
+    const {facts, stdout, tape} = await comeTo(how, /ready/, ...maker(fixture('thread-born-elsewhere')));
     const tid = number(/tid (\d+)/, stdout);
     const thread = ofKind(facts, 'process')[0]?.threads.find(each => each.tid === tid);
     expect(Object.keys(thread?.namespaces ?? {})).toEqual(['net', 'uts']);
@@ -433,12 +441,12 @@ describe.each(HOWS)('by %s, attached to', how => {
   });
 
   it('a process in another pid namespace: its inner pid is told', async () => {
-    const {facts, stdout, root} = await comeTo(how, /ready/, fixture('unshares-and-waits'), 'pid');
+    const {facts, stdout, root} = await comeTo(how, /ready/, ...maker(fixture('unshares-and-waits'), 'pid'));
     const child = number(/child (\d+)/, stdout);
-    const [maker, inside] = ofKind(facts, 'process');
+    const [outside, inside] = ofKind(facts, 'process');
     expect(inside).toMatchObject({pid: child, ppid: root, nspid: [child, 1]});
-    expect(inside?.namespaces.pid).toBe(maker?.namespaces.pid_for_children);
-    expect(inside?.namespaces.pid).not.toBe(maker?.namespaces.pid);
+    expect(inside?.namespaces.pid).toBe(outside?.namespaces.pid_for_children);
+    expect(inside?.namespaces.pid).not.toBe(outside?.namespaces.pid);
     expect(exits(facts)).toEqual([
       [child, 'SIGKILL'],
       [root, 0],
