@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fanotify.h>
 #include <linux/stat.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -152,4 +153,10 @@ NSV_API int nsv_mount_events(const char *path)
         int events = group;
         group = -1;
         return events;
+}
+
+NSV_API int nsv_mounts_changed(int fd)
+{
+        struct pollfd asked = {.fd = fd, .events = POLLPRI};
+        return poll(&asked, 1, 0) == 1 && asked.revents & POLLPRI ? 1 : 0;
 }

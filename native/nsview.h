@@ -352,6 +352,8 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
  * alive. -EINVAL where the kernel has no such events, -EPERM without CAP_SYS_ADMIN in the user namespace that owns it, -EMFILE where the
  * user has /proc/sys/fs/fanotify/max_user_groups already. */
 NSV_API int nsv_mount_events(const char *path);
+/* 1 where the table behind this fd of a mountinfo has changed since it was opened or last asked, else 0: POLLPRI, proc_pid_mountinfo(5). */
+NSV_API int nsv_mounts_changed(int fd);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes, 3 (of

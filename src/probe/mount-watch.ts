@@ -10,7 +10,7 @@ import {readLink} from './proc-file.ts';
 export type Reader = {readonly inode: string; readonly pid: number};
 
 export type MountWatch = Disposable & {
-  /** These from now on. How many are left out, since each costs an fd. */
+  /** These from now on. How many are left out, since each costs two fds. */
   keep(readers: Iterable<Reader>): number;
   /**
    * Lets go of each namespace that its reader has left, or with which it ended: an open mountinfo keeps a mount namespace and all its
@@ -45,7 +45,7 @@ export function watchMounts(options: {
   readonly by?: readonly ('poll' | 'fanotify')[];
 }): MountWatch {
   const by = options.by ?? ['poll', 'fanotify'];
-  const open = new Map<string, {reader: Reader; fd: number; handle: Handle; events: Events | undefined}>();
+  const open = new Map<string, {reader: Reader; fds: readonly number[]; handle: Handle; events: Events | undefined}>();
   let groups = 0;
 
   /** Undefined where the kernel or a rule refuses it: poll tells of all that it tells. */
@@ -68,25 +68,41 @@ export function watchMounts(options: {
   };
 
   const start = (reader: Reader) => {
-    let fd: number;
+    const fds: number[] = [];
     try {
-      fd = openSync(`/proc/${reader.pid}/mountinfo`, 'r');
+      for (let i = 0; i < 2; i++) fds.push(openSync(`/proc/${reader.pid}/mountinfo`, 'r'));
     } catch {
       // It has ended, or its mounts are not for nsview to see: reading them says so.
-      return;
     }
+    const [fd, beside] = fds;
     // It may be another's pid by now.
-    if (!isIn(reader)) {
-      closeSync(fd);
+    if (fd === undefined || beside === undefined || !isIn(reader)) {
+      for (const one of fds) closeSync(one);
       return;
     }
+    const {mountsChanged} = loadNative();
+    /**
+     * Each change is told once to each fd, and epoll_ctl(2), by which the event loop begins to listen, asks without telling (mounts_poll(),
+     * fs/proc_namespace.c; ep_insert(), fs/eventpoll.c): what changes until then would be lost. The fd beside, which no event loop has, tells of
+     * that, once it listens: in the turn after this one.
+     */
+    const askLater = () => {
+      setImmediate(() =>
+        setImmediate(() => {
+          if (open.get(reader.inode)?.fds === fds && mountsChanged(beside) === 1) options.changed(reader);
+        }).unref(),
+      ).unref();
+    };
     const again = () => {
+      mountsChanged(beside);
       handle.start(PRIORITY_ONLY, again);
+      askLater();
       options.changed(reader);
     };
     const handle: Handle = koffi.node.poll(fd, PRIORITY_ONLY, by.includes('poll') ? again : () => {});
     handle.unref();
-    open.set(reader.inode, {reader, fd, handle, events: listen(reader)});
+    open.set(reader.inode, {reader, fds, handle, events: listen(reader)});
+    if (by.includes('poll')) askLater();
   };
 
   const stop = (inode: string) => {
@@ -94,7 +110,7 @@ export function watchMounts(options: {
     if (watched === undefined) return;
     open.delete(inode);
     watched.handle.close();
-    closeSync(watched.fd);
+    for (const fd of watched.fds) closeSync(fd);
     if (watched.events === undefined) return;
     watched.events.handle.close();
     closeSync(watched.events.fd);

@@ -63,6 +63,7 @@ export type Native = {
   /** Rows of three: what, number, mount. */
   /** A readable fd, to be closed; or -errno. */
   mountEvents(path: string): number;
+  mountsChanged(fd: number): number;
   mountUses(
     pid: number,
     ids: BigInt64Array,
@@ -164,6 +165,7 @@ export function loadNative(): Native {
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     mountEvents: library.func('int nsv_mount_events(const char *path)'),
+    mountsChanged: library.func('int nsv_mounts_changed(int fd)'),
     mountUses: library.func(
       'int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)',
     ),

@@ -1,3 +1,4 @@
+import {spawnSync} from 'node:child_process';
 import {closeSync, openSync, readFileSync, readlinkSync, watch} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {isRefusal, type Mount, type MountsFact} from '../../src/model/fact.ts';
@@ -359,6 +360,28 @@ describe('a table that is on the screen', () => {
     // It is polled for every 500 ms at most: all three sooner than that is no coincidence.
     expect(Math.max(...took)).toBeLessThan(400);
     expect(followed.told.length).toBe(4);
+  });
+
+  it('is known to have changed by poll where that was before the event loop listened, and right after it was told', async () => {
+    using folder = temporaryFolder();
+    await using shell = await new Shell(['-m'], setup, folder.path).ready();
+    const inode = spaceAt(shell.pid);
+    let changes = 0;
+    const enter = ['-t', String(shell.pid), ...entered, 'mount', '--bind', folder.path, folder.path];
+    const mountsNow = () => expect(spawnSync('nsenter', enter).status).toBe(0);
+    using watched = watchMounts({
+      most: 4,
+      by: ['poll'],
+      // Where nothing else can be told meanwhile: this blocks.
+      changed: () => {
+        if (++changes === 2) mountsNow();
+      },
+    });
+    watched.keep([{inode, pid: shell.pid}]);
+    mountsNow();
+    await until(() => changes === 1, 'what changed before the event loop listened');
+    mountsNow();
+    await until(() => changes === 3, 'what changed while a change was told');
   });
 
   it.each(['poll', 'fanotify'] as const)('is known to have changed by %s alone', async by => {
