@@ -171,6 +171,7 @@ describe('what is counted', () => {
   const top = v1?.directory ?? root;
   it('CPU time, as the kernel has it, and a rate from two readings', async () => {
     if (top === null || isRefusal(top)) throw new Error('no hierarchy counts CPU time');
+    needsRoot('make a cgroup at the root of the hierarchy');
     const directory = `${top}/nsview-test-${process.pid}`;
     mkdirSync(directory);
     made.push(directory);
@@ -244,6 +245,7 @@ describe('the unified hierarchy', () => {
   const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   it.skipIf(root === null || isRefusal(root))('frozen by the cgroup above, beside what systemd-cgls lists', async () => {
     if (root === null || isRefusal(root)) return;
+    needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
     mkdirSync(outer);

@@ -139,6 +139,7 @@ describe('nsview diff', () => {
     const listens = async (port: number, host: string): Promise<Running> => {
       const script = `require('node:net').createServer().listen(${port}, '${host}', () => console.log('ready'))`;
       const running = new Running('unshare', [
+        ...ownUser,
         '--fork',
         '--kill-child',
         ...FLAGS,

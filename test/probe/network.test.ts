@@ -68,7 +68,7 @@ function tab(pid: number, width: number): string {
 
 describe('a network namespace', () => {
   it('without a link has lo alone, down, and no routes', async () => {
-    await using one = start('unshare', '-n', 'sh', '-c', 'echo ready; read line');
+    await using one = start('unshare', ...ownUser, '-n', 'sh', '-c', 'echo ready; read line');
     await one.says(/ready/);
     const {interfaces, routes} = read(one.pid);
     expect(interfaces).toMatchObject([{name: 'lo', kind: 'loopback', up: false, addresses: []}]);

@@ -6,6 +6,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, type How, type Outcome, ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -38,10 +39,10 @@ async function tape(how: How, options: readonly string[], program: readonly stri
   return {...outcome, facts: readTapeStrictly(file).facts};
 }
 
-/** An ordinary user: `nobody` and its group, without any capability. */
-const NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all', '--'];
+/** An ordinary user: `nobody` and its group, without any capability; or whoever runs the tests. */
+const NOBODY = !isRoot ? [] : ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps=-all', '--'];
 /** The same user in another group. */
-const OTHER_GROUP = ['setpriv', '--reuid', '65534', '--regid', '100', '--clear-groups', '--inh-caps=-all', '--'];
+const OTHER_GROUP = !isRoot ? [] : ['setpriv', '--reuid', '65534', '--regid', '100', '--clear-groups', '--inh-caps=-all', '--'];
 
 const mountPoint = readFileSync('/proc/self/mountinfo', 'utf8')
   .split('\n')
@@ -95,6 +96,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it.each(KINDS)('has a new %s namespace, and no other', async kind => {
+    needsRoot('make namespaces without a user namespace');
     const {code, stdout} = await trace(
       how,
       ['--new', kind],
@@ -115,6 +117,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it('gets the ids that --map says, and is 0 where its own are not among them', async () => {
+    needsRoot('map ids that are not its own');
     const script = [
       'sh',
       '-c',
@@ -133,6 +136,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it('mounts for itself alone', async () => {
+    needsRoot('make namespaces without a user namespace');
     const share = ['unshare', '-m', '--propagation', 'shared', 'sh', '-c', '"$@"; grep -c nsview-private /proc/self/mountinfo', '-'];
     const mount = ['mount', '-t', 'tmpfs', 'nsview-private', '/mnt'];
     expect((await trace(how, ['--new', 'mnt'], mount, share)).stdout).toBe('1\n');
@@ -141,6 +145,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it('sees its own processes alone in its own /proc, and leaves the one outside as it was', async () => {
+    needsRoot('make namespaces without a user namespace');
     const {code, stdout} = await trace(
       how,
       ['--new', 'mnt,pid', '--mount-proc'],
@@ -152,6 +157,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it('begins in the cgroup that --cgroup names, in each way of naming it', async context => {
+    needsRoot('make a cgroup at the root of the hierarchy');
     if (mountPoint === undefined) return context.skip('needs a mounted cgroup v2');
     const path = makeCgroup(`nsview-test-${process.pid}`);
     const name = path.slice(mountPoint.length + 1);
@@ -235,12 +241,14 @@ describe.each(HOWS)('launched with options, by %s', how => {
   });
 
   it('ends as it ends, under --kill-on-exit, too', async () => {
+    needsRoot('make namespaces without a user namespace');
     expect((await trace(how, ['--kill-on-exit'], ['sh', '-c', 'exit 7'])).code).toBe(7);
     expect((await trace(how, ['--kill-on-exit'], ['sh', '-c', 'kill -KILL $$'])).signal).toBe('SIGKILL');
     expect((await trace(how, ['--kill-on-exit', '--new', 'pid'], ['sh', '-c', 'sleep 60 & exit 8'])).code).toBe(8);
   });
 
   it('fails by the name of the step, its errno and the rule, with exit status 1', async () => {
+    needsRoot('make namespaces without a user namespace');
     const refused = async (options: string[], message: RegExp | string, before: string[] = []) => {
       const {code, stdout, stderr} = await trace(how, options, ['echo', 'ran'], before);
       expect([stderr, code, stdout]).toEqual([
@@ -305,10 +313,13 @@ describe('as an ordinary user', () => {
 
   it('maps its own user and group each from its own id, with --map-root', async () => {
     const {stdout} = await asNobody(['--new', 'user', '--map-root'], 'cat /proc/self/uid_map /proc/self/gid_map', OTHER_GROUP);
-    expect(stdout.replaceAll(/ +/g, ' ')).toBe(' 0 65534 1\n 0 100 1\n');
+    expect(stdout.replaceAll(/ +/g, ' ')).toBe(
+      isRoot ? ' 0 65534 1\n 0 100 1\n' : ` 0 ${process.getuid?.()} 1\n 0 ${process.getgid?.()} 1\n`,
+    );
   });
 
   it('is told which rule refuses', async () => {
+    const uid = isRoot ? 65534 : process.getuid?.();
     const refused = async (options: string[], message: string, before = NOBODY) =>
       expect(await asNobody(options, 'echo ran', before)).toMatchObject({
         code: 1,
@@ -321,8 +332,9 @@ describe('as an ordinary user', () => {
     );
     await refused(
       ['--new', 'user', '--map', '0:0:2'],
-      'write /proc/CHILD/uid_map: EPERM: without CAP_SETUID one uid can be mapped and no other: nsview’s own, 65534; use --map-root, or --map 65534:INNER:1',
+      `write /proc/CHILD/uid_map: EPERM: without CAP_SETUID one uid can be mapped and no other: nsview’s own, ${uid}; use --map-root, or --map ${uid}:INNER:1`,
     );
+    needsRoot('become another user');
     await refused(
       ['--new', 'user', '--map', '65534:0:1'],
       'write /proc/CHILD/gid_map: EPERM: without CAP_SETGID one gid can be mapped and no other: nsview’s own, 100; use --map-root, which maps user and group each from its own id',
@@ -368,6 +380,7 @@ describe('--plan', () => {
   });
 
   it('is what is done: strace sees the same calls in the same order', async () => {
+    needsRoot('make a cgroup at the root of the hierarchy');
     using folder = temporaryFolder();
     const file = folder.file('strace');
     const path = makeCgroup(`nsview-test-${process.pid}`);
@@ -426,6 +439,7 @@ describe('--plan', () => {
   });
 
   it('needs a cgroup v2 only for a cgroup', async () => {
+    needsRoot('unmount the cgroups');
     // In a mount namespace without any.
     const before = ['-m', 'sh', '-c', 'umount -a -l -t cgroup2; "$@"', '-', NSVIEW];
     await using running = start('unshare', ...before, '--cgroup', 'x', '--plan', '--', 'true');
