@@ -80,7 +80,7 @@ export function watchMounts(options: {
       for (const one of fds) closeSync(one);
       return;
     }
-    const {mountsChanged} = loadNative();
+    const native = loadNative();
     /**
      * Each change is told once to each fd, and epoll_ctl(2), by which the event loop begins to listen, asks without telling (mounts_poll(),
      * fs/proc_namespace.c; ep_insert(), fs/eventpoll.c): what changes until then would be lost. The fd beside, which no event loop has, tells of
@@ -89,12 +89,12 @@ export function watchMounts(options: {
     const askLater = () => {
       setImmediate(() =>
         setImmediate(() => {
-          if (open.get(reader.inode)?.fds === fds && mountsChanged(beside) === 1) options.changed(reader);
+          if (open.get(reader.inode)?.fds === fds && native.mountsChanged(beside) === 1) options.changed(reader);
         }).unref(),
       ).unref();
     };
     const again = () => {
-      mountsChanged(beside);
+      native.mountsChanged(beside);
       handle.start(PRIORITY_ONLY, again);
       askLater();
       options.changed(reader);
