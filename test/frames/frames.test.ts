@@ -5,6 +5,7 @@ import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {describe, expect, test} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
 import type {Mode} from '../../src/model/state.ts';
+import {patient} from '../support/patience.ts';
 import {fakeTerminal, play, readTape, type Tape} from './play.ts';
 
 const SIZES = [
@@ -440,7 +441,7 @@ describe('the screen', () => {
     await screen.press(' ');
     screen.store.dispatch({kind: 'facts', facts: [{kind: 'exit', at: tape.header.at, pid: 4140, signal: 'SIGTERM'}]});
     await screen.settled();
-    expect(screen.text()).toMatch(/PAUSED, 1 fact waits/);
+    await expect.poll(() => screen.text(), {timeout: patient(5000)}).toMatch(/PAUSED, 1 fact waits/);
     expect(screen.text()).not.toContain('SIGTERM');
     await screen.press(' ');
     expect(screen.text()).toContain('killed by SIGTERM');

@@ -32,7 +32,7 @@ describe.each(ATTACHED_HOWS)('attached by %s', how => {
   });
 
   it('to a tree, every process and every thread of it is followed', async () => {
-    const script = `exec 3<&0; "$0" 8 <&3 & a=$!; "$1" <&3 & b=$!; sleep ${patient(55)} & c=$!; wait $a $b; kill $c`;
+    const script = `exec 3<&0; "$0" 8 <&3 & a=$!; "$@" <&3 & b=$!; sleep ${patient(55)} & c=$!; wait $a $b; kill $c`;
     await using target = start('bash', '-c', script, fixture('many-threads'), ...maker(fixture('thread-unshares-net')));
     await target.says(/ready (?:.|\n)*ready /);
     await using tracer = await attached(how, target.pid);
