@@ -5,7 +5,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {ATTACHED_HOWS, followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
-import {maker} from '../support/user.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -138,6 +138,7 @@ describe('wrong targets', () => {
   });
 
   it('a process of somebody else without privilege: the rule that refused, and what to do', async () => {
+    needsRoot('become another user');
     await using target = start('sleep', '50');
     await using unprivileged = start(
       'setpriv',
@@ -155,6 +156,7 @@ describe('wrong targets', () => {
   });
 
   it('BPF without privilege: what it needs, in one line; without --follow, ptrace does it and the tape says why', async () => {
+    needsRoot('become another user');
     using folder = temporaryFolder();
     chmodSync(folder.path, 0o777);
     const nobody = (...args: string[]) =>

@@ -7,6 +7,7 @@ import {helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
+import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -69,6 +70,7 @@ describe('in namespaces of its own, nsview', () => {
   });
 
   it('tells times as its own time namespace counts them', async () => {
+    needsRoot('make namespaces without a user namespace');
     using folder = temporaryFolder();
     const tape = folder.file('tape');
     const inside = `read up rest </proc/uptime; echo $up; "${NSVIEW}" trace --json --follow bpf -o "${tape}" -- true`;

@@ -6,6 +6,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -51,6 +52,7 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
   });
 
   it('by the 32-bit ABI is named by its numbers, and not decoded', async context => {
+    needsRoot('make namespaces without a user namespace');
     const {code, facts} = await traceProgram(fixture('calls-by-int80'));
     if (code === 77) context.skip('kernel lacks 32-bit calls on this machine');
     expect(code).toBe(0);
@@ -64,6 +66,7 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
   });
 
   it('of many threads at once is each thread’s own', async () => {
+    needsRoot('become another user');
     const {code, facts} = await traceProgram(fixture('calls-in-threads'));
     expect(code).toBe(6);
     const made = new Map<number, CallFact[]>();
@@ -80,6 +83,7 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
   });
 
   it('that the kernel made again after a signal is told once, with what it returned in the end', async () => {
+    needsRoot('make namespaces without a user namespace');
     const {code, facts} = await traceProgram(fixture('clones-under-signals'));
     expect(code).toBe(8);
     expect(returned(facts, 'clone')).toEqual([]);
@@ -89,6 +93,7 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
   it(
     'is made whatever becomes of nsview: kill -9 in a storm of them, and the program sees no ENOSYS',
     async () => {
+      needsRoot('make namespaces without a user namespace');
       const killedAfter = async (milliseconds: number) => {
         using folder = temporaryFolder();
         const result = folder.file('result');
@@ -141,6 +146,7 @@ describe('by a stop at every call', () => {
 
 describe('by the filter of --fast', () => {
   it('a program that nsview left behind runs on, and its own end ends the helper', async () => {
+    needsRoot('make namespaces without a user namespace');
     using folder = temporaryFolder();
     // Node closes its end of stdin when nsview ends.
     const script = 'trap "" TERM; echo ready; read line; sleep 1; unshare -u true; echo unshared $?; exit 9';
@@ -181,6 +187,7 @@ describe('by the filter of --fast', () => {
   });
 
   it('a failing clone is told where its flags ask for a namespace; else it is let through unseen', async () => {
+    needsRoot('make namespaces without a user namespace');
     const {facts} = await traceProgramBy('fast')(fixture('many-calls'));
     expect(ofKind(facts, 'call').filter(fact => fact.name.startsWith('clone'))).toMatchObject([
       {name: 'clone', args: {flags: ['CLONE_FS', 'CLONE_NEWUSER']}, result: {errno: 'EINVAL'}},
@@ -203,6 +210,7 @@ describe('by the filter of --fast', () => {
 
 describe('attached by --syscalls', () => {
   it('isolation calls are seen of tasks that wait in a call, that run, and that are born later', async () => {
+    needsRoot('make namespaces without a user namespace');
     using folder = temporaryFolder();
     const script =
       'exec 3<&0; bash -c "echo waits; read line; exec unshare -u true" <&3 & bash -c "while :; do unshare -i true; done" & b=$!; echo ready; wait %1; kill $b; wait; exit 4';

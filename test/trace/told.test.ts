@@ -3,6 +3,7 @@ import {createWorld, observe} from '../../src/model/world.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {LAUNCHED_HOWS, traceProgramBy} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -11,6 +12,7 @@ const BITS: {readonly [name: string]: number} = {SECBIT_NOROOT: 1, SECBIT_NO_SET
 
 describe.each(LAUNCHED_HOWS)('what only calls tell, by %s', how => {
   it('securebits and subreaper, as each process reads them itself at its end', async () => {
+    needsRoot('set securebits');
     const {facts, header, stdout, code} = await traceProgramBy(how)(fixture('tells-bits'));
     expect(code).toBe(0);
     const world = createWorld(header);
