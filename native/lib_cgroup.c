@@ -6,14 +6,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <linux/nsfs.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib_owner.h"
 #include "nsview.h"
 #include "sys.h"
 
@@ -44,36 +41,20 @@ static int read_whole(const char *path, uint8_t *buffer, uint32_t size)
         return (int)used;
 }
 
-struct way_in {
+struct visit {
+        struct as_owner in;
         struct reading *reading;
-        int user, namespace;
 };
 
 static int go_in_and_read(void *argument)
 {
-        const struct way_in *in = argument;
-        struct reading *reading = in->reading;
-        if (setns(in->user, CLONE_NEWUSER) < 0 || setns(in->namespace, reading->type) < 0)
+        const struct visit *visit = argument;
+        struct reading *reading = visit->reading;
+        if (as_owner_enter(&visit->in) < 0)
                 return 0;
         reading->stage = NSV_CGROUP_READ;
         reading->answer = read_whole(reading->file, reading->buffer, reading->size);
         return 0;
-}
-
-/* Where one has no privilege but owns the user namespace that owns the other, and so has all capabilities inside (user_namespaces(7)). One of
- * several threads may not enter a user namespace: a child that lives for it alone may. It shares the memory and the fds. */
-static void read_as_owner(struct reading *reading, int namespace)
-{
-        struct way_in in = {.reading = reading, .user = ioctl(namespace, NS_GET_USERNS), .namespace = namespace};
-        if (in.user < 0)
-                return;
-        enum { STACK = 65536 };
-        _cleanup_free_ uint8_t *stack = malloc(STACK);
-        pid_t child = stack == NULL ? -1 : clone(go_in_and_read, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, &in);
-        if (child > 0)
-                while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
-                        ;
-        close(in.user);
 }
 
 static void *enter_and_read(void *argument)
@@ -88,8 +69,9 @@ static void *enter_and_read(void *argument)
         reading->stage = NSV_CGROUP_SETNS;
         if (setns(namespace, reading->type) < 0) {
                 reading->answer = -errno;
+                struct visit visit = {.reading = reading};
                 if (errno == EPERM)
-                        read_as_owner(reading, namespace);
+                        as_owner_run(&visit.in, namespace, reading->type, go_in_and_read);
                 return NULL;
         }
         reading->stage = NSV_CGROUP_READ;

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
-#include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
@@ -14,14 +13,13 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib_owner.h"
 #include "nsview.h"
 #include "sys.h"
 
@@ -47,8 +45,9 @@ static int64_t milliseconds(void)
         return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-struct way_in {
-        int user, network, protocol, fd;
+struct visit {
+        struct as_owner in;
+        int protocol, fd;
 };
 
 static int protocol_of(const struct question *question)
@@ -58,30 +57,11 @@ static int protocol_of(const struct question *question)
 
 static int go_in(void *argument)
 {
-        struct way_in *in = argument;
-        if (setns(in->user, CLONE_NEWUSER) < 0 || setns(in->network, CLONE_NEWNET) < 0)
-                in->fd = -errno;
-        else if ((in->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, in->protocol)) < 0)
-                in->fd = -errno;
+        struct visit *visit = argument;
+        visit->fd = as_owner_enter(&visit->in);
+        if (visit->fd == 0 && (visit->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, visit->protocol)) < 0)
+                visit->fd = -errno;
         return 0;
-}
-
-/* A socket made where one has no privilege but owns the user namespace that owns the network namespace, and so has all capabilities inside
- * (user_namespaces(7)). One of several threads may not enter a user namespace, nor may one whose root and cwd are another's: a child that lives
- * for it alone may. It shares the memory and the fds, so that the socket is the caller's. */
-static int connect_as_owner(int network, int protocol)
-{
-        struct way_in in = {.user = ioctl(network, NS_GET_USERNS), .network = network, .protocol = protocol, .fd = -EPERM};
-        if (in.user < 0)
-                return -errno;
-        enum { STACK = 65536 };
-        _cleanup_free_ uint8_t *stack = malloc(STACK);
-        pid_t child = stack == NULL ? -1 : clone(go_in, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, &in);
-        if (child > 0)
-                while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
-                        ;
-        close(in.user);
-        return in.fd;
 }
 
 static int enter_and_connect(struct question *question)
@@ -99,7 +79,9 @@ static int enter_and_connect(struct question *question)
                 if (setns(namespace, CLONE_NEWNET) < 0) {
                         if (errno != EPERM)
                                 return -errno;
-                        fd = connect_as_owner(namespace, protocol_of(question));
+                        struct visit visit = {.protocol = protocol_of(question), .fd = -EPERM};
+                        as_owner_run(&visit.in, namespace, CLONE_NEWNET, go_in);
+                        fd = visit.fd;
                         if (fd < 0)
                                 return -EPERM;
                 }

@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib_owner.h"
 #include "nsview.h"
 #include "sys.h"
 
@@ -319,37 +319,21 @@ static int read_own_table(const struct table *table, int task)
         return fd < 0 ? -errno : (int)used;
 }
 
-struct way_in {
+struct visit {
+        struct as_owner in;
         struct table *table;
-        int user, namespace;
 };
 
 static int go_in_and_read(void *argument)
 {
-        const struct way_in *in = argument;
+        const struct visit *visit = argument;
         /* There may be no /proc inside. */
         _cleanup_close_ int task = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (task < 0 || setns(in->user, CLONE_NEWUSER) < 0 || setns(in->namespace, CLONE_NEWNS) < 0)
+        if (task < 0 || as_owner_enter(&visit->in) < 0)
                 return 0;
-        in->table->stage = NSV_TABLE_READ;
-        in->table->answer = read_own_table(in->table, task);
+        visit->table->stage = NSV_TABLE_READ;
+        visit->table->answer = read_own_table(visit->table, task);
         return 0;
-}
-
-/* Where one has no privilege but owns the user namespace that owns the other, and so has all capabilities inside (user_namespaces(7)). One of
- * several threads may not enter a user namespace: a child that lives for it alone may. It shares the memory and the fds. */
-static void read_table_as_owner(struct table *table, int namespace)
-{
-        struct way_in in = {.table = table, .user = ioctl(namespace, NS_GET_USERNS), .namespace = namespace};
-        if (in.user < 0)
-                return;
-        enum { STACK = 65536 };
-        _cleanup_free_ uint8_t *stack = malloc(STACK);
-        pid_t child = stack == NULL ? -1 : clone(go_in_and_read, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, &in);
-        if (child > 0)
-                while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
-                        ;
-        close(in.user);
 }
 
 /* A thread that lives for the question alone: setns moves it, and nobody else where it has left the file system state that threads share. */
@@ -368,8 +352,9 @@ static void *read_table(void *argument)
         table->stage = NSV_TABLE_SETNS;
         if (unshare(CLONE_FS) < 0 || setns(namespace, CLONE_NEWNS) < 0) {
                 table->answer = -errno;
+                struct visit visit = {.table = table};
                 if (errno == EPERM)
-                        read_table_as_owner(table, namespace);
+                        as_owner_run(&visit.in, namespace, CLONE_NEWNS, go_in_and_read);
                 return NULL;
         }
         table->stage = NSV_TABLE_READ;
