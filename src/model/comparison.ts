@@ -315,7 +315,8 @@ function noteLeft({notCompared, pairs}: Running, snapshots: readonly Snapshot[],
   const left = snapshots.reduce((sum, {details}) => sum + (details?.left ?? 0), 0);
   if (left > 0) count(notCompared, 'fds, root, cwd, limits and labels of processes beyond the first 4096', left);
   const refused = snapshots.reduce((sum, {sharing}) => sum + (sharing?.refusedOutside ?? 0), 0);
-  if (refused > 0) count(notCompared, 'who outside of the tree shares file tables, memory and the like: kcmp: EPERM');
+  if (refused > 0)
+    count(notCompared, 'who outside of the tree shares file tables, memory and the like: the kernel refuses to compare some (kcmp)');
   // Only prctl(PR_GET_SECUREBITS) tells them, and to the thread itself alone: no file of /proc has them.
   count(notCompared, 'securebits, which the kernel tells to the thread itself alone');
   // PTRACE_SECCOMP_GET_FILTER reads a program of a thread that is stopped for it: that would disturb it (ptrace(2)).

@@ -135,7 +135,7 @@ export function recordEvent(timeline: Timeline, event: Omit<TimelineEvent, 'seq'
 function touchesIsolation(what: What): boolean {
   switch (what.kind) {
     case 'clone':
-      return what.moves.length > 0 || (!isRefusal(what.flags) && what.flags.some(flag => flag.startsWith('CLONE_NEW')));
+      return what.moves.length > 0 || (!isRefusal(what.flags) && what.flags.some(flag => /^CLONE_(NEW|INTO_CGROUP$)/.test(flag)));
     case 'appeared':
       return what.moves.length > 0;
     case 'end':

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {describe, expect, test} from 'vitest';
 import {ARRANGEMENTS} from '../../src/model/arrange.ts';
-import type {CallFact, CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
+import type {CallFact, CgroupPath, CloneFact, Fact, NamespaceLinks, ProcessFact} from '../../src/model/fact.ts';
 import {passTime} from '../../src/model/forget.ts';
 import {lineText} from '../../src/model/line.ts';
 import {letters} from '../../src/model/names.ts';
@@ -95,6 +95,18 @@ describe('lineage', () => {
     const world = worldOf(process(10, 1), clone(10, 11), clone(11, 12, {flags: ['CLONE_PARENT'], ppid: 10}));
     expect(shape(world)).toEqual(['10', '  11', '    12']);
     expect(known(world, 12)).toMatchObject({ppid: 10, born: {by: {pid: 11}}});
+  });
+
+  test('a child that CLONE_INTO_CGROUP bore elsewhere is there, and that is isolation', () => {
+    const cgroup: CgroupPath[] = [
+      {hierarchy: 3, controllers: ['pids'], path: '/pids'},
+      {hierarchy: 0, controllers: [], path: '/here'},
+    ];
+    const born = clone(10, 11, {flags: ['CLONE_INTO_CGROUP'], cgroup: '/elsewhere'});
+    const world = worldOf({...process(10, 1), cgroup}, born, clone(10, 12));
+    expect(world.byPid.get(11)?.cgroup).toEqual([cgroup[0], {hierarchy: 0, controllers: [], path: '/elsewhere'}]);
+    expect(world.byPid.get(12)?.cgroup).toEqual(cgroup);
+    expect(world.timeline.isolation.map(({what}) => what.kind === 'clone' && what.child)).toEqual([11]);
   });
 
   test('a child that was read before its clone was told is one process', () => {
