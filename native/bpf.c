@@ -62,14 +62,19 @@ int bpf_map_delete(int map, const void *key)
         return sys_bpf(BPF_MAP_DELETE_ELEM, &attr);
 }
 
-int bpf_map_next(int map, const void *key, void *ret_key)
+int bpf_map_read_batch(int map, const uint32_t *from, uint32_t *ret_from, void *keys, void *values, uint32_t *count)
 {
         union bpf_attr attr;
         memset(&attr, 0, sizeof(attr));
-        attr.map_fd = (uint32_t)map;
-        attr.key = address(key);
-        attr.next_key = address(ret_key);
-        return sys_bpf(BPF_MAP_GET_NEXT_KEY, &attr);
+        attr.batch.in_batch = address(from);
+        attr.batch.out_batch = address(ret_from);
+        attr.batch.keys = address(keys);
+        attr.batch.values = address(values);
+        attr.batch.count = *count;
+        attr.batch.map_fd = (uint32_t)map;
+        int r = sys_bpf(BPF_MAP_LOOKUP_BATCH, &attr);
+        *count = attr.batch.count;
+        return r;
 }
 
 int bpf_map_freeze(int map)

@@ -24,8 +24,10 @@ int bpf_map_create(uint32_t type, uint32_t key_size, uint32_t value_size, uint32
 int bpf_map_put(int map, const void *key, const void *value, uint64_t flags);
 int bpf_map_get(int map, const void *key, void *ret_value);
 int bpf_map_delete(int map, const void *key);
-/* The key behind `key`, or the first one where that is NULL or not there any more. -ENOENT at the end. */
-int bpf_map_next(int map, const void *key, void *ret_key);
+/* As many entries of a hash as fit, from where the call before ended: `from` NULL at first, then what that wrote to *ret_from. How many are
+ * read is in *count, which says before how many fit; those of a place in the table are read together or not at all (-ENOSPC: give more
+ * room). Entries that come and go meanwhile do not disturb it. -ENOENT at the end, with the last ones. */
+int bpf_map_read_batch(int map, const uint32_t *from, uint32_t *ret_from, void *keys, void *values, uint32_t *count);
 int bpf_map_freeze(int map);
 /* `fds` and `is_value` are indexed by the references' maps: is_value where the program wants the map's value itself. `type`: as in
  * bpf(2). */

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/sched.h>
 #include <stdio.h>
@@ -25,8 +26,9 @@
 #define RETURNS_TOO_MANY 50000u
 #define CPUS_MAX 8192u /* CONFIG_NR_CPUS at the most (arch/x86/Kconfig) */
 #define FOREIGN_RING_SIZE 65536u /* pages of every size divide it */
-/* More processes than a machine can have at once: pid_max is 4 M at the most (proc_sys_kernel(5)). Memory is used as needed. */
-#define FOLLOWED_MAX (4u << 20)
+/* No machine has more processes than this: pid_max is 4 M at the most (proc_sys_kernel(5)). */
+#define FOLLOWED_MOST (4u << 20)
+#define FOLLOWED_LEAST (64u << 10)
 /* A stop signal that has stopped nothing after this long was without effect: its process group is orphaned. */
 #define STOPPING_NS 400000000u
 #define STOPPING_POLL_MS 4
@@ -83,13 +85,27 @@ static int create_map(struct follow *follow, enum follow_map map, uint32_t type,
         return fd < 0 ? fd : 0;
 }
 
+/* How many processes there can be (proc_sys_kernel(5), threads-max). Memory for one is taken when it comes, but 16 bytes for the place of each
+ * at once, and the guard looks through all places (kernel/bpf/hashtab.c). */
+static uint32_t followed_max(void)
+{
+        char text[32] = "";
+        long long most = 0;
+        _cleanup_close_ int fd = open("/proc/sys/kernel/threads-max", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+        if (n <= 0 || sscanf(text, "%lld", &most) != 1 || most > FOLLOWED_MOST)
+                return FOLLOWED_MOST;
+        /* It may be raised while nsview runs. */
+        return most < FOLLOWED_LEAST ? FOLLOWED_LEAST : (uint32_t)most;
+}
+
 static int create_maps(struct follow *follow, size_t ring)
 {
-        static const struct {
+        const struct {
                 enum follow_map map;
                 uint32_t type, key, value, entries, flags;
         } maps[] = {
-                {FOLLOW_MAP_followed, BPF_MAP_TYPE_HASH, sizeof(int32_t), sizeof(uint64_t), FOLLOWED_MAX, BPF_F_NO_PREALLOC},
+                {FOLLOW_MAP_followed, BPF_MAP_TYPE_HASH, sizeof(int32_t), sizeof(uint64_t), followed_max(), BPF_F_NO_PREALLOC},
                 {FOLLOW_MAP_lost, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
                 {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
                 {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
@@ -225,10 +241,16 @@ static int attach_program(struct follow *follow, size_t i)
         return 0;
 }
 
+/* The others are run once, attached otherwise or attached by nsview-guard. */
+static bool is_attached_at_once(size_t i)
+{
+        return !is_program(i, "self") && !is_program(i, "syscall_return") && !is_program(i, "sys_enter");
+}
+
 static int attach_programs(struct follow *follow)
 {
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                int r = is_program(i, "self") || is_program(i, "syscall_return") ? 0 : attach_program(follow, i);
+                int r = is_attached_at_once(i) ? attach_program(follow, i) : 0;
                 if (r < 0)
                         return r;
         }

@@ -1327,6 +1327,25 @@ static const struct bpf_reference follow_sched_process_exit_references[] = {
         {2133, FOLLOW_MAP_lost}, {2143, FOLLOW_MAP_config},
 };
 
+static const uint64_t follow_sys_enter_code[] = {
+        0x2300000085, 0x718, 0x0, 0x247161, 0x100f, 0x8b7,
+        0xfff88a7b, 0xa1bf, 0xfffffff800000107, 0x8000002b7, 0x3bf, 0x7100000085,
+        0xfff8a379, 0x507161, 0xfff88a7b, 0x130f, 0x800000307, 0xa1bf,
+        0xfffffff800000107, 0x8000002b7, 0x7100000085, 0xfff8a679, 0x320615, 0x607161,
+        0xfff88a63, 0x63bf, 0x130f, 0xa1bf, 0xfffffff800000107, 0x4000002b7,
+        0x7100000085, 0xfff8a161, 0x187261, 0x2721ad, 0x718, 0x0,
+        0x647161, 0x187261, 0x1887361, 0x6c7461, 0x8b7, 0xfff88a7b,
+        0x160f, 0x232f, 0x360f, 0x63bf, 0x430f, 0xa1bf,
+        0xfffffff800000107, 0x8000002b7, 0x7100000085, 0xfff8a179, 0x7279, 0x13215d,
+        0x687161, 0xfff88a63, 0x160f, 0xa1bf, 0xfffffff800000107, 0x4000002b7,
+        0x63bf, 0x7100000085, 0xfff8a161, 0xfff41a63, 0x80115, 0xa2bf,
+        0xfffffff400000207, 0x118, 0x0, 0x100000085, 0x20015, 0x9000001b7,
+        0x6d00000085, 0xb7, 0x95,
+};
+static const struct bpf_reference follow_sys_enter_references[] = {
+        {1, FOLLOW_MAP_config}, {34, FOLLOW_MAP_config}, {67, FOLLOW_MAP_followed},
+};
+
 static const uint64_t follow_sys_exit_code[] = {
         0x16bf, 0x8b7, 0xffe48a63, 0xa2bf, 0xffffffe400000207, 0x118,
         0x0, 0x100000085, 0x30015, 0x179, 0x100000107, 0x107b,
@@ -1941,6 +1960,7 @@ static const struct bpf_program follow_programs[] = {
         FOLLOW_PROGRAM(signal_generate),
         FOLLOW_PROGRAM(signal_deliver),
         FOLLOW_PROGRAM(sched_process_exit),
+        FOLLOW_PROGRAM(sys_enter),
         FOLLOW_PROGRAM(sys_exit),
         FOLLOW_PROGRAM(syscall_return),
 };

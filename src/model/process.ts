@@ -103,6 +103,7 @@ export function createProcess(id: string, pid: number, start: string): Process {
 
 /** So many rows more are below a process, and so below all that it descends from. */
 export function grow(process: Process, by: number): void {
+  if (by === 0) return;
   for (let one: Process | null = process; one !== null; one = one.maker) one.below += by;
 }
 

@@ -281,7 +281,10 @@ function addProcess(world: World, pid: number, start: string, at: number): Proce
 /** Puts a process under its maker, once; never under what descends from it. */
 function putUnder(world: World, process: Process, maker: Process): void {
   if (process.maker !== null) return;
-  for (let above: Process | null = maker; above !== null; above = above.maker) if (above === process) return;
+  // Nobody descends from a newborn: not every birth at the end of a long line is to walk up all of it.
+  if (process.children.length > 0)
+    for (let above: Process | null = maker; above !== null; above = above.maker) if (above === process) return;
+  if (process === maker) return;
   remove(world.roots, process);
   process.maker = maker;
   maker.children.push(process);

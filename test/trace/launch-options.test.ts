@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, truncateSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import {type Fact, isRefusal} from '../../src/model/fact.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -238,6 +238,38 @@ describe.each(HOWS)('launched with options, by %s', how => {
     process.kill(running.pid, 'SIGKILL');
     await running.ended;
     // leaveNothingBehind() looks for every process that a test started.
+  });
+
+  it('under --kill-on-exit ends lines of processes in which each forks the next one and is gone', async () => {
+    using folder = temporaryFolder();
+    const file = folder.file('count');
+    writeFileSync(file, Buffer.alloc(8));
+    // Whatever is left ends by this.
+    using _ends = {[Symbol.dispose]: () => truncateSync(file)};
+    const count = (): bigint => readFileSync(file).readBigUInt64LE();
+    await using running = start(
+      NSVIEW,
+      'trace',
+      '-o',
+      '/dev/null',
+      ...followBy(how),
+      '--kill-on-exit',
+      '--',
+      fixture('hops-by-fork'),
+      '20',
+      file,
+    );
+    await running.says(/ready/);
+    await new Promise(resolve => setTimeout(resolve, 500));
+    expect(count()).toBeGreaterThan(20n);
+    process.kill(running.pid, 'SIGKILL');
+    await running.ended;
+    const settles = async (): Promise<bigint> => {
+      const before = count();
+      await new Promise(resolve => setTimeout(resolve, 200));
+      return count() - before;
+    };
+    await expect.poll(settles, {timeout: patient(5000)}).toBe(0n);
   });
 
   it('ends as it ends, under --kill-on-exit, too', async () => {
