@@ -36,7 +36,8 @@ struct map lost SECTION("maps");    /* array of one counter */
 struct map self SECTION("maps");    /* array of one struct follow_self */
 struct map numbers SECTION("maps"); /* array by system call number: struct follow_number */
 struct map foreign SECTION("maps");      /* ring of tgids: a program of another ABI begins */
-struct map returns SECTION("maps");      /* per-CPU array of one counter: system calls that sys_exit saw */
+struct map busy SECTION("maps");         /* ring of nothing in particular: a CPU makes more system calls than sys_exit should see */
+struct map returns SECTION("maps");      /* per-CPU array of one struct follow_returns */
 struct map events_tell SECTION("maps");  /* array of one flag: the machine's own calls are told by syscall_return */
 struct map call_scratch SECTION("maps"); /* per-CPU array of one struct follow_call */
 
@@ -624,13 +625,23 @@ SECTION("program/sys_enter") int on_any_call(__u64 *context)
         return 0;
 }
 
+INLINE void count_return(void)
+{
+        __u32 zero = 0;
+        struct follow_returns *counted = map_lookup(&returns, &zero);
+        if (!counted || ++counted->count % FOLLOW_RETURNS_STEP != 0)
+                return;
+        __u64 now = ktime_ns();
+        counted->fast_steps = now - counted->since < FOLLOW_RETURNS_STEP_NS ? counted->fast_steps + 1 : 0;
+        counted->since = now;
+        if (counted->fast_steps == FOLLOW_RETURNS_FAST_STEPS)
+                ring_output(&busy, &zero, sizeof(zero), BPF_RB_FORCE_WAKEUP);
+}
+
 /* sys_exit(regs, result): runs for every call of the machine, and counts them: where they are many, that is too dear. */
 SECTION("program/sys_exit") int on_any_return(__u64 *context)
 {
-        __u32 zero = 0;
-        __u64 *count = map_lookup(&returns, &zero);
-        if (count)
-                ++*count;
+        count_return();
         return on_return(context[0], (__s64)context[1], 0);
 }
 

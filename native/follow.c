@@ -21,11 +21,7 @@
 
 /* Bytes: some 30,000 births. The helper empties it every 8 ms. */
 #define RING_SIZE (16u << 20)
-/* So often it is looked how many system calls the machine makes, and more than so many are too many to run a program for each. */
-#define BALANCE_NS (FOLLOW_BALANCE_MS * 1000000u)
-#define RETURNS_TOO_MANY 50000u
-#define CPUS_MAX 8192u /* CONFIG_NR_CPUS at the most (arch/x86/Kconfig) */
-#define FOREIGN_RING_SIZE 65536u /* pages of every size divide it */
+#define WAKING_RING_SIZE 65536u /* pages of every size divide it */
 /* No machine has more processes than this: pid_max is 4 M at the most (proc_sys_kernel(5)). */
 #define FOLLOWED_MOST (4u << 20)
 #define FOLLOWED_LEAST (64u << 10)
@@ -110,9 +106,10 @@ static int create_maps(struct follow *follow, size_t ring)
                 {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
                 {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
                 {FOLLOW_MAP_numbers, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_number), NSV_CALL_NUMBERS, 0},
-                {FOLLOW_MAP_returns, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
+                {FOLLOW_MAP_returns, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_returns), 1, 0},
                 {FOLLOW_MAP_events_tell, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t), 1, 0},
-                {FOLLOW_MAP_foreign, BPF_MAP_TYPE_RINGBUF, 0, 0, FOREIGN_RING_SIZE, 0},
+                {FOLLOW_MAP_foreign, BPF_MAP_TYPE_RINGBUF, 0, 0, WAKING_RING_SIZE, 0},
+                {FOLLOW_MAP_busy, BPF_MAP_TYPE_RINGBUF, 0, 0, WAKING_RING_SIZE, 0},
                 {FOLLOW_MAP_call_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_call), 1, 0},
         };
         for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++) {
@@ -295,20 +292,6 @@ int follow_look_at_program(struct follow *follow, pid_t tgid)
         return n == (ssize_t)sizeof(head) && head[EI_CLASS] == ELFCLASS32 ? follow_see_foreign(follow) : 0;
 }
 
-/* System calls of the whole machine since the last time. */
-static uint64_t count_returns(struct follow *follow)
-{
-        uint64_t counts[CPUS_MAX] = {0}, all = 0;
-        uint32_t zero = 0;
-        if (bpf_map_get(follow->maps[FOLLOW_MAP_returns], &zero, counts) < 0)
-                return 0;
-        for (size_t i = 0; i < CPUS_MAX; i++)
-                all += counts[i];
-        uint64_t since = all - follow->returns;
-        follow->returns = all;
-        return since;
-}
-
 /* From sys_exit over to events. What returns in the very moment of the change may be told twice, and never not at all: sys_exit, which
  * was there first, runs first. */
 static int go_over_to_events(struct follow *follow)
@@ -328,23 +311,24 @@ static int go_over_to_events(struct follow *follow)
         return 0;
 }
 
-int follow_balance(struct follow *follow, uint64_t now)
+static bool may_go_over(const struct follow *follow)
 {
-        if (!follow_may_balance(follow) || now < follow->balance_at)
-                return 0;
-        bool first = follow->balance_at == 0;
-        follow->balance_at = now + BALANCE_NS;
-        if (count_returns(follow) < RETURNS_TOO_MANY || first)
+        return follow_sees_every_abi(follow) && !follow->foreign_runs && !follow->keep_sys_exit;
+}
+
+int follow_busy_fd(const struct follow *follow)
+{
+        return may_go_over(follow) ? follow->maps[FOLLOW_MAP_busy] : -EBADF;
+}
+
+int follow_relieve(struct follow *follow)
+{
+        if (!may_go_over(follow))
                 return 0;
         int r = go_over_to_events(follow);
         /* Refused here: it stays as it is. */
         follow->keep_sys_exit = r < 0;
         return r < 0 ? 0 : 1;
-}
-
-bool follow_may_balance(const struct follow *follow)
-{
-        return follow_sees_every_abi(follow) && !follow->foreign_runs && !follow->keep_sys_exit;
 }
 
 int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *ret_stage)

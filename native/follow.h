@@ -31,7 +31,6 @@ struct follow {
         int call_events[NSV_CALL_COUNT]; /* perf events that make a program run at those calls only; -EBADF: none */
         bool keep_sys_exit;              /* never go over to call_events: calls of every ABI are wanted at all times, or it was refused */
         bool foreign_runs;               /* a program of another ABI has been seen: sys_exit stays */
-        uint64_t returns, balance_at;    /* system calls of the machine so far; when to look again, CLOCK_MONOTONIC, ns, 0: never looked */
         struct bpf_ring ring;
         int64_t monotonic_offset, boottime_offset; /* of the helper's time namespace, nanoseconds */
         uint64_t drained_at;                       /* CLOCK_MONOTONIC, ns */
@@ -58,10 +57,10 @@ void follow_forget(struct follow *follow, pid_t tgid);
  * ABI. Where system calls are so many that this costs too much, perf events take its place: they make a program run at the wanted calls
  * only, but at those of the machine's own ABI. When a program of another ABI begins, sys_exit comes back. */
 bool follow_sees_every_abi(const struct follow *follow);
-/* To be called every so often, `now` in ns of CLOCK_MONOTONIC. 1 if events have taken over, else 0. */
-int follow_balance(struct follow *follow, uint64_t now);
-bool follow_may_balance(const struct follow *follow);
-#define FOLLOW_BALANCE_MS 100
+/* Readable, and then to be relieved, when system calls are that many on some CPU; -EBADF where that changes nothing. */
+int follow_busy_fd(const struct follow *follow);
+/* 1 if events have taken over, else 0. */
+int follow_relieve(struct follow *follow);
 /* Readable when a program of another ABI has begun; -EBADF once one was seen. */
 int follow_foreign_fd(const struct follow *follow);
 /* One has. 1 if its calls were not seen before and are now, 0, or -errno. */

@@ -320,9 +320,6 @@ int main(int argc, char **argv)
                 }
                 if (tracer.failure < 0)
                         break;
-                if (tracer.follow.active && tracer.tasks > 0 && follow_may_balance(&tracer.follow) &&
-                    (timeout < 0 || timeout > FOLLOW_BALANCE_MS))
-                        timeout = FOLLOW_BALANCE_MS;
                 struct pollfd wait[] = {
                         {.fd = command_fd, .events = POLLIN},
                         {.fd = stops, .events = POLLIN},
@@ -330,6 +327,7 @@ int main(int argc, char **argv)
                         /* Once it has something, the rest may gather before it is emptied. */
                         {.fd = tracer.follow.active && drain_at == 0 ? tracer.follow.ring.fd : -1, .events = POLLIN},
                         {.fd = tracer.follow.active ? follow_foreign_fd(&tracer.follow) : -1, .events = POLLIN},
+                        {.fd = tracer.follow.active && tracer.tasks > 0 ? follow_busy_fd(&tracer.follow) : -1, .events = POLLIN},
                 };
                 if (poll(wait, sizeof(wait) / sizeof(*wait), more ? 0 : timeout) < 0 && errno != EINTR)
                         break;
@@ -338,7 +336,7 @@ int main(int argc, char **argv)
                         follow_drain(&tracer);
                         tracer_emit_following(&tracer);
                 }
-                if (tracer.follow.active && tracer.tasks > 0 && follow_balance(&tracer.follow, monotonic_ns()) > 0)
+                if (wait[5].revents && follow_relieve(&tracer.follow) > 0)
                         tracer_emit_following(&tracer);
                 if (wait[3].revents && drain_at == 0)
                         drain_at = monotonic_ns() + (tracer.launch.pid ? 0 : FLUSH_NS);
