@@ -29,7 +29,7 @@ const MODES: {readonly [mode: string]: string} = {
   '-': 'open as a path alone',
 };
 
-const openIn = ({details, tid}: Node): readonly OpenFd[] => (details === null || tid !== null || isRefusal(details.fds) ? [] : details.fds);
+const openIn = ({fileTable}: Node): readonly OpenFd[] => (fileTable === null || isRefusal(fileTable.fds) ? [] : fileTable.fds);
 
 /** Pipes and sockets, each end for itself: by what it has open as others do, one of many like it can be told from the rest. */
 export const objectsOf = (node: Node): string[] =>
@@ -143,8 +143,8 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
   const said = new Map<Pair | null, Set<string>>();
   let compared = 0;
   for (const [index, pair] of pairs.entries()) {
-    if (pair.a.tid !== null) continue;
-    const [a, b] = [pair.a.details?.fds, pair.b.details?.fds];
+    // A thread without a table of its own has that of its process; who shares one with whom is compared elsewhere.
+    const [a, b] = [pair.a.fileTable?.fds, pair.b.fileTable?.fds];
     if (a === undefined || b === undefined) continue;
     if (isRefusal(a) || isRefusal(b)) {
       const why = isRefusal(a) && isRefusal(b) && a.errno === b.errno ? `fds: ${a.during}: ${a.errno}` : null;
@@ -153,7 +153,7 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
       continue;
     }
     compared += Math.max(a.length, b.length, 1);
-    const [countA, countB] = [pair.a.details?.open ?? 0, pair.b.details?.open ?? 0];
+    const [countA, countB] = [pair.a.fileTable?.open ?? 0, pair.b.fileTable?.open ?? 0];
     // Of so many only the first were read.
     if (countA !== countB && (countA > MOST_READ || countB > MOST_READ))
       differences.push({pair, what: 'fds', a: `${countA} open`, b: `${countB} open`});

@@ -4,7 +4,7 @@ import type {CgroupPath, Ids, ProcessSeen, Seen, Snapshot, ThreadSeen} from './f
 import {isRefusal} from './fact.ts';
 import type {Credentials} from './identity.ts';
 import type {NamespaceLink} from './namespace.ts';
-import type {ProcessDetails} from './tree-details.ts';
+import type {FileTable, ProcessDetails} from './tree-details.ts';
 
 export type Node = {
   /** Position in `nodes`: parents stand before their children, siblings in the order of their birth. */
@@ -21,6 +21,8 @@ export type Node = {
   readonly cgroup: Seen<readonly CgroupPath[]>;
   readonly thread: ThreadSeen | null;
   readonly details: ProcessDetails | null;
+  /** null: where it was not read, and of a thread that has that of its process. */
+  readonly fileTable: FileTable | null;
   parent: Node | null;
   children: Node[];
   /** Nodes in the tree that it is the top of. */
@@ -56,6 +58,7 @@ function processNode(process: ProcessSeen, details: ProcessDetails | null): Node
     cgroup,
     thread: null,
     details,
+    fileTable: details,
     parent: null,
     children: [],
     size: 1,
@@ -87,6 +90,7 @@ function threadNode(node: Node, thread: ThreadSeen): Node {
     tid,
     comm,
     thread,
+    fileTable: node.details?.threads?.find(one => one.tid === tid) ?? null,
     links: {...node.links, ...namespaces},
     uids: apart.uids ?? node.uids,
     gids: apart.gids ?? node.gids,

@@ -277,7 +277,7 @@ function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => b
   const sockets = new Set<string>();
   for (const {pid, fds} of details?.processes ?? [])
     for (const {fd, link} of isRefusal(fds) ? [] : fds) if (told.has(`${pid} ${fd}`)) sockets.add(link);
-  return ({pid}, {fd, link}) => sockets.has(link) || outside.has(`${pid} ${fd}`);
+  return ({pid, tid}, {fd, link}) => sockets.has(link) || (tid === null && outside.has(`${pid} ${fd}`));
 }
 
 function compareOpen(running: Running, [a, b]: readonly [Snapshot, Snapshot], partners: ReadonlyMap<string, string>): void {

@@ -17,15 +17,16 @@ export type Outside = {
 /** An open fd: where its link leads, and how it is open: `-` neither for reading nor for writing (O_PATH). */
 export type OpenFd = {readonly fd: number; readonly link: string; readonly mode: 'r' | 'w' | 'rw' | '-'};
 
+/** A file table: the first 1024 fds, and how many are open. */
+export type FileTable = {readonly fds: Seen<readonly OpenFd[]>; readonly open: number};
+
 /** What a snapshot tells of each of its processes is not told again. */
-export type ProcessDetails = {
+export type ProcessDetails = FileTable & {
   readonly pid: number;
   readonly root: Seen<string>;
   readonly cwd: Seen<string>;
-  /** The first 1024. */
-  readonly fds: Seen<readonly OpenFd[]>;
-  /** How many are open. */
-  readonly open: number;
+  /** Of threads with a file table of their own. */
+  readonly threads?: readonly (FileTable & {readonly tid: number})[];
   /** By name: soft, hard, as /proc/PID/limits has them (proc_pid_limits(5)). */
   readonly limits: Seen<{readonly [name: string]: readonly [soft: string, hard: string]}>;
   readonly labels: Seen<readonly {readonly module: string; readonly label: string}[]>;

@@ -5,7 +5,7 @@ import {z} from 'zod';
 import {isRefusal, type ProcessSeen, type Seen} from '../model/fact.ts';
 import {type IdRange, isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
-import type {OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
+import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
 import {decodeIdMap, decodeLimits, readLabels, readOwner} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {readInNamespace} from './namespace-file.ts';
@@ -14,6 +14,13 @@ import {readLink, readNumbers, readText} from './proc-file.ts';
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
 const ranges = z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}));
+
+const fileTable = {
+  fds: seen(z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-'])}))).describe(
+    'The first 1024; - is open neither for reading nor for writing.',
+  ),
+  open: z.int().describe('How many fds are open.'),
+};
 
 export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
   outside: z.object({
@@ -27,10 +34,11 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
       pid: z.int(),
       root: seen(z.string()),
       cwd: seen(z.string()),
-      fds: seen(z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-'])}))).describe(
-        'The first 1024; - is open neither for reading nor for writing.',
-      ),
-      open: z.int().describe('How many fds are open.'),
+      ...fileTable,
+      threads: z
+        .array(z.object({tid: z.int(), ...fileTable}))
+        .exactOptional()
+        .describe('Threads that have a file table of their own.'),
       limits: seen(z.record(z.string(), z.tuple([z.string(), z.string()]))).describe('Soft and hard, as in /proc/PID/limits.'),
       labels: seen(z.array(z.object({module: z.string(), label: z.string()}))),
       dumpable: z.boolean().nullable().describe('null: its files are root’s in any case.'),
@@ -101,8 +109,9 @@ function readMode(path: string): OpenFd['mode'] {
   }
 }
 
-function readFds(pid: number): {fds: ProcessDetails['fds']; open: number} {
-  const folder = `/proc/${pid}/fd`;
+/** Of a process or a thread: /proc/TID is there for both (proc(5)). */
+function readFds(tid: number): FileTable {
+  const folder = `/proc/${tid}/fd`;
   const numbers = readNumbers(folder);
   if (isRefusal(numbers)) return {fds: numbers, open: 0};
   const fds = numbers.slice(0, MOST.fds).flatMap((fd): OpenFd[] => {
@@ -158,12 +167,14 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
 
 function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, SpaceDetails>): ProcessDetails {
   const {pid, namespaces, uids, gids} = process;
+  const threads = process.threads.flatMap(({tid, apart}) => (apart?.objects?.includes('files') ? [{tid, ...readFds(tid)}] : []));
   const space = isRefusal(namespaces.user) ? undefined : spaces.get(namespaces.user);
   return {
     pid,
     root: readLink(`/proc/${pid}/root`),
     cwd: readLink(`/proc/${pid}/cwd`),
     ...readFds(pid),
+    ...(threads.length > 0 ? {threads} : {}),
     limits: readLimits(pid),
     labels: readLabels(pid),
     dumpable: isDumpable({uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? [])),

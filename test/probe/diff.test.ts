@@ -228,6 +228,24 @@ describe('nsview diff', () => {
     );
   });
 
+  it('compares what a thread has open in a file table of its own', async () => {
+    needsRoot('chroot');
+    using folder = temporaryFolder();
+    await using one = start(fixture('thread-apart'), folder.path);
+    await using other = start(fixture('thread-apart'), folder.path, '/dev/zero');
+    const tid = Number((await other.says(/tid (\d+)/))[1]);
+    for (const each of [one, other]) await each.says(/ready/);
+    const told = await run('diff', String(one.pid), String(other.pid));
+    expect(told.stdout.split('\n').filter(line => !line.startsWith('not compared'))).toEqual([
+      expect.stringMatching(
+        new RegExp(`^apart \\d+ of ${one.pid} \\| apart ${tid} of ${other.pid}: /dev/zero: not open in A, open for reading in B$`),
+      ),
+      expect.stringMatching(/^1 difference; 1 process, 1 thread, /),
+      '',
+    ]);
+    expect([told.code, told.stderr]).toEqual([1, '']);
+  });
+
   it('says of what an ordinary user may not see that it was not compared, and tells refusals of one side only', async () => {
     needsRoot('become another user');
     await using one = await isolated();
