@@ -524,7 +524,7 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, ui
         if (event->event.value & CLONE_INTO_CGROUP) {
                 char cgroup[CGROUP_TEXT];
                 ssize_t n = event->cgroup ? cgroup_path(&tracer->follow.cgroups, event->cgroup, cgroup, sizeof(cgroup)) : -ENODATA;
-                tracer_emit_clone_into(tracer, &record, text, cgroup, n);
+                tracer_emit_clone_into(tracer, &record, text, cgroup, n, "open_by_handle_at");
         } else
                 tracer_emit(tracer, &record, &text, text.size > 0);
 }

@@ -110,10 +110,11 @@ void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct 
                 tracer->failure = r;
 }
 
-void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, struct text nspid, char cgroup[CGROUP_TEXT], ssize_t size)
+void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, struct text nspid, char cgroup[CGROUP_TEXT], ssize_t size,
+                            const char *call)
 {
         if (size < 0)
-                size = snprintf(cgroup, CGROUP_TEXT, "%d", (int)-size);
+                size = snprintf(cgroup, CGROUP_TEXT, "%d %s", (int)-size, call);
         struct text texts[] = {nspid, {cgroup, (size_t)size}};
         tracer_emit(tracer, record, texts, 2);
 }
@@ -442,7 +443,7 @@ static void end_clone(struct tracer *tracer, struct task *caller, struct task *c
                 text.size = n > 0 ? (size_t)n : 0;
         }
         if (record->error == 0 && (record->value & CLONE_INTO_CGROUP))
-                tracer_emit_clone_into(tracer, record, text, cgroup, cgroup_size);
+                tracer_emit_clone_into(tracer, record, text, cgroup, cgroup_size, "read");
         else
                 tracer_emit(tracer, record, &text, text.size > 0);
 }

@@ -114,9 +114,10 @@ struct task *tracer_any_thread(struct tracer *tracer, pid_t tgid);
 void tracer_count_thread(struct tracer *tracer, pid_t tgid, int by);
 
 void tracer_emit(struct tracer *tracer, struct nsv_record *record, const struct text *texts, unsigned count);
-/* A birth with CLONE_INTO_CGROUP; `size` of the cgroup's path, or -errno. */
 #define CGROUP_TEXT 4096
-void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, struct text nspid, char cgroup[CGROUP_TEXT], ssize_t size);
+/* A birth with CLONE_INTO_CGROUP; `size`: of the path of its cgroup, or -errno of `call`. */
+void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, struct text nspid, char cgroup[CGROUP_TEXT], ssize_t size,
+                            const char *call);
 /* Handle the stops that wait, but so many at once at the most: in a storm there is always one more, and the caller has others to
  * hear. True if there may be more. */
 #define DRAIN_AT_ONCE 64

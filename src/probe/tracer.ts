@@ -210,9 +210,11 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
   };
 }
 
-/** A path, or an errno in digits. By ptrace it is read, by BPF the kernel's id of it is looked up. */
-const birthCgroup = (text: string): Seen<string> =>
-  text.startsWith('/') ? text : {errno: errnoName(Number(text)), during: 'find the cgroup of CLONE_INTO_CGROUP'};
+/** A path, or an errno and the call that failed: by ptrace it is read from /proc, by BPF the kernel's id of it is opened. */
+function birthCgroup(text: string): Seen<string> {
+  const [, errno, call] = /^(\d+) (.+)$/.exec(text) ?? [];
+  return errno === undefined || call === undefined ? text : {errno: errnoName(Number(errno)), during: call};
+}
 
 /** So many processes that are told of at once are read at once. */
 const TOGETHER = 8;
