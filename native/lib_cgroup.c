@@ -50,8 +50,13 @@ static int go_in_and_read(void *argument)
 {
         const struct visit *visit = argument;
         struct reading *reading = visit->reading;
-        if (as_owner_enter(&visit->in) < 0)
+        int r = as_owner_enter(&visit->in);
+        if (r < 0) {
+                /* Of the others it is told that they refuse one who is not their owner. */
+                if (reading->type == CLONE_NEWUSER)
+                        reading->answer = r;
                 return 0;
+        }
         reading->stage = NSV_CGROUP_READ;
         reading->answer = read_whole(reading->file, reading->buffer, reading->size);
         return 0;
@@ -67,6 +72,12 @@ static void *enter_and_read(void *argument)
                 return NULL;
         }
         reading->stage = NSV_CGROUP_SETNS;
+        if (reading->type == CLONE_NEWUSER) {
+                reading->answer = -ENOMEM;
+                struct visit visit = {.reading = reading};
+                as_member_run(&visit.in, namespace, go_in_and_read);
+                return NULL;
+        }
         if (setns(namespace, reading->type) < 0) {
                 reading->answer = -errno;
                 struct visit visit = {.reading = reading};

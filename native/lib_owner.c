@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -12,21 +13,34 @@
 
 #include "sys.h"
 
-void as_owner_run(struct as_owner *in, int namespace, int type, int (*act)(void *))
+static void run(struct as_owner *in, int (*act)(void *))
 {
         enum { STACK = 65536 };
-        _cleanup_close_ int user = ioctl(namespace, NS_GET_USERNS);
         _cleanup_free_ uint8_t *stack = malloc(STACK);
-        if (user < 0 || stack == NULL)
+        if (stack == NULL)
                 return;
-        *in = (struct as_owner){user, namespace, type};
         pid_t child = clone(act, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, in);
         if (child > 0)
                 while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
                         ;
 }
 
+void as_owner_run(struct as_owner *in, int namespace, int type, int (*act)(void *))
+{
+        _cleanup_close_ int user = ioctl(namespace, NS_GET_USERNS);
+        *in = (struct as_owner){user, namespace, type};
+        if (user >= 0)
+                run(in, act);
+}
+
+void as_member_run(struct as_owner *in, int user, int (*act)(void *))
+{
+        *in = (struct as_owner){.user = user, .namespace = -EBADF};
+        run(in, act);
+}
+
 int as_owner_enter(const struct as_owner *in)
 {
-        return setns(in->user, CLONE_NEWUSER) < 0 || setns(in->namespace, in->type) < 0 ? -errno : 0;
+        bool entered = setns(in->user, CLONE_NEWUSER) >= 0 && (in->namespace < 0 || setns(in->namespace, in->type) >= 0);
+        return entered ? 0 : -errno;
 }

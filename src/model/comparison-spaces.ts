@@ -96,6 +96,15 @@ function switchesText(settings: Seen<readonly NetworkSetting[]> | undefined): Se
   return texts.join('; ') || 'off';
 }
 
+function sysctlFacts({sysctls: a}: SpaceDetails, {sysctls: b}: SpaceDetails): SpaceFact[] {
+  if (a === undefined || b === undefined || isRefusal(a) || isRefusal(b)) {
+    if (a === undefined && b === undefined) return [];
+    const told = (seen: typeof a): Seen<string> | null => (seen === undefined || isRefusal(seen) ? (seen ?? null) : 'told');
+    return [{what: 'sysctls', a: told(a), b: told(b)}];
+  }
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].map(name => ({what: name, a: a[name] ?? null, b: b[name] ?? null}));
+}
+
 type Same = (a: string, b: string) => boolean;
 type Side = {
   readonly held: ReadonlyMap<string, SpaceDetails>;
@@ -194,12 +203,14 @@ export function spaceFacts(
   return (one: string, other: string, type: string): SpaceFact[] => {
     const [heldA, heldB] = [inA.held.get(one), inB.held.get(other)];
     const facts: SpaceFact[] = [ownerFact(inA, inB, one, other, type)];
-    if (heldA !== undefined && heldB !== undefined)
+    if (heldA !== undefined && heldB !== undefined) {
       for (const {what, read, named} of HELD) {
         const [x, y] = [read(heldA), read(heldB)];
         const told = x !== null && y !== null && !isRefusal(x) && !isRefusal(y);
         facts.push({what, a: x, b: y, ...(named === true && told ? {equal: same(x, y)} : {})});
       }
+      facts.push(...sysctlFacts(heldA, heldB));
+    }
     if (type === 'net')
       facts.push(
         networkFact(inA, inB, one, other, same),

@@ -34,7 +34,7 @@ export type ProcessDetails = FileTable & {
   readonly dumpable: boolean | null;
 };
 
-/** What a namespace has: of user its maps, of uts its names, of time its offsets. */
+/** What a namespace has: of user its maps, of uts its names, of time its offsets, of user, net and ipc what sysctl(8) says inside. */
 export type SpaceDetails = {
   readonly inode: string;
   readonly uidMap?: Seen<readonly IdRange[]>;
@@ -45,6 +45,8 @@ export type SpaceDetails = {
   readonly domainname?: Seen<string>;
   /** Lines of /proc/PID/timens_offsets: clock, seconds, nanoseconds (time_namespaces(7)). */
   readonly offsets?: Seen<string>;
+  /** By name, as user.max_user_namespaces; values are one line, its words a space apart. */
+  readonly sysctls?: Seen<{readonly [name: string]: string}>;
 };
 
 export type TreeDetails = {

@@ -9,7 +9,12 @@ import {loadNative} from './native.ts';
 const STAGES: readonly string[] = ['open', 'setns', 'read'];
 
 /** At most `most` bytes, as text. `namespace`: a file that leads to it. */
-export function readInNamespace(namespace: string, type: 'cgroup' | 'uts', file: string, most: number): Seen<string> {
+export function readInNamespace(
+  namespace: string,
+  type: 'cgroup' | 'uts' | 'net' | 'ipc' | 'user',
+  file: string,
+  most: number,
+): Seen<string> {
   const buffer = Buffer.alloc(most);
   const stage = new Int32Array(1);
   const flag = NAMESPACES.find(kind => kind.type === type)?.value ?? 0;

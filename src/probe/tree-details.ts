@@ -2,7 +2,7 @@
 
 import {constants, lstatSync} from 'node:fs';
 import {z} from 'zod';
-import {isRefusal, type ProcessSeen, type Seen} from '../model/fact.ts';
+import {isRefusal, type ProcessSeen, type Refusal, type Seen} from '../model/fact.ts';
 import {type IdRange, isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
@@ -55,9 +55,10 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
         hostname: seen(z.string()).exactOptional(),
         domainname: seen(z.string()).exactOptional(),
         offsets: seen(z.string()).exactOptional().describe('Lines of /proc/PID/timens_offsets.'),
+        sysctls: seen(z.record(z.string(), z.string())).exactOptional().describe('What is set inside, by the names of sysctl(8).'),
       }),
     )
-    .describe('What user, uts and time namespaces have.'),
+    .describe('What user, uts, time, net and ipc namespaces have.'),
 });
 
 function inodesOf({namespaces}: ProcessSeen): string[] {
@@ -141,6 +142,46 @@ function readName(pid: number, isOwn: boolean, name: 'hostname' | 'domainname'):
   return trimmed(isOwn ? readText(file) : readInNamespace(`/proc/${pid}/ns/uts`, 'uts', file, 256));
 }
 
+const CONF = ['all', 'default'];
+
+/** Files below /proc/sys that each namespace of that type has for itself, and that limit or allow (namespaces(7), sysctl of the kernel's documentation). */
+const SYSCTLS: {readonly [type in 'user' | 'net' | 'ipc']: readonly string[]} = {
+  user: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'].map(type => `user/max_${type}_namespaces`),
+  net: [
+    ...['ip_unprivileged_port_start', 'ip_local_port_range', 'ip_local_reserved_ports', 'ip_nonlocal_bind', 'ping_group_range'].map(
+      name => `net/ipv4/${name}`,
+    ),
+    ...CONF.flatMap(device => ['route_localnet', 'accept_local'].map(name => `net/ipv4/conf/${device}/${name}`)),
+    'net/ipv6/bindv6only',
+    'net/ipv6/ip_nonlocal_bind',
+    ...CONF.map(device => `net/ipv6/conf/${device}/disable_ipv6`),
+    'net/core/somaxconn',
+  ],
+  ipc: [
+    ...['msgmax', 'msgmnb', 'msgmni', 'sem', 'shmall', 'shmmax', 'shmmni', 'shm_rmid_forced'].map(name => `kernel/${name}`),
+    ...['msg_max', 'msgsize_max', 'queues_max'].map(name => `fs/mqueue/${name}`),
+  ],
+};
+
+/** As sysctl(8) spells it. */
+const sysctlName = (file: string): string => file.replaceAll('/', '.');
+
+function readSysctls(pid: number, type: keyof typeof SYSCTLS): Seen<{readonly [name: string]: string}> {
+  const link = `/proc/${pid}/ns/${type}`;
+  const isOwn = readLink(link) === readLink(`/proc/self/ns/${type}`);
+  const values: {[name: string]: string} = {};
+  let absent: Refusal | null = null;
+  for (const name of SYSCTLS[type]) {
+    const file = `/proc/sys/${name}`;
+    const text = isOwn ? readText(file) : readInNamespace(link, type, file, 4096);
+    if (!isRefusal(text)) values[sysctlName(name)] = text.trim().replaceAll(/\s+/g, ' ');
+    // This kernel is built without it, or the file is another user's.
+    else if (text.during !== 'setns' && (text.errno === 'ENOENT' || text.errno === 'EACCES')) absent ??= text;
+    else return text;
+  }
+  return absent !== null && Object.keys(values).length === 0 ? absent : values;
+}
+
 /** What the namespaces of the tree have, each through its first member. */
 function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
   const own = readLink('/proc/self/ns/uts');
@@ -154,7 +195,10 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
       uidMap: readRanges(pid, 'uid'),
       gidMap: readRanges(pid, 'gid'),
       setgroups: trimmed(readText(`/proc/${pid}/setgroups`)),
+      sysctls: readSysctls(pid, 'user'),
     }));
+    first(links.net, inode => ({inode, sysctls: readSysctls(pid, 'net')}));
+    first(links.ipc, inode => ({inode, sysctls: readSysctls(pid, 'ipc')}));
     first(links.uts, inode => {
       const isOwn = own === `uts:[${inode}]`;
       return {inode, hostname: readName(pid, isOwn, 'hostname'), domainname: readName(pid, isOwn, 'domainname')};

@@ -62,11 +62,27 @@ describe('nsview diff', () => {
     ['a mount left', 'mount -t tmpfs left /mnt', FLAGS, /: tmpfs left on \/mnt: not mounted in A, mounted in B$/m],
     ['a mount with another option', 'mount -o remount,bind,ro /proc', FLAGS, /: options of \/proc: rw in A, ro in B$/m],
     ['a process more', 'sleep 60 & :', FLAGS, /^– \| \w+ \d+: process: missing in A, there below \w+ \d+ in B$/m],
+    [
+      'who may listen at low ports',
+      'echo 80 > /proc/sys/net/ipv4/ip_unprivileged_port_start',
+      FLAGS,
+      /: net\.ipv4\.ip_unprivileged_port_start: 1024 in A, 80 in B$/m,
+    ],
+    ['how long a message may be', 'echo 77 > /proc/sys/kernel/msgmax', FLAGS, /: kernel\.msgmax: \d+ in A, 77 in B$/m],
   ])('tells of %s, and of nothing else', async (_, script, flags, said) => {
     await using one = await isolated();
     await using other = await isolated(script, flags);
     const told = compared(one, other);
     expect(told).toMatch(said);
+    expect(told).toMatch(/^1 difference; /m);
+  });
+
+  it('tells of a user namespace in which no other one can be made', async () => {
+    const flags = isRoot ? ['--user', '--map-root-user', ...FLAGS] : FLAGS;
+    await using one = await isolated('', flags);
+    await using other = await isolated('echo 0 > /proc/sys/user/max_user_namespaces', flags);
+    const told = compared(one, other);
+    expect(told).toMatch(/: user\.max_user_namespaces: [1-9]\d* in A, 0 in B$/m);
     expect(told).toMatch(/^1 difference; /m);
   });
 
