@@ -1,9 +1,10 @@
 import {spawnSync} from 'node:child_process';
-import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import {accessSync, constants, existsSync, readdirSync, readFileSync} from 'node:fs';
 import {afterEach, describe, expect, it, type TestContext} from 'vitest';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
+import {needsRoot} from '../support/user.ts';
 import {
   apartIn,
   asUser,
@@ -44,19 +45,30 @@ function cgroupsOf(pid: number): string[] {
   return points.flatMap(point => below(point, 4));
 }
 
-/** Controller to where it is: as the pool should find it, too. */
-const inV2 = (name: string): boolean => {
+/** The directory of the tests' own cgroup. */
+const ownV2 = (): string => {
   const point = spawnSync('findmnt', ['--noheadings', '--output=TARGET', '--types=cgroup2'], {encoding: 'utf8'})
     .stdout.trim()
     .split('\n')[0];
-  const path = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/';
-  return new RegExp(`\\b${name}\\b`).test(readFileSync(`${point}${path}/cgroup.controllers`, 'utf8'));
+  return `${point}${/^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/'}`;
 };
+
+/** Controller to where it is: as the pool should find it, too. */
+const inV2 = (name: string): boolean => new RegExp(`\\b${name}\\b`).test(readFileSync(`${ownV2()}/cgroup.controllers`, 'utf8'));
 const inV1 = (name: string): boolean => new RegExp(`^\\d+:(?:.*,)?${name}(?:,.*)?:`, 'm').test(readFileSync('/proc/self/cgroup', 'utf8'));
 const memoryIsThere = inV2('memory') || inV1('memory');
 
-function programIn(context: TestContext, language: Language): string {
+function needsCgroups(context: TestContext): void {
   if (!memoryIsThere) context.skip('no hierarchy of cgroups has the memory controller');
+  try {
+    accessSync(ownV2(), constants.W_OK);
+  } catch {
+    context.skip('no privilege to make a cgroup: that of the tests is not delegated to their user');
+  }
+}
+
+function programIn(context: TestContext, language: Language): string {
+  needsCgroups(context);
   return built.get(context, language);
 }
 
@@ -150,11 +162,12 @@ describe(NAME, () => {
   it.for(LANGUAGES)('in %s: the end may be asked for while there is work', async (language, context) => {
     // Blocked and pending, both of which stay with execve(2): it is asked for before the first result.
     const asked = 'use POSIX; sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGINT)); kill INT => $$; exec @ARGV';
-    await using running = startPool('perl', '-e', asked, built.get(context, language));
+    await using running = startPool('perl', '-e', asked, programIn(context, language));
     expect(await running.ended).toMatchObject({code: 1, signal: null, stderr: ''});
   });
 
   it.for(LANGUAGES)('in %s: workers end when the pool is killed, who cannot clear away any more', async (language, context) => {
+    needsRoot('choose the next pid of a namespace');
     await using running = start(programIn(context, language), '--hold');
     const workers = await workersOf(running);
     running.child.kill('SIGKILL');
@@ -180,7 +193,8 @@ describe(NAME, () => {
     });
   });
 
-  it('has no fault that ASan or UBSan finds', async () => {
+  it('has no fault that ASan or UBSan finds', async context => {
+    needsCgroups(context);
     using folder = temporaryFolder();
     // What is freed is kept for a while by ASan, which the limit counts.
     const options = 'ASAN_OPTIONS=quarantine_size_mb=0:thread_local_quarantine_size_kb=0';
