@@ -3,6 +3,7 @@ import {describe, expect, it} from 'vitest';
 import {status, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {start, temporaryFolder} from '../support/nsview.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 import {
   apartIn,
   asUser,
@@ -25,28 +26,38 @@ leaveNothingBehind();
 
 /** Each way with what sets the program apart from its launcher, and the table of a program that waits for the end of its stdin. */
 const WAYS = [
-  {way: 'by umount', options: [], apart: ['mnt']},
-  {way: 'by pivot_root', options: ['--pivot'], apart: ['mnt', 'user']},
+  {way: 'by umount', options: [], apart: ['mnt'], needs: 'make a mount namespace without a user namespace'},
+  {way: 'by pivot_root', options: ['--pivot'], apart: ['mnt', 'user'], needs: null},
 ] as const;
+const given = (needs: string | null): void => {
+  if (needs !== null) needsRoot(needs);
+};
+/** The way that whoever runs the tests may go. */
+const OPTIONS = isRoot ? [] : ['--pivot'];
 const WAITS = ['busybox', 'cat'];
 const ROOT_ALONE = ['/ tmpfs ro,nosuid,nodev,noexec,relatime'];
 
 const bothLanguages = LANGUAGES.flatMap(language => WAYS.map(way => ({language, ...way})));
 
 describe('empty-mounts', () => {
-  it.for(bothLanguages)('in $language, $way: the program sees no mount but an empty root', async ({language, options, apart}, context) => {
-    await using launcher = start(built.get(context, language), ...options, ...WAITS);
-    const program = await childThatRuns(launcher.pid, 'busybox');
-    expect(mountsOf(program)).toEqual(ROOT_ALONE);
-    expect(readdirSync(`/proc/${program}/root/`)).toEqual([]);
-    expect(apartIn(program, launcher.pid)).toEqual(apart);
-    // What lies under the old root is not to be had from the working directory either.
-    expect(readdirSync(`/proc/${program}/cwd/../..`)).toEqual([]);
-    launcher.release();
-    expect(await launcher.ended).toEqual({code: 0, signal: null, stdout: '', stderr: ''});
-  });
+  it.for(bothLanguages)(
+    'in $language, $way: the program sees no mount but an empty root',
+    async ({language, options, apart, needs}, context) => {
+      given(needs);
+      await using launcher = start(built.get(context, language), ...options, ...WAITS);
+      const program = await childThatRuns(launcher.pid, 'busybox');
+      expect(mountsOf(program)).toEqual(ROOT_ALONE);
+      expect(readdirSync(`/proc/${program}/root/`)).toEqual([]);
+      expect(apartIn(program, launcher.pid)).toEqual(apart);
+      // What lies under the old root is not to be had from the working directory either.
+      expect(readdirSync(`/proc/${program}/cwd/../..`)).toEqual([]);
+      launcher.release();
+      expect(await launcher.ended).toEqual({code: 0, signal: null, stdout: '', stderr: ''});
+    },
+  );
 
   it.for(bothLanguages)('in $language, $way: launcher and program alone are left, with fds that were granted', async (each, context) => {
+    given(each.needs);
     await using launcher = start(built.get(context, each.language), ...each.options, ...WAITS);
     const program = await childThatRuns(launcher.pid, 'busybox');
     // The emptier has ended, and the launcher has waited for it.
@@ -61,7 +72,8 @@ describe('empty-mounts', () => {
     expect((await launcher.ended).code).toBe(0);
   });
 
-  it.for(bothLanguages)('in $language, $way: the program dies with its launcher', async ({language, options}, context) => {
+  it.for(bothLanguages)('in $language, $way: the program dies with its launcher', async ({language, options, needs}, context) => {
+    given(needs);
     await using launcher = start(built.get(context, language), ...options, 'busybox', 'sleep', '60');
     const program = await childThatRuns(launcher.pid, 'busybox');
     launcher.child.kill('SIGKILL');
@@ -70,10 +82,11 @@ describe('empty-mounts', () => {
 
   it.for(LANGUAGES)('in %s: it ends as the program does, and says what failed', async (language, context) => {
     const program = built.get(context, language);
-    const ended = async (...args: string[]) => {
+    const outcome = async (...args: string[]) => {
       const {code, stderr} = await outcomeOf(program, ...args);
       return [code, stderr];
     };
+    const ended = (...args: string[]) => outcome(...OPTIONS, ...args);
     expect(await ended('busybox', 'sh', '-c', 'exit 7')).toEqual([7, '']);
     expect(await ended('--', 'busybox', 'sh', '-c', 'kill -TERM $$')).toEqual([128 + 15, '']);
     expect(await ended('nowhere-to-be-found')).toEqual([127, 'empty-mounts: open nowhere-to-be-found: No such file or directory\n']);
@@ -83,7 +96,7 @@ describe('empty-mounts', () => {
       'empty-mounts: execveat ls: it asks for an interpreter, which is not there: link it statically, or grant its files\n',
     ]);
     for (const wrong of [[], ['--pivot'], ['--'], ['--other', 'busybox']])
-      expect(await ended(...wrong)).toEqual([2, 'usage: empty-mounts [--pivot] [--] PROGRAM [ARG...]\n']);
+      expect(await outcome(...wrong)).toEqual([2, 'usage: empty-mounts [--pivot] [--] PROGRAM [ARG...]\n']);
   });
 
   it.for(LANGUAGES)('in %s: without privilege it is refused, and --pivot does without', async (language, context) => {
@@ -100,7 +113,7 @@ describe('empty-mounts', () => {
 
   compareLanguages(built, {
     program: 'empty-mounts',
-    ways: WAYS.map(({way, options}) => ({way, args: [...options, ...WAITS]})),
+    ways: WAYS.map(({way, options, needs}) => ({way, args: [...options, ...WAITS], needs})),
     ready: root => childrenOf(root).length === 1 && childrenOf(root).every(child => nameOf(child) === 'busybox'),
     status: 128 + 15,
     defects: [
@@ -138,13 +151,13 @@ describe('empty-mounts', () => {
   it('has no fault that ASan or UBSan finds', async () => {
     using folder = temporaryFolder();
     const program = buildProgram(folder.path, 'c', 'empty-mounts', {sanitized: true});
-    for (const {options} of WAYS)
+    for (const {options} of WAYS.filter(({needs}) => isRoot || needs === null))
       expect(await outcomeOf(program, ...options, 'busybox', 'echo', 'there')).toEqual({
         code: 0,
         signal: null,
         stdout: 'there\n',
         stderr: '',
       });
-    expect((await outcomeOf(program, 'nowhere-to-be-found')).code).toBe(127);
+    expect((await outcomeOf(program, ...OPTIONS, 'nowhere-to-be-found')).code).toBe(127);
   });
 });

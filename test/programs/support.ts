@@ -9,7 +9,7 @@ import type {Fact} from '../../src/model/fact.ts';
 import {until} from '../support/attached.ts';
 import {nsview, type Outcome, Running, readTapeStrictly, run, temporaryFolder} from '../support/nsview.ts';
 import {ROOT} from '../support/paths.ts';
-import {isRoot} from '../support/user.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 
 const SOURCES = join(ROOT, 'fixtures', 'programs');
 
@@ -207,13 +207,13 @@ async function end({running, root}: Started, expected: Comparison['status']): Pr
 
 export type Comparison = {
   readonly program: string;
-  /** Arguments, each with how it is called. */
-  readonly ways: readonly {readonly way: string; readonly args: readonly string[]}[];
+  /** Arguments, each with how it is called; `needs`: what only root can do there. */
+  readonly ways: readonly {readonly way: string; readonly args: readonly string[]; readonly needs?: string | null}[];
   /** Whether all of it is there. */
   readonly ready: (root: number, stdout: string) => boolean;
   /** What SIGTERM ends it with, or what that is for what it has said. */
   readonly status: number | ((stdout: string) => number);
-  /** Each is sown into one language and compared with the other, run as the first way says; a line of nsview diff tells of it. */
+  /** Each is sown into one language and compared with the other, run as the first way says that may be gone; a line of nsview diff tells of it. */
   readonly defects: readonly (Defect & {readonly language: Language; readonly what: string; readonly found: RegExp})[];
 };
 
@@ -234,7 +234,8 @@ const SLOW = {timeout: 90_000};
 
 /** Tests that both languages isolate equally, process for process, while both run under nsview, and that a defect in either is found. */
 export function compareLanguages(built: Built, {program, ways, ready, status, defects}: Comparison): void {
-  it.for(ways)(`${program} in C and in OCaml, $way: equal by nsview diff, under nsview both`, SLOW, async ({args}, context) => {
+  it.for(ways)(`${program} in C and in OCaml, $way: equal by nsview diff, under nsview both`, SLOW, async ({args, needs}, context) => {
+    if (needs) needsRoot(needs);
     using folder = temporaryFolder();
     const trace = (language: Language) => {
       const command = [built.get(context, language), ...args];
@@ -258,7 +259,7 @@ export function compareLanguages(built: Built, {program, ways, ready, status, de
     built.get(context, language);
     using folder = temporaryFolder();
     const defective = buildProgram(folder.path, language, program, {defect: {find, put, inFile}});
-    const args = ways[0]?.args ?? [];
+    const args = ways.find(({needs}) => isRoot || !needs)?.args ?? [];
     await using one = new Running(sound, args);
     await using other = new Running(defective, args);
     const [a, b] = [await started(one, [sound], ready), await started(other, [defective], ready)];
