@@ -6,6 +6,7 @@ import {describe, expect, it} from 'vitest';
 import {status, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 import {
   apartIn,
   asUser,
@@ -28,6 +29,10 @@ const OVERFLOW = 65534;
 /** From the inside out: what maps a level's ids to those of the level outside, and who it then is inside. */
 type Level = {readonly inside: number; readonly outside: number; readonly count: number};
 
+const RANGES = 'map ranges of ids';
+/** Of whom asUser() runs a program. */
+const USER = isRoot ? 1000 : (process.getuid?.() ?? 1000);
+
 const WHO = [
   {
     who: 'as root',
@@ -42,9 +47,9 @@ const WHO = [
   {
     who: 'as an ordinary user',
     run: asUser,
-    user: 1000,
+    user: USER,
     levels: [
-      {inside: 0, outside: 1000, count: 1},
+      {inside: 0, outside: USER, count: 1},
       {inside: 1000, outside: 0, count: 1},
       {inside: 100, outside: 1000, count: 1},
     ],
@@ -67,6 +72,7 @@ const each = LANGUAGES.flatMap(language => WHO.map(one => ({language, ...one})))
 
 describe(NAME, () => {
   it.for(each)('in $language, $who: each level translates ids by its own map', async ({language, run, user, levels}, context) => {
+    if (user === 0) needsRoot(RANGES);
     await using running = run(built.get(context, language));
     const pids = await levelsOf(running);
     const told = running.stdout.split('\n');
@@ -99,14 +105,15 @@ describe(NAME, () => {
     for (const pid of pids) expect(hasEnded(pid)).toBe(true);
   });
 
-  it.for(each)('in $language, $who: capabilities are all there inside, and none outside', async ({language, run}, context) => {
+  it.for(each)('in $language, $who: capabilities are all there inside, and none outside', async ({language, run, user}, context) => {
+    if (user === 0) needsRoot(RANGES);
     await using running = run(built.get(context, language));
     const [outermost = -1, ...pids] = await levelsOf(running);
     const all = (2n ** (BigInt(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8')) + 1n) - 1n).toString(16).padStart(16, '0');
     for (const [index, pid] of pids.entries()) {
       expect(status(pid, 'CapEff')).toBe(all);
       expect(apartIn(pid, index === 0 ? outermost : (pids[index - 1] ?? -1))).toEqual(['user', 'uts']);
-      const nameOf = ['--uts', `--target=${pid}`, 'hostname'];
+      const nameOf = [...(isRoot ? [] : ['--user', '--preserve-credentials']), '--uts', `--target=${pid}`, 'hostname'];
       expect(execFileSync('nsenter', nameOf, {encoding: 'utf8'})).toBe(`level-${index + 1}\n`);
       expect(running.stdout).toMatch(new RegExp(`^level-${index + 1} is ${pid}, .* of host level-${index + 1}, refused outside;`, 'm'));
     }
@@ -182,6 +189,7 @@ compareLanguages(built, {
       find: '.inside = 100, .outside = 1500',
       put: '.inside = 100, .outside = 1600',
       found: /level-3.*uid_map/,
+      needs: RANGES,
     },
     {
       language: 'ocaml',
@@ -189,6 +197,7 @@ compareLanguages(built, {
       find: 'inside = 100; outside = 1500',
       put: 'inside = 100; outside = 1600',
       found: /level-3.*uid_map/,
+      needs: RANGES,
     },
     {
       language: 'c',

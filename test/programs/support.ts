@@ -214,7 +214,12 @@ export type Comparison = {
   /** What SIGTERM ends it with, or what that is for what it has said. */
   readonly status: number | ((stdout: string) => number);
   /** Each is sown into one language and compared with the other, run as the first way says that may be gone; a line of nsview diff tells of it. */
-  readonly defects: readonly (Defect & {readonly language: Language; readonly what: string; readonly found: RegExp})[];
+  readonly defects: readonly (Defect & {
+    readonly language: Language;
+    readonly what: string;
+    readonly found: RegExp;
+    readonly needs?: string;
+  })[];
 };
 
 /** What `nsview diff` says, once it has settled: a process may be between two calls that it makes after it is ready. */
@@ -254,18 +259,23 @@ export function compareLanguages(built: Built, {program, ways, ready, status, de
     expect(inOcaml).toEqual(inC);
   });
 
-  it.for(defects)(`${program} in $language: nsview diff finds $what`, SLOW, async ({language, find, put, inFile, found}, context) => {
-    const sound = built.get(context, language === 'c' ? 'ocaml' : 'c');
-    built.get(context, language);
-    using folder = temporaryFolder();
-    const defective = buildProgram(folder.path, language, program, {defect: {find, put, inFile}});
-    const args = ways.find(({needs}) => isRoot || !needs)?.args ?? [];
-    await using one = new Running(sound, args);
-    await using other = new Running(defective, args);
-    const [a, b] = [await started(one, [sound], ready), await started(other, [defective], ready)];
-    const {code, stdout} = await diffOf(a, b, outcome => found.test(outcome.stdout));
-    expect(stdout).toMatch(found);
-    expect(code).toBe(1);
-    for (const each of [a, b]) await end(each, status);
-  });
+  it.for(defects)(
+    `${program} in $language: nsview diff finds $what`,
+    SLOW,
+    async ({language, find, put, inFile, found, needs: own}, context) => {
+      if (own) needsRoot(own);
+      const sound = built.get(context, language === 'c' ? 'ocaml' : 'c');
+      built.get(context, language);
+      using folder = temporaryFolder();
+      const defective = buildProgram(folder.path, language, program, {defect: {find, put, inFile}});
+      const args = ways.find(({needs}) => isRoot || !needs)?.args ?? [];
+      await using one = new Running(sound, args);
+      await using other = new Running(defective, args);
+      const [a, b] = [await started(one, [sound], ready), await started(other, [defective], ready)];
+      const {code, stdout} = await diffOf(a, b, outcome => found.test(outcome.stdout));
+      expect(stdout).toMatch(found);
+      expect(code).toBe(1);
+      for (const each of [a, b]) await end(each, status);
+    },
+  );
 }
