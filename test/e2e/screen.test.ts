@@ -18,7 +18,7 @@ describe('nsview -- CMD', () => {
   it('shows the program’s terminal, and what it isolates as it does it', async () => {
     await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
     await screen.until(/Isolation/);
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('unshare -Urpf --mount-proc sh\r');
     await screen.until(/unshare \d+.*\+user \+mnt/);
     await screen.until(/sh \d+ \(1\).*\+pid/);
@@ -34,7 +34,7 @@ describe('nsview -- CMD', () => {
 
   it('gives the program every key unaltered, its size, and its resizes', async () => {
     await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('stty size; stty raw -echo; head -c 12 | od -An -tx1; stty sane\r');
     await screen.until(/^│\d+ \d+ /m);
     await new Promise(resolve => setTimeout(resolve, 300));
@@ -52,13 +52,13 @@ describe('nsview -- CMD', () => {
 
   it('runs vim and less in its pane', async () => {
     await using screen = nsviewScreen(MIDDLE, '--', 'bash', '--norc', '--noprofile');
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('seq 1 500 | less\r');
     await screen.until(/^│12 /m);
     screen.send('G');
     await screen.until(/^│500 /m);
     screen.send('q');
-    await screen.until(/bash-[\d.]+# +│/);
+    await screen.until(/bash-[\d.]+[#$] +│/);
     screen.send('vi -u NONE\r');
     await screen.until(/^│~/m);
     screen.send('ihello vim\x1b');
@@ -102,7 +102,7 @@ const named = (name: string): number[] =>
 
 /** A shell in nsview, in which a counter writes to the terminal and to a file, far more than a pty holds. */
 async function counting(screen: Screen, file: string): Promise<number> {
-  await screen.until(/bash-[\d.]+# /);
+  await screen.until(/bash-[\d.]+[#$] /);
   const status = /nsview {2}bash (\d+)/;
   const [, pid] = status.exec(await screen.until(status)) ?? [];
   screen.send(`i=0; while :; do i=$((i+1)); echo line $i of a counter; [ $((i % 100)) = 0 ] && echo $i >>${file}; done\r`);
@@ -127,7 +127,7 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
 
   it('asks first, and stays on Esc', async () => {
     await using screen = open();
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('\x1dq');
     await screen.until(/l leave it running {3}e end it {3}Esc stay/);
     screen.send('q\r');
@@ -184,7 +184,7 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
 
   it('keeps the terminal of a session whose leader has closed it', async () => {
     await using screen = open();
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('echo "pid="$$; exec sleep 50 <&- >&- 2>&-\r');
     const [, pid] = /pid=(\d+)/.exec(await screen.until(/pid=\d+/)) ?? [];
     // Nobody has the terminal open: it has ended, as far as can be seen, and nothing is asked.
@@ -202,7 +202,7 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
   it('ends it all: who obeys SIGHUP, who needs SIGTERM, and who takes neither', async () => {
     using folder = temporaryFolder();
     await using screen = open();
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     const script = [
       `trap 'echo hup >${folder.file('hup')}; exit' HUP`,
       `(trap '' HUP; trap 'echo term >${folder.file('term')}; exit' TERM; while :; do sleep 0.05; done) & echo "asked="$!`,
@@ -222,7 +222,7 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
     await screen.until(/being ended: SIGHUP, SIGTERM/);
     expect(await screen.ended).toBe(0);
     expect(Date.now() - since).toBeGreaterThan(1900);
-    expect(Date.now() - since).toBeLessThan(5000);
+    expect(Date.now() - since).toBeLessThan(patient(5000));
     for (const pid of pids) expect(isAlive(pid)).toBe(false);
     expect(readFileSync(folder.file('hup'), 'utf8')).toBe('hup\n');
     expect(readFileSync(folder.file('term'), 'utf8')).toBe('term\n');
@@ -231,7 +231,7 @@ describe.each(HOWS)('leaving nsview while what it launched lives, by %s', how =>
 
   it('ends what obeys at once', async () => {
     await using screen = open();
-    await screen.until(/bash-[\d.]+# /);
+    await screen.until(/bash-[\d.]+[#$] /);
     screen.send('\x1dq');
     await screen.until(/e end it/);
     const since = Date.now();
@@ -400,7 +400,7 @@ describe('under --fast', () => {
     using folder = temporaryFolder();
     const file = folder.file('result');
     const script =
-      'trap "" HUP; echo at work; for i in $(seq 400); do [ -e "$0.left" ] && break; sleep 0.05; done; unshare -u true; echo $? >"$0.part"; mv "$0.part" "$0"';
+      'trap "" HUP; echo at work; for i in $(seq 400); do [ -e "$0.left" ] && break; sleep 0.05; done; unshare -Uu true; echo $? >"$0.part"; mv "$0.part" "$0"';
     await using screen = nsviewScreen(MIDDLE, '--follow', 'ptrace', '--fast', '--', 'bash', '-c', script, file);
     await screen.until(/at work/);
     await screen.until(/ptrace, seccomp filter: isolation calls/);
