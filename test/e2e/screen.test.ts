@@ -1,5 +1,6 @@
 import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
+import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
@@ -365,6 +366,8 @@ describe('nsview -p PID', () => {
 describe('nsview', () => {
   it.each(HOWS)('watches the whole machine, and attaches to the selected process by %s', async how => {
     await using target = start('bash', '-c', 'exec -a nsview-e2e-target sleep 41');
+    // A search does not come back to one that has another name by then.
+    await until(() => statusOf(target.pid).startsWith('Name:\tsleep\n'), 'sleep');
     await using screen = nsviewScreen(MIDDLE, ...followBy(how));
     await screen.until(/Isolation/);
     screen.send('/');
