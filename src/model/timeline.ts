@@ -289,7 +289,8 @@ const hasFailed = (call: CallFact): boolean => call.result !== null && typeof ca
 function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number): Said {
   switch (what.kind) {
     case 'clone': {
-      const child = strong(String(what.child));
+      const isThread = !isRefusal(what.flags) && what.flags.includes('CLONE_THREAD');
+      const child = strong(`${isThread ? 'thread ' : ''}${what.child}`);
       const changed = [...movePieces(telling(what.moves)), ...birthCgroup(what)];
       const left = room - lineCells(changed) - (changed.length > 0 ? 2 : 0) - cells(child.text);
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};

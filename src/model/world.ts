@@ -384,6 +384,10 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     const apart = {...maker?.apart, ...placedApart(caller.cgroup, fact.cgroup)};
     if (Object.keys(links).length + Object.keys(apart).length > 0)
       putThread(world.namespaces, caller, fact.child, caller.comm, links, apart);
+    if (fact.cgroup !== undefined) {
+      const {child, tid, ppid, cgroup} = fact;
+      event(world, caller, at, {kind: 'clone', child, childId: caller.id, flags: fact.flags, tid, ppid, cgroup, moves: []});
+    }
     return;
   }
   const former = world.byPid.get(fact.child);

@@ -107,6 +107,14 @@ describe('lineage', () => {
     expect(world.byPid.get(11)?.cgroup).toEqual([cgroup[0], {hierarchy: 0, controllers: [], path: '/elsewhere'}]);
     expect(world.byPid.get(12)?.cgroup).toEqual(cgroup);
     expect(world.timeline.isolation.map(({what}) => what.kind === 'clone' && what.child)).toEqual([11]);
+    observe(world, clone(10, 13, {flags: ['CLONE_THREAD', 'CLONE_INTO_CGROUP'], cgroup: '/here/threaded'}));
+    observe(world, clone(10, 14, {flags: ['CLONE_THREAD']}));
+    expect(known(world, 10).threads.get(13)?.apart.cgroup).toEqual([{hierarchy: 0, controllers: [], path: '/here/threaded'}]);
+    const event = world.timeline.isolation.at(-1);
+    if (event === undefined) throw new Error('an event');
+    expect(lineText(eventLine(event, world.header, 0, {who: 18, did: 26}))).toContain(
+      'clone(CLONE_INTO_CGROUP) → thread 13  cgroup → /here/threaded',
+    );
   });
 
   test('a child that was read before its clone was told is one process', () => {
