@@ -6,6 +6,7 @@ import {followBy, HOWS, run, start, temporaryFolder} from '../support/nsview.ts'
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/screen.ts';
+import {maker} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -469,7 +470,7 @@ describe('however nsview ends, the terminal is left usable', () => {
 
 describe('hostile names', () => {
   it('never reach the terminal raw', async () => {
-    await using target = start(fixture('hostile-name'));
+    await using target = start(...maker(fixture('hostile-name')));
     await target.says(/ready/);
     await using screen = nsviewScreen(MIDDLE, '-p', String(target.pid));
     await screen.until(/\\x1b\[41m/);

@@ -8,6 +8,7 @@ import {followBy, HOWS, type How, type Outcome, ofKind, Running, readTapeStrictl
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, Screen} from '../support/screen.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -21,7 +22,8 @@ type Way = {
   readonly shows: RegExp | null;
 };
 
-const WAYS: readonly Way[] = HOWS.flatMap(how => {
+/** An ordinary user may not follow by BPF. */
+const WAYS: readonly Way[] = HOWS.filter(how => isRoot || how !== 'bpf').flatMap(how => {
   // ptrace(2): a tracee can read who traces it.
   const way = {how, shows: how === 'bpf' ? null : /^.*TracerPid:\t[1-9]\d*$/};
   return [
@@ -534,6 +536,7 @@ const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] a
 describe('a set-user-ID program', () => {
   /** The fixture, owned by `uid` and set to it. */
   function raised(folder: {file(name: string): string; readonly path: string}, uid: number, gid: number, mode: number): string {
+    needsRoot('give a file to another user');
     const program = folder.file(`set-${uid}-${gid}-${mode.toString(8)}`);
     chmodSync(folder.path, 0o755);
     copyFileSync(fixture('tells-identity'), program);
