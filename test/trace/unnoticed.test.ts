@@ -8,7 +8,7 @@ import {followBy, HOWS, type How, type Outcome, ofKind, Running, readTapeStrictl
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, Screen} from '../support/screen.ts';
-import {isRoot, maker, needsRoot} from '../support/user.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -625,7 +625,9 @@ const LAST_MOMENT = 600;
 
 /** A storm of isolation calls, and what is left of it when those who follow it are killed in its midst. */
 async function kill(way: Way, whom: string, after: number): Promise<{amidst: boolean; said: string; code?: number | null}> {
-  const [program, ...args] = maker(fixture('checks-isolation-calls'), String(CHILDREN));
+  const words = [fixture('checks-isolation-calls'), String(CHILDREN)];
+  // It goes back to the uts namespace that it comes from.
+  const [program = '', ...args] = isRoot ? words : ['unshare', '-Uru', ...words];
   const said = (running: Running) => running.stdout.replace(/ready \d+\n/, '');
   await using running = way.attached ? new Running(program, args) : new Running(NSVIEW, [...traceOf(way), '--', program, ...args]);
   const pid = Number((await running.says(/ready (\d+)\n/))[1]);
