@@ -141,6 +141,8 @@ type Holders = {
 const BATCH = 64;
 /** Milliseconds of the rest in one go, and sockets of one process that are asked in one look: the others are in the next. */
 const REST = 4;
+/** Milliseconds that the rest may stand still. */
+const RESTS_FOR = 1000;
 const MOST_SOCKETS = 256;
 const BATCH_ROWS = 2 * ROWS;
 
@@ -246,15 +248,20 @@ function createHolders(): HoldersLook {
       yield;
     }
     const walk = walkMountNamespaces();
-    let step = walk.next();
-    for (; !step.done; step = walk.next()) {
-      const {inode, path} = step.value;
-      at('mnt', inode);
-      lookUp(inode, path);
-      lookInside(inode, path, false);
-      yield;
+    try {
+      let step = walk.next();
+      for (; !step.done; step = walk.next()) {
+        const {inode, path} = step.value;
+        at('mnt', inode);
+        lookUp(inode, path);
+        lookInside(inode, path, false);
+        yield;
+      }
+      return step.value;
+    } finally {
+      // Left where it stands, it would keep its fd.
+      walk.return(null);
     }
-    return step.value;
   }
   const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
@@ -294,10 +301,15 @@ function createHolders(): HoldersLook {
 
   let rest: Generator<void, Refusal | null> | null = null;
   const isWhole = (): boolean => next >= pids.length && rest === null && (whole === null ? pids.length === 0 : whole === building);
-  const renew = () => {
-    // It may have an fd.
+  let resting: NodeJS.Timeout | undefined;
+  /** While it stands it has an fd of a mount namespace, which keeps that and its mounts alive. What it has read is not read again. */
+  const release = () => {
+    clearTimeout(resting);
     rest?.return(null);
     rest = null;
+  };
+  const renew = () => {
+    release();
     const all: Seen<number[]> = readNumbers('/proc');
     pids = isRefusal(all) ? [] : all;
     next = 0;
@@ -318,6 +330,7 @@ function createHolders(): HoldersLook {
     // The last counts when the rest is done as well.
     building.asked = Math.min(next, pids.length - 1);
     if (next < pids.length) return;
+    clearTimeout(resting);
     rest ??= remainder();
     do {
       const step = rest.next();
@@ -327,6 +340,7 @@ function createHolders(): HoldersLook {
       whole = building;
       rest = null;
     } while (rest !== null && performance.now() < limit);
+    if (rest !== null) resting = setTimeout(release, RESTS_FOR).unref();
   };
   const advance = (milliseconds: number) => {
     const limit = performance.now() + milliseconds;

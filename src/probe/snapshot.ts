@@ -297,15 +297,19 @@ function withHolders(
   let unlisted: Refusal | null = null;
   if (whole) {
     const walk = walkMountNamespaces();
-    let step = walk.next();
-    for (; !step.done; step = walk.next()) {
-      const {inode, path} = step.value;
-      if (paths.has(inode)) continue;
-      found('mnt', inode);
-      lookUp(inode, path);
-      readInside(inode, path, false);
+    try {
+      let step = walk.next();
+      for (; !step.done; step = walk.next()) {
+        const {inode, path} = step.value;
+        if (paths.has(inode)) continue;
+        found('mnt', inode);
+        lookUp(inode, path);
+        readInside(inode, path, false);
+      }
+      unlisted = step.value;
+    } finally {
+      walk.return(null);
     }
-    unlisted = step.value;
   }
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
   const namespaces = [...byInode.values()]

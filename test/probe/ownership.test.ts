@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, readFileSync, readlinkSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
@@ -13,6 +13,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {isRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -201,6 +202,42 @@ describe('ownership', () => {
     expect(fds).toMatchObject([{type: 'net', processes: [], heldBy: [{by: 'fd', fd: 8}]}]);
     running.release();
     await running.ended;
+  });
+
+  it('keeps no mount namespace alive by a look that stands still, or that begins anew', async context => {
+    const open = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap(fd => {
+        try {
+          const link = readlinkSync(`/proc/self/fd/${fd}`);
+          return link.startsWith('mnt:') ? [link] : [];
+        } catch {
+          // The folder's own.
+          return [];
+        }
+      });
+    await using one = await inside(...ownUser, '--mount');
+    await using other = await inside(...ownUser, '--mount');
+    const standing = () => {
+      machineLook.restart();
+      // So short that it comes to stand among the namespaces, once all processes were asked.
+      for (let steps = 0; open().length === 0 && steps < 10_000; steps++) machineLook.advance(0.2);
+      return open().length > 0;
+    };
+    // As above.
+    const {unlisted} = readSnapshot({version: 'test'});
+    if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
+    expect([1, 2, 3].some(standing)).toBe(true);
+    machineLook.restart();
+    expect(open()).toEqual([]);
+    expect([1, 2, 3].some(standing)).toBe(true);
+    await expect.poll(open, {timeout: patient(5000)}).toEqual([]);
+    // It goes on from there.
+    lookAtAll();
+    expect(open()).toEqual([]);
+    for (const running of [one, other]) {
+      running.release();
+      await running.ended;
+    }
   });
 
   it('finds a network namespace that only a socket holds, its owner and its interfaces, and what lets go', async () => {
