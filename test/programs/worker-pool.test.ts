@@ -4,7 +4,7 @@ import {afterEach, describe, expect, it, type TestContext} from 'vitest';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
-import {needsRoot} from '../support/user.ts';
+import {isRoot, needsRoot} from '../support/user.ts';
 import {
   apartIn,
   asUser,
@@ -58,14 +58,22 @@ const inV2 = (name: string): boolean => new RegExp(`\\b${name}\\b`).test(readFil
 const inV1 = (name: string): boolean => new RegExp(`^\\d+:(?:.*,)?${name}(?:,.*)?:`, 'm').test(readFileSync('/proc/self/cgroup', 'utf8'));
 const memoryIsThere = inV2('memory') || inV1('memory');
 
-function needsCgroups(context: TestContext): void {
-  if (!memoryIsThere) context.skip('no hierarchy of cgroups has the memory controller');
+const mayMakeCgroups = (): boolean => {
   try {
     accessSync(ownV2(), constants.W_OK);
+    return true;
   } catch {
-    context.skip('no privilege to make a cgroup: that of the tests is not delegated to their user');
+    return false;
   }
+};
+
+function needsCgroups(context: TestContext): void {
+  if (!memoryIsThere) context.skip('no hierarchy of cgroups has the memory controller');
+  if (!mayMakeCgroups()) context.skip('no privilege to make a cgroup: that of the tests is not delegated to their user');
 }
+
+/** cgroups(7), "no internal processes": but for the root of the hierarchy, a cgroup that has processes limits none below it. */
+const LIMITS = 'limit memory below a cgroup that has processes';
 
 function programIn(context: TestContext, language: Language): string {
   needsCgroups(context);
@@ -95,6 +103,7 @@ const pathIn = (pid: number, pattern: RegExp): string => pattern.exec(readFileSy
 
 describe(NAME, () => {
   it.for(LANGUAGES)('in %s: one worker is killed for its memory, it alone, and all jobs are done', async (language, context) => {
+    needsRoot(LIMITS);
     await using running = startPool(programIn(context, language));
     const {code, signal, stdout, stderr} = await running.ended;
     expect({code, signal, stderr}).toEqual({code: 0, signal: null, stderr: ''});
@@ -114,6 +123,7 @@ describe(NAME, () => {
   });
 
   it.for(LANGUAGES)('in %s: each worker is in cgroups of its own, with limits and a count of kills', async (language, context) => {
+    needsRoot(LIMITS);
     await using running = startPool(programIn(context, language), '--hold');
     const workers = await workersOf(running);
     expect(workers).toHaveLength(3);
@@ -186,6 +196,8 @@ describe(NAME, () => {
     const program = built.get(context, language);
     for (const wrong of [['--other'], ['--hold', 'more']])
       expect(await outcomeOf(program, ...wrong)).toEqual({code: 2, signal: null, stdout: '', stderr: `usage: ${NAME} [--hold]\n`});
+    // Whose cgroup is their own is refused nothing.
+    if (!isRoot && mayMakeCgroups()) return;
     await using refused = asUser(program);
     expect(await refused.ended).toMatchObject({
       code: 1,
@@ -231,6 +243,7 @@ compareLanguages(
         find: '#define MEMORY "32M"',
         put: '#define MEMORY "48M"',
         found: /worker-2.*: limit of memory[ :].*33554432 in A, 50331648 in B/,
+        needs: LIMITS,
       },
       {
         language: 'ocaml',
@@ -238,6 +251,7 @@ compareLanguages(
         find: 'let memory = "32M"',
         put: 'let memory = "48M"',
         found: /worker-2.*: limit of memory[ :].*33554432 in A, 50331648 in B/,
+        needs: LIMITS,
       },
     ],
   },
