@@ -293,6 +293,8 @@ NSV_API int nsv_write(int fd, const void *buffer, uint32_t size);
 NSV_API int nsv_close(int fd);
 /* End the calling process by that signal and without a core, whatever handles it. Returns only where the signal ends nobody. */
 NSV_API int nsv_end_by(int signal);
+/* _exit(2): nothing of the calling process runs any more, threads that are in a call of this library included. Does not return. */
+NSV_API int nsv_leave(int status);
 
 /* Of lib_ns.c. A row of a chain: inode, CLONE_NEW… of the type, owner uid or -errno (user namespaces). */
 #define NSV_CHAIN_ROW 3

@@ -20,6 +20,9 @@ const now = (): string => String(process.hrtime.bigint());
 /** Minutes that the local clock is ahead of UTC. */
 const utcOffset = (): number => -new Date().getTimezoneOffset();
 
+/** How nsview ends. Where threads read aside it is at once: Node would end each of them first, and abort if one is in a native call. */
+let leave = (status: number): void => process.exit(status);
+
 /** Writes that failed though somebody may read it later: a full disk. */
 const unwritten: {readonly fd: number; readonly errno: string}[] = [];
 
@@ -336,6 +339,7 @@ async function screen(target: ScreenTarget, held?: Held): Promise<number> {
   const [{loadNative}, {startAside}] = await Promise.all([import('./probe/native.ts'), import('./probe/session-aside.ts')]);
   // Where that is not built, the thread could only fail.
   const native = loadNative();
+  leave = status => native.leave(status);
   // It begins while the rest is loaded.
   const aside = startAside({emit: facts => emit(facts)});
   const [{createState, reduce}, {stillRuns}, {createStore}, {runScreen}, {restoreTerminal}, {watchDetailsAside}] = await Promise.all([
@@ -777,10 +781,10 @@ try {
   const command = parseCommandLine(process.argv.slice(2));
   const status = await run(command);
   const [failure] = unwritten;
-  if (failure === undefined) process.exit(status);
-  complain(`${failure.fd === STDOUT ? 'stdout' : 'its output'}: write: ${failure.errno}; what is there is not whole`);
-  process.exit(command.kind === 'diff' ? 2 : status || 1);
+  if (failure !== undefined)
+    complain(`${failure.fd === STDOUT ? 'stdout' : 'its output'}: write: ${failure.errno}; what is there is not whole`);
+  leave(failure === undefined ? status : command.kind === 'diff' ? 2 : status || 1);
 } catch (error) {
   complain(error instanceof Error && error.name === 'NativeError' ? error.message : stackOf(error));
-  process.exit(1);
+  leave(1);
 }

@@ -48,6 +48,8 @@ export type Native = {
   close(fd: number): number;
   /** Ends nsview by that signal, without a core. */
   endBy(signal: number): number;
+  /** Ends nsview at once, and does not return. */
+  leave(status: number): void;
   /** Rows of three: inode, CLONE_NEW…, owner uid or -errno. ret: rows before the owner, and three errnos. */
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
   /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
@@ -152,6 +154,7 @@ export function loadNative(): Native {
     write: library.func('int nsv_write(int fd, const uint8_t *buffer, uint32_t size)'),
     close: library.func('int nsv_close(int fd)'),
     endBy: library.func('int nsv_end_by(int signal)'),
+    leave: library.func('int nsv_leave(int status)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
     holdsOf: (pids, what, rows, max, counts) =>

@@ -128,8 +128,9 @@ export function startAside({emit}: {readonly emit: (facts: readonly Fact[]) => v
     unwatch: () => ask({ask: 'watch', scope: undefined}),
     look: pid => ask({ask: 'lookWatched', pid}),
     [Symbol.dispose]: () => {
+      // Not ended: Node aborts where a thread is ended in a call of the native part.
       ended = true;
-      void worker.terminate();
+      worker.unref();
     },
   };
 }
