@@ -73,9 +73,10 @@ static void *enter_and_read(void *argument)
         }
         reading->stage = NSV_CGROUP_SETNS;
         if (reading->type == CLONE_NEWUSER) {
-                reading->answer = -ENOMEM;
                 struct visit visit = {.reading = reading};
-                as_member_run(&visit.in, namespace, go_in_and_read);
+                int r = as_member_run(&visit.in, namespace, go_in_and_read);
+                if (r < 0)
+                        reading->answer = r;
                 return NULL;
         }
         if (setns(namespace, reading->type) < 0) {

@@ -13,16 +13,18 @@
 
 #include "sys.h"
 
-static void run(struct as_owner *in, int (*act)(void *))
+static int run(struct as_owner *in, int (*act)(void *))
 {
         enum { STACK = 65536 };
         _cleanup_free_ uint8_t *stack = malloc(STACK);
         if (stack == NULL)
-                return;
+                return -ENOMEM;
         pid_t child = clone(act, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES, in);
-        if (child > 0)
-                while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
-                        ;
+        if (child < 0)
+                return -errno;
+        while (waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
+                ;
+        return 0;
 }
 
 void as_owner_run(struct as_owner *in, int namespace, int type, int (*act)(void *))
@@ -33,10 +35,10 @@ void as_owner_run(struct as_owner *in, int namespace, int type, int (*act)(void 
                 run(in, act);
 }
 
-void as_member_run(struct as_owner *in, int user, int (*act)(void *))
+int as_member_run(struct as_owner *in, int user, int (*act)(void *))
 {
         *in = (struct as_owner){.user = user, .namespace = -EBADF};
-        run(in, act);
+        return run(in, act);
 }
 
 int as_owner_enter(const struct as_owner *in)

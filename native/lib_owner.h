@@ -11,7 +11,7 @@ struct as_owner {
  * another's (setns(2)). It shares the memory and the fds. `in` is filled in, and is the first member of what `act` is given. Where nothing ran, what
  * `act` would have changed is as it was. */
 void as_owner_run(struct as_owner *in, int namespace, int type, int (*act)(void *));
-/* The same for a user namespace itself, of which one is not a member. */
-void as_member_run(struct as_owner *in, int user, int (*act)(void *));
+/* The same for a user namespace itself, of which one is not a member. -errno where nothing ran. */
+int as_member_run(struct as_owner *in, int user, int (*act)(void *));
 /* For `act` to enter: 0 or -errno. */
 int as_owner_enter(const struct as_owner *in);

@@ -12,20 +12,15 @@ leaveNothingBehind();
 
 const KINDS = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'];
 
-/** Runs nsview trace with these words before `--`, behind these words before nsview. */
-async function trace(how: How, options: readonly string[], program: readonly string[], before: readonly string[] = []): Promise<Outcome> {
-  const words = [...before, NSVIEW];
-  await using running = start(
-    words[0] ?? NSVIEW,
-    ...words.slice(1),
-    'trace',
-    '-o',
-    '/dev/null',
-    ...followBy(how),
-    ...options,
-    '--',
-    ...program,
-  );
+/** nsview trace with these words before `--`, behind these words before nsview. */
+function begin(how: How, options: readonly string[], program: readonly string[], before: readonly string[] = []): Running {
+  const [first = NSVIEW, ...words] = [...before, NSVIEW];
+  return start(first, ...words, 'trace', '-o', '/dev/null', ...followBy(how), ...options, '--', ...program);
+}
+
+/** The same, to its end. */
+async function trace(...asked: Parameters<typeof begin>): Promise<Outcome> {
+  await using running = begin(...asked);
   running.release();
   return await running.ended;
 }
@@ -193,18 +188,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
       };
       for (const victim of ['nsview', 'helper', 'SIGTERM'] as const)
         for (const kill of [true, false]) {
-          await using running = start(
-            NSVIEW,
-            'trace',
-            '-o',
-            '/dev/null',
-            ...followBy(how),
-            ...(kill ? ['--kill-on-exit'] : []),
-            '--',
-            'bash',
-            '-c',
-            script,
-          );
+          await using running = begin(how, kill ? ['--kill-on-exit'] : [], ['bash', '-c', script]);
           await running.says(/ready/);
           const pids = await settled();
           const helper = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ').map(Number)[0] ?? -1;
@@ -232,7 +216,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
 
   it('under --kill-on-exit loses nobody of a storm of births', async () => {
     const script = 'for i in $(seq 20); do (while :; do (sleep 66 & sleep 0.01) & sleep 0.02; done) & done; echo ready; wait';
-    await using running = start(NSVIEW, 'trace', '-o', '/dev/null', ...followBy(how), '--kill-on-exit', '--', 'bash', '-c', script);
+    await using running = begin(how, ['--kill-on-exit'], ['bash', '-c', script]);
     await running.says(/ready/);
     await new Promise(resolve => setTimeout(resolve, 700));
     process.kill(running.pid, 'SIGKILL');
@@ -247,18 +231,7 @@ describe.each(HOWS)('launched with options, by %s', how => {
     // Whatever is left ends by this.
     using _ends = {[Symbol.dispose]: () => truncateSync(file)};
     const count = (): bigint => readFileSync(file).readBigUInt64LE();
-    await using running = start(
-      NSVIEW,
-      'trace',
-      '-o',
-      '/dev/null',
-      ...followBy(how),
-      '--kill-on-exit',
-      '--',
-      fixture('hops-by-fork'),
-      '20',
-      file,
-    );
+    await using running = begin(how, ['--kill-on-exit'], [fixture('hops-by-fork'), '20', file]);
     await running.says(/ready/);
     await new Promise(resolve => setTimeout(resolve, 500));
     expect(count()).toBeGreaterThan(20n);
