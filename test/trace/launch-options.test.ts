@@ -14,7 +14,7 @@ const KINDS = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'];
 
 /** nsview trace with these words before `--`, behind these words before nsview. */
 function begin(how: How, options: readonly string[], program: readonly string[], before: readonly string[] = []): Running {
-  const [first = NSVIEW, ...words] = [...before, NSVIEW];
+  const [first, ...words] = [...before, NSVIEW];
   return start(first, ...words, 'trace', '-o', '/dev/null', ...followBy(how), ...options, '--', ...program);
 }
 
