@@ -22,8 +22,10 @@ import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {namespaceOf, studyOf, type World} from './world.ts';
 
-/** `name` is the mount point below that of the mount above it: a deep tree would else begin each row with the same folders. */
-type MountRow = {readonly mount: Mount; readonly stem: string; readonly name: string};
+/** `skipped`: so much of the mount point is that of the mount above it: a deep tree would else begin each row with the same folders. */
+type MountRow = {readonly mount: Mount; readonly stem: string; readonly skipped: number};
+
+const nameOfRow = ({mount, skipped}: MountRow): string => (skipped === 0 ? mount.point : mount.point.slice(skipped));
 
 const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 
@@ -31,12 +33,13 @@ const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
   const kept = mountTrees.get(mounts);
   if (kept !== undefined) return kept;
-  const {on, tops} = mountedOn(mounts);
+  const {byId, on, tops} = mountedOn(mounts);
   const rows: MountRow[] = [];
-  const placed = new Set<number>();
+  // From above each is met once where no two have one id, as in every table of a kernel.
+  const placed = byId.size === mounts.length ? null : new Set<number>();
   /** Mounts of one parent, from `next` on; those without one have no mark. */
   type Level = {readonly list: readonly Mount[]; readonly before: string; readonly stem: string; readonly folder: string; next: number};
-  const place = (list: readonly Mount[]) => {
+  const place = (list: readonly Mount[], placed: Set<number> | null) => {
     const levels: Level[] = [{list, before: '', stem: '', folder: '', next: 0}];
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       const {before, stem, folder} = level;
@@ -45,12 +48,12 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
         levels.pop();
         continue;
       }
-      if (placed.has(mount.id)) continue;
-      placed.add(mount.id);
+      if (placed?.has(mount.id)) continue;
+      placed?.add(mount.id);
       const {point} = mount;
       const isLast = level.next === level.list.length;
-      const name = folder !== '' && point.startsWith(folder) ? point.slice(folder.length) : point;
-      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, name});
+      const skipped = folder !== '' && point.startsWith(folder) ? folder.length : 0;
+      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, skipped});
       const below = on.get(mount.id);
       if (below === undefined) continue;
       const next = stem === '' ? '' : before + (isLast ? '  ' : '│ ');
@@ -64,9 +67,12 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
       });
     }
   };
-  place(tops);
+  place(tops, placed);
   // Parents in a circle cannot come from a kernel, but can from a tape: nothing is left out.
-  if (placed.size < mounts.length) for (const mount of mounts) if (!placed.has(mount.id)) place([mount]);
+  if (rows.length < mounts.length) {
+    const met = placed ?? new Set(rows.map(({mount}) => mount.id));
+    for (const mount of mounts) if (!met.has(mount.id)) place([mount], met);
+  }
   mountTrees.set(mounts, rows);
   return rows;
 }
@@ -183,9 +189,10 @@ function mountWidths(rows: readonly MountRow[], view: MountView, look: Look): Mo
   let type = 4;
   let leak = look.inodes ? 11 : 7;
   const leakWidths = new Map<Leak, number>();
-  for (const {mount, stem, name} of rows) {
+  for (const row of rows) {
+    const {mount, stem} = row;
     // A stem is made of characters of one cell each.
-    if (point < most) point = Math.max(point, stem.length + printableCells(name));
+    if (point < most) point = Math.max(point, stem.length + printableCells(nameOfRow(row)));
     type = Math.max(type, mount.fsType.length);
     const shown = view.leakOf(mount);
     const width = look.inodes ? propagationText(mount).length : (leakWidths.get(shown) ?? lineCells(leakPieces(shown, view.own)));
@@ -244,7 +251,7 @@ type RowLook = {
 
 function mountLine(row: MountRow, {view, look, widths, hidden, change}: RowLook): Line {
   const {mount, stem} = row;
-  const shown = printable(row.name);
+  const shown = printable(nameOfRow(row));
   const tone = change !== null ? 'good' : hidden !== undefined ? 'dim' : 'plain';
   const roomy = widths.rest > 0;
   let leak = leakCell(view, look, mount);
