@@ -695,11 +695,12 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
         copy_inodes(event->event.ns, ns);
         char bytes[REREAD_SIZE];
         size_t room = size - offsetof(struct follow_call, bytes);
-        bool unread = is_any_unread(call.sizes);
+        int64_t result = (int64_t)event->event.value;
+        /* Where the kernel found nothing either, what lies there by now is another thing. */
+        bool unread = result != -EFAULT && is_any_unread(call.sizes);
         if (unread)
                 room = reread_pointers(&tracer->follow, event, room, nsv_numbers[name].pointers, task->start, call.sizes, bytes);
         /* Where a filter makes a call into SIGSYS it has no result: the registers are as before it (kernel/seccomp.c, syscall_rollback). */
-        int64_t result = (int64_t)event->event.value;
         bool ended = event->event.flags & FOLLOW_ENDED || (result > 0 && !returns_number(name));
         tracer_emit_call(tracer, task, name, at, result, ended, (enum nsv_abi)event->abi, &call, unread ? bytes : event->bytes, room,
                          at < task->seen_at ? NULL : ns);

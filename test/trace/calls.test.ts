@@ -448,10 +448,10 @@ describe.each(LAUNCHED)('as lines of text, by $by', way => {
 });
 
 describe.each(LAUNCHED)('memory that the kernel did not look at, by $by', way => {
-  const refused = async (...args: string[]): Promise<CallFact[]> => {
+  const callsOfWaiting = async (...program: string[]): Promise<CallFact[]> => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using tracer = start(NSVIEW, 'trace', '--json', ...followBy(way.how), '-o', tape, '--', fixture('is-refused-unread'), ...args);
+    await using tracer = start(NSVIEW, 'trace', '--json', ...followBy(way.how), '-o', tape, '--', ...program);
     await tracer.says(/ready/);
     // Longer than events stay in the ring.
     await new Promise(resolve => setTimeout(resolve, 100));
@@ -459,6 +459,7 @@ describe.each(LAUNCHED)('memory that the kernel did not look at, by $by', way =>
     expect((await tracer.ended).code).toBe(0);
     return callsOf(readTapeStrictly(tape).facts).filter(({name}) => name !== 'setuid');
   };
+  const refused = (...args: string[]) => callsOfWaiting(fixture('is-refused-unread'), ...args);
 
   it('is read where its process runs on', async () => {
     expect((await refused()).map(({name, args, result}) => [name, args, result])).toEqual([
@@ -471,5 +472,14 @@ describe.each(LAUNCHED)('memory that the kernel did not look at, by $by', way =>
     const [call] = await refused('sh', '-c', 'echo ready; read x');
     const unread = {errno: 'EFAULT', during: expect.stringMatching(/^read 0x[0-9a-f]+$/)};
     expect([unread, '\nunread']).toContainEqual(call?.args?.name);
+  });
+
+  it('is not what lies there later, where the kernel found nothing', async () => {
+    const [call] = await callsOfWaiting(fixture('maps-after-call'));
+    expect(call).toMatchObject({
+      name: 'umount2',
+      args: {target: {errno: 'EFAULT', during: 'read 0x20000000'}},
+      result: {errno: 'EFAULT'},
+    });
   });
 });
