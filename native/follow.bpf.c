@@ -31,9 +31,10 @@ struct map {
 };
 struct map followed SECTION("maps"); /* hash: tgid → start of the process, 0 where the helper added it */
 struct map ring SECTION("maps");
-struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec */
+struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec or follow_clone */
 struct map lost SECTION("maps");    /* array of one counter */
 struct map self SECTION("maps");    /* array of one struct follow_self */
+struct map cgroup_root SECTION("maps"); /* array of one struct follow_cgroup: the root of the helper's cgroup namespace */
 struct map numbers SECTION("maps"); /* array by system call number: struct follow_number */
 struct map foreign SECTION("maps");      /* ring of tgids: a program of another ABI begins */
 struct map busy SECTION("maps");         /* ring of nothing in particular: a CPU makes more system calls than sys_exit should see */
@@ -196,6 +197,30 @@ INLINE void read_ids(__u64 task, __u32 *uids, __u32 *gids)
         gids[3] = read_u32(cred + config.cred_fsgid);
 }
 
+/* fs/kernfs/dir.c, kernfs_path_from_node(), upwards from the leaf. */
+INLINE void read_cgroup(__u64 css_set, struct follow_cgroup *to)
+{
+        __u64 node = read_u64(read_u64(css_set + config.css_set_dfl_cgrp) + config.cgroup_kn);
+        __u32 parent = config.kernfs_parent == FOLLOW_ABSENT ? config.kernfs_parent_rcu : config.kernfs_parent;
+        to->size = 0;
+        to->cut = 0;
+#pragma clang loop unroll(disable)
+        for (int i = 0; i < FOLLOW_DEPTH; i++) {
+                __u64 above = read_u64(node + parent);
+                if (!above)
+                        return;
+                __u32 used = to->size;
+                if (used >= FOLLOW_CGROUP_MAX)
+                        break;
+                long n = read_kernel_string(to->names + used, FOLLOW_NAME_MAX, (void *)read_u64(node + config.kernfs_name));
+                if (n <= 0)
+                        break;
+                to->size = used + (__u32)n;
+                node = above;
+        }
+        to->cut = 1;
+}
+
 /* Run by the helper itself, once, before the others are loaded. */
 SECTION("program/self") int on_self(void *context)
 {
@@ -214,16 +239,10 @@ SECTION("program/self") int on_self(void *context)
         to->root_mnt = read_u64(root + config.path_mnt);
         to->root_dentry = read_u64(root + config.path_dentry);
         to->pid = read_u32(upid + config.upid_nr);
+        struct follow_cgroup *root_cgroup = map_lookup(&cgroup_root, &zero);
+        if (root_cgroup && config.cgroup_ns_root != FOLLOW_ABSENT)
+                read_cgroup(read_u64(read_u64(read_u64(task + config.task_nsproxy) + config.nsproxy_cgroup) + config.cgroup_ns_root), root_cgroup);
         return 0;
-}
-
-/* Which directory of cgroup v2 it is in: include/linux/cgroup.h, cgroup_id(). */
-INLINE __u64 cgroup_of(__u64 task)
-{
-        if (config.kernfs_node_id == FOLLOW_ABSENT || config.task_cgroups == FOLLOW_ABSENT)
-                return 0;
-        __u64 cgroup = read_u64(read_u64(task + config.task_cgroups) + config.css_set_dfl_cgrp);
-        return read_u64(read_u64(cgroup + config.cgroup_kn) + config.kernfs_node_id);
 }
 
 /* task_newtask(task, clone_flags): in the maker, when the child has its pids and its cgroup and cannot run yet (kernel/fork.c,
@@ -239,16 +258,14 @@ SECTION("program/task_newtask") int on_newtask(__u64 *context)
         if (!(context[1] & CLONE_THREAD_FLAG) && map_update(&followed, &child_tgid, &child_start, BPF_ANY) < 0)
                 count_lost();
 
-        struct follow_clone *clone = ring_reserve(&ring, sizeof(*clone), 0);
-        if (!clone) {
-                count_lost();
+        __u32 zero = 0;
+        struct follow_clone *clone = map_lookup(&scratch, &zero);
+        if (!clone)
                 return 0;
-        }
         begin_event(&clone->event, FOLLOW_CLONE, maker, tgid);
         clone->event.flags = context[1] & CLONE_THREAD_FLAG ? FOLLOW_THREAD : 0;
         clone->event.value = context[1];
         clone->child_start = child_start;
-        clone->cgroup = context[1] & CLONE_INTO_CGROUP_FLAG ? cgroup_of(child) : 0;
         clone->exit_signal = (__s32)read_u32(child + config.task_exit_signal);
         clone->child_tgid = child_tgid;
         clone->child_ppid = task_tgid(read_u64(child + config.task_real_parent));
@@ -256,7 +273,13 @@ SECTION("program/task_newtask") int on_newtask(__u64 *context)
 
         clone->event.other = task_tid(child);
         read_pids(child, &clone->pids);
-        ring_submit(clone, 0);
+        clone->cgroup.cut = 0;
+        clone->cgroup.size = 0;
+        if (context[1] & CLONE_INTO_CGROUP_FLAG)
+                read_cgroup(read_u64(child + config.task_cgroups), &clone->cgroup);
+        __u64 total = __builtin_offsetof(struct follow_clone, cgroup.names) + clone->cgroup.size;
+        if (total > sizeof(*clone) || ring_output(&ring, clone, total, 0) < 0)
+                count_lost();
         return 0;
 }
 

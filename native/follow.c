@@ -12,6 +12,7 @@
 
 #include "btf.h"
 #include "capture.h"
+#include "cgroup_path.h"
 #include "detach.h"
 #include "follow_abi.h"
 #include "reread.h"
@@ -95,6 +96,9 @@ static uint32_t followed_max(void)
         return most < FOLLOWED_LEAST ? FOLLOWED_LEAST : (uint32_t)most;
 }
 
+/* They lie in the same map. */
+_Static_assert(sizeof(struct follow_clone) <= sizeof(struct follow_exec), "scratch holds either");
+
 static int create_maps(struct follow *follow, size_t ring)
 {
         const struct {
@@ -105,6 +109,7 @@ static int create_maps(struct follow *follow, size_t ring)
                 {FOLLOW_MAP_lost, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint64_t), 1, 0},
                 {FOLLOW_MAP_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_exec), 1, 0},
                 {FOLLOW_MAP_self, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_self), 1, 0},
+                {FOLLOW_MAP_cgroup_root, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_cgroup), 1, 0},
                 {FOLLOW_MAP_numbers, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_number), NSV_CALL_NUMBERS, 0},
                 {FOLLOW_MAP_returns, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_returns), 1, 0},
                 {FOLLOW_MAP_events_tell, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t), 1, 0},
@@ -401,7 +406,6 @@ void follow_close(struct follow *follow)
                         close(follow->programs[i]);
         }
         bpf_ring_unmap(&follow->ring);
-        cgroup_unmount(&follow->cgroups);
         for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
                 if (follow->maps[i] >= 0)
                         close(follow->maps[i]);
@@ -485,8 +489,55 @@ static size_t print_pids(const struct follow_pids *pids, char to[static PIDS_TEX
         return (size_t)length;
 }
 
-static void on_clone(struct tracer *tracer, const struct follow_clone *event, uint64_t at)
+/* From the last component to the first, each with its NUL: as readlink has it. Its length, or -ENOSPC. */
+static ssize_t join_path(const char *components, size_t size, bool deleted, char *to, size_t room)
 {
+        static const char suffix[] = " (deleted)";
+        size_t used = 0, extra = deleted ? sizeof(suffix) - 1 : 0;
+        for (size_t end = size; end > 0;) {
+                size_t begin = end - 1;
+                while (begin > 0 && components[begin - 1] != '\0')
+                        begin--;
+                size_t length = end - 1 - begin;
+                if (used + 1 + length + extra > room)
+                        return -ENOSPC;
+                to[used++] = '/';
+                memcpy(to + used, components + begin, length);
+                used += length;
+                end = begin;
+        }
+        memcpy(to + used, suffix, extra);
+        return (ssize_t)(used + extra);
+}
+
+/* From the root of the hierarchy, without a slash at its end. Its length, or -ENAMETOOLONG. */
+static ssize_t join_cgroup(const struct follow_cgroup *cgroup, char to[static CGROUP_TEXT])
+{
+        if (cgroup->cut)
+                return -ENAMETOOLONG;
+        ssize_t n = join_path(cgroup->names, cgroup->size, false, to, CGROUP_TEXT - 1);
+        if (n < 0)
+                return -ENAMETOOLONG;
+        to[n] = '\0';
+        return n;
+}
+
+/* As the line `0::` of /proc/PID/cgroup has it. Its length, or -errno. */
+static ssize_t print_cgroup(const struct follow *follow, const struct follow_clone *event, char to[static CGROUP_TEXT])
+{
+        struct follow_cgroup root;
+        uint32_t zero = 0;
+        char root_path[CGROUP_TEXT], path[CGROUP_TEXT];
+        ssize_t n = bpf_map_get(follow->maps[FOLLOW_MAP_cgroup_root], &zero, &root);
+        if (n < 0 || (n = join_cgroup(&root, root_path)) < 0 || (n = join_cgroup(&event->cgroup, path)) < 0)
+                return n;
+        return cgroup_from(root_path, path, to, CGROUP_TEXT);
+}
+
+static void on_clone(struct tracer *tracer, const struct follow_clone *event, size_t size, uint64_t at)
+{
+        if (size < offsetof(struct follow_clone, cgroup.names) || event->cgroup.size > size - offsetof(struct follow_clone, cgroup.names))
+                return;
         struct task *caller = event_task(tracer, &event->event, at);
         bool thread = event->event.flags & FOLLOW_THREAD;
         pid_t tid = event->event.other;
@@ -523,31 +574,10 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, ui
         struct text text = {line, event->pids.count > 1 ? print_pids(&event->pids, line) : 0};
         if (event->event.value & CLONE_INTO_CGROUP) {
                 char cgroup[CGROUP_TEXT];
-                ssize_t n = event->cgroup ? cgroup_path(&tracer->follow.cgroups, event->cgroup, cgroup, sizeof(cgroup)) : -ENODATA;
-                tracer_emit_clone_into(tracer, &record, text, cgroup, n, "open_by_handle_at");
+                ssize_t n = print_cgroup(&tracer->follow, event, cgroup);
+                tracer_emit_clone_into(tracer, &record, text, cgroup, n, "kernfs_path_from_node");
         } else
                 tracer_emit(tracer, &record, &text, text.size > 0);
-}
-
-/* From the last component to the first, each with its NUL: as readlink has it. Its length, or -ENOSPC. */
-static ssize_t join_path(const char *components, size_t size, bool deleted, char *to, size_t room)
-{
-        static const char suffix[] = " (deleted)";
-        size_t used = 0, extra = deleted ? sizeof(suffix) - 1 : 0;
-        for (size_t end = size; end > 0;) {
-                size_t begin = end - 1;
-                while (begin > 0 && components[begin - 1] != '\0')
-                        begin--;
-                size_t length = end - 1 - begin;
-                if (used + 1 + length + extra > room)
-                        return -ENOSPC;
-                to[used++] = '/';
-                memcpy(to + used, components + begin, length);
-                used += length;
-                end = begin;
-        }
-        memcpy(to + used, suffix, extra);
-        return (ssize_t)(used + extra);
 }
 
 /* Another thread than the leader called: every other had ended by then, and it took the leader's tid. */
@@ -830,7 +860,7 @@ static void on_event(struct tracer *tracer, const void *bytes, size_t size)
         uint64_t at = event->at + (uint64_t)tracer->follow.monotonic_offset;
         switch (event->kind) {
         case FOLLOW_CLONE:
-                on_clone(tracer, bytes, at);
+                on_clone(tracer, bytes, size, at);
                 break;
         case FOLLOW_EXEC:
                 on_exec(tracer, bytes, size, at);

@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "cgroup_path.h"
 #include "bpf.h"
 #include "calls.h"
 #include "follow_program.h"
@@ -34,7 +33,6 @@ struct follow {
         struct bpf_ring ring;
         int64_t monotonic_offset, boottime_offset; /* of the helper's time namespace, nanoseconds */
         uint64_t drained_at;                       /* CLOCK_MONOTONIC, ns */
-        struct cgroup_mount cgroups;
         uint64_t lost;                             /* records, told of so far */
         struct stopping stopping[FOLLOW_STOPPING_MAX];
         unsigned stopping_count;

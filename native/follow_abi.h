@@ -120,7 +120,8 @@
         X(registers_fifth, "pt_regs", FOLLOW_REGISTER_FIFTH)
 
 /* Not in every kernel: FOLLOW_ABSENT then. Without CONFIG_TIME_NS the link is told as readlink would tell it; the type of a namespace
- * moved from its operations to itself in 6.18; there may be no cgroups. */
+ * moved from its operations to itself in 6.18; there may be no cgroups, and
+ * the parent of a kernfs node has another name since 6.15. */
 #define FOLLOW_OPTIONAL_OFFSETS(X)                                           \
         X(nsproxy_time, "nsproxy", "time_ns")                                \
         X(nsproxy_time_for_children, "nsproxy", "time_ns_for_children")      \
@@ -131,7 +132,10 @@
         X(task_cgroups, "task_struct", "cgroups")                            \
         X(css_set_dfl_cgrp, "css_set", "dfl_cgrp")                           \
         X(cgroup_kn, "cgroup", "kn")                                         \
-        X(kernfs_node_id, "kernfs_node", "id")
+        X(cgroup_ns_root, "cgroup_namespace", "root_cset")                   \
+        X(kernfs_name, "kernfs_node", "name")                                \
+        X(kernfs_parent, "kernfs_node", "parent")                            \
+        X(kernfs_parent_rcu, "kernfs_node", "__parent")
 
 #define FOLLOW_ABSENT 0xffffffffu
 
@@ -212,15 +216,28 @@ struct follow_pids {
         __s32 numbers[FOLLOW_LEVELS];
 };
 
+/* include/uapi/linux/limits.h: NAME_MAX and a NUL. */
+#define FOLLOW_NAME_MAX 256u
+#define FOLLOW_CGROUP_MAX 3840u
+/* More components than this in the path of a program, mount points included, and it is left to /proc; in that of a cgroup, and it is not told. */
+#define FOLLOW_DEPTH 64
+
+/* A cgroup v2: its names from the last to the first below the root of the hierarchy, each with its NUL. */
+struct follow_cgroup {
+        __u32 cut; /* 1: there are more than could be read */
+        __u32 size;
+        char names[FOLLOW_CGROUP_MAX + FOLLOW_NAME_MAX];
+};
+
 struct follow_clone {
         struct follow_event event;
         __u64 child_start;
-        __u64 cgroup; /* with CLONE_INTO_CGROUP: the id of the cgroup v2 into which it is born */
         __u32 child_ns[NSV_LINK_COUNT];
         __s32 exit_signal;
         __s32 child_tgid;
         __s32 child_ppid;
         struct follow_pids pids; /* the child's */
+        struct follow_cgroup cgroup; /* with CLONE_INTO_CGROUP: into which it is born */
 };
 
 /* Per system call number: which of NSV_CALLS it is, and what to read. */
@@ -244,10 +261,7 @@ struct follow_call {
 #define FOLLOW_ANON_INODE_FS_MAGIC 0x09041934u
 
 #define FOLLOW_EXE_MAX 4096u
-#define FOLLOW_NAME_MAX 256u
 #define FOLLOW_ARGV_MAX 4096u
-/* More components than this in the path of a program, mount points included, and it is left to /proc. */
-#define FOLLOW_DEPTH 64
 
 struct follow_exec {
         struct follow_event event;

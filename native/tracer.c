@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "capture.h"
+#include "cgroup_path.h"
 #include "nested.h"
 #include "status.h"
 #include "sys.h"

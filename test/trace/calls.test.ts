@@ -372,33 +372,81 @@ describe.each(WAYS)('what calls change, $when by $by', way => {
   });
 });
 
-describe.each(WAYS)('a cgroup into which a child is born, $when by $by', way => {
+/** Of an empty cgroup, while there is one, and the births that somebody tells who traces what makes children there. */
+async function birthsInto(
+  context: {skip(reason: string): never},
+  make: (path: string) => void,
+  traced: (path: string) => Promise<Pick<Traced, 'facts' | 'code'>>,
+) {
   const mountPoint = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .find(line => line.includes(' - cgroup2 '))
     ?.split(' ')[4];
-  const name = `nsview-born-${process.pid}`;
+  if (mountPoint === undefined) return context.skip('needs a mounted cgroup v2');
+  needsRoot('make a cgroup at the root of the hierarchy');
+  const path = `${mountPoint}/${BIRTHPLACE}`;
+  mkdirSync(path);
+  try {
+    make(path);
+    const {facts, code} = await traced(path);
+    expect(code).toBe(0);
+    return ofKind(facts, 'clone')
+      .filter(({flags}) => Array.isArray(flags) && flags.includes('CLONE_INTO_CGROUP'))
+      .map(({cgroup, flags}) => [cgroup, Array.isArray(flags) && flags.includes('CLONE_THREAD')]);
+  } finally {
+    for (const below of ['/threaded', '/own', ''].map(one => path + one).filter(one => existsSync(one))) {
+      await until(() => readFileSync(`${below}/cgroup.events`, 'utf8').includes('populated 0'), 'an empty cgroup');
+      rmdirSync(below);
+    }
+  }
+}
+const BIRTHPLACE = `nsview-born-${process.pid}`;
 
+describe.each(WAYS)('a cgroup into which a child is born, $when by $by', way => {
   it('is told with its birth, of one that ends at once and of a thread', async context => {
-    if (mountPoint === undefined) return context.skip('needs a mounted cgroup v2');
-    needsRoot('make a cgroup at the root of the hierarchy');
-    const path = `${mountPoint}/${name}`;
-    mkdirSync(path);
-    try {
+    const makeThreaded = (path: string) => {
       mkdirSync(`${path}/threaded`);
       writeFileSync(`${path}/threaded/cgroup.type`, 'threaded');
-      const {facts, code} = await trace(way, fixture('born-into-cgroup'), path);
-      expect(code).toBe(0);
-      const born = ofKind(facts, 'clone').filter(({flags}) => Array.isArray(flags) && flags.includes('CLONE_INTO_CGROUP'));
-      expect(born.map(({cgroup, flags}) => [cgroup, Array.isArray(flags) && flags.includes('CLONE_THREAD')])).toEqual([
-        [`/${name}`, false],
-        [`/${name}/threaded`, true],
-      ]);
-    } finally {
-      await until(() => readFileSync(`${path}/cgroup.procs`, 'utf8') === '', 'an empty cgroup');
-      rmdirSync(`${path}/threaded`);
-      rmdirSync(path);
-    }
+    };
+    expect(await birthsInto(context, makeThreaded, path => trace(way, fixture('born-into-cgroup'), path))).toEqual([
+      [`/${BIRTHPLACE}`, false],
+      [`/${BIRTHPLACE}/threaded`, true],
+    ]);
+  });
+
+  it('is told where it is removed at once', async context => {
+    expect(
+      await birthsInto(
+        context,
+        () => {},
+        path => trace(way, fixture('born-into-cgroup'), path),
+      ),
+    ).toEqual([
+      [`/${BIRTHPLACE}`, false],
+      [`/${BIRTHPLACE}/brief`, false],
+    ]);
+  });
+});
+
+describe.each(LAUNCHED)('births into cgroups outside of nsview’s cgroup namespace, by $by', way => {
+  it('are told as /proc/PID/cgroup tells of them', async context => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    const born = await birthsInto(
+      context,
+      path => mkdirSync(`${path}/own`),
+      async path => {
+        const script = 'echo $$ >"$0/own/cgroup.procs" && exec unshare -C "$@"';
+        const traced = [NSVIEW, 'trace', '--json', ...followBy(way.how), '-o', tape, '--', fixture('born-into-cgroup'), path];
+        await using running = start('sh', '-c', script, path, ...traced);
+        const {code} = await running.ended;
+        return {code, ...readTapeStrictly(tape)};
+      },
+    );
+    expect(born).toEqual([
+      ['/..', false],
+      ['/../brief', false],
+    ]);
   });
 });
 
