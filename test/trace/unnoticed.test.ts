@@ -113,7 +113,7 @@ describe('as without nsview', () => {
   it('is what a program is and inherits', async () => {
     using folder = temporaryFolder();
     // Node gives its children no blocked signals, no closed limits and no odd environment: a shell, env and prlimit do.
-    const limits = ['prlimit', '--nofile=333:20000', '--core=4096', 'nice', '-n', '3', 'choom', '-n', '77', '--'];
+    const limits = ['prlimit', '--nofile=333:4000', '--core=4096', 'nice', '-n', '3', 'choom', '-n', '77', '--'];
     const words = [
       'env',
       '--block-signal=USR1,PIPE,RTMIN',
