@@ -134,7 +134,7 @@ describe('as without nsview', () => {
       return await runGated(way, odd[0] ?? '', [...odd.slice(1), ...launched]);
     };
     const bare = (await compare(run, WAYS, hideTracer)) as Outcome;
-    for (const line of ['blocked 10', 'ignored 1', 'limit 7 333 20000', 'environment a.b=not a name', 'umask 27'])
+    for (const line of ['blocked 10', 'ignored 1', 'limit 7 333 4000', 'environment a.b=not a name', 'umask 27'])
       expect(bare.stdout).toContain(`${line}`);
   });
 
