@@ -132,7 +132,7 @@ describe('nsview diff', () => {
   it.each([
     ['hostname x', /: host name: \S+ in A, x in B$/m],
     ['mount --make-shared /proc', /: propagation of \/proc: private in A, shared with group \d+ in B$/m],
-    ['mount --bind /usr /mnt', /: \w+ .*\(\/usr of it\) on \/mnt: not mounted in A, mounted in B$/m],
+    ['mount --bind /usr/bin /mnt', /: \w+ .*\(\/usr\/bin of it\) on \/mnt: not mounted in A, mounted in B$/m],
     ['cd /usr', /: cwd: \/.* in A, \/usr in B$/m],
     ['ip link add one type veth peer name other', /: interfaces: no more in A, \w+ veth down mtu 1500 leads back here; \w+ veth .* in B$/m],
     ['echo 1 >/proc/sys/net/ipv4/ip_forward', /: forwarding between interfaces: off in A, all: ipv4 forwarding 1 in B$/m],
