@@ -11,7 +11,6 @@ import {
   type AttachedHow,
   followBy,
   type LaunchedHow,
-  nsview,
   ofKind,
   readTapeStrictly,
   run,
@@ -38,19 +37,27 @@ const WAYS: readonly {readonly by: string; readonly when: 'launched' | 'attached
 ];
 type Way = (typeof WAYS)[number];
 const LAUNCHED = WAYS.filter(({when}) => when === 'launched');
+const ATTACHED = WAYS.filter(({when}) => when === 'attached');
+
+type Run = Pick<Traced, 'facts' | 'code' | 'stdout'>;
 
 /** Traces a fixture to its end; attached, it begins when it is released. */
-async function trace({when, how}: Way, program: string, ...args: string[]): Promise<Pick<Traced, 'facts' | 'code' | 'stdout'>> {
+async function trace({when, how}: Way, program: string, ...args: string[]): Promise<Run> {
+  if (when === 'attached') return await traceAttached(how, [], program, ...args);
   using folder = temporaryFolder();
   const tape = folder.file('tape');
-  const nsviewTo = ['trace', '--json', ...followBy(how), '-o', tape];
-  if (when === 'launched') {
-    const {code, stdout} = await run(...nsviewTo, '--', program, ...args);
-    return {code, stdout, ...readTapeStrictly(tape)};
-  }
+  const {code, stdout} = await run('trace', '--json', ...followBy(how), '-o', tape, '--', program, ...args);
+  return {code, stdout, ...readTapeStrictly(tape)};
+}
+
+/** `starter`: what starts nsview. */
+async function traceAttached(how: Way['how'], starter: readonly string[], program: string, ...args: string[]): Promise<Run> {
+  using folder = temporaryFolder();
+  const tape = folder.file('tape');
   await using target = start(program, ...args, 'wait');
   await target.says(/ready/);
-  await using tracer = nsview(...nsviewTo, '-p', String(target.pid));
+  const [command, ...rest] = [...starter, NSVIEW, 'trace', '--json', ...followBy(how), '-o', tape, '-p', String(target.pid)];
+  await using tracer = start(command, ...rest);
   await until(() => existsSync(tape) && readFileSync(tape, 'utf8').includes('"kind":"tracer"'), `attached: ${tracer.stderr}`);
   target.release();
   const {code, stdout} = await target.ended;
@@ -428,20 +435,13 @@ describe.each(WAYS)('a cgroup into which a child is born, $when by $by', way => 
   });
 });
 
-describe.each(LAUNCHED)('births into cgroups outside of nsview’s cgroup namespace, by $by', way => {
+describe.each(ATTACHED)('births into cgroups outside of nsview’s cgroup namespace, by $by', ({how}) => {
   it('are told as /proc/PID/cgroup tells of them', async context => {
-    using folder = temporaryFolder();
-    const tape = folder.file('tape');
+    const starter = (path: string) => ['sh', '-c', 'echo $$ >"$0/own/cgroup.procs" && exec unshare -C "$@"', path];
     const born = await birthsInto(
       context,
       path => mkdirSync(`${path}/own`),
-      async path => {
-        const script = 'echo $$ >"$0/own/cgroup.procs" && exec unshare -C "$@"';
-        const traced = [NSVIEW, 'trace', '--json', ...followBy(way.how), '-o', tape, '--', fixture('born-into-cgroup'), path];
-        await using running = start('sh', '-c', script, path, ...traced);
-        const {code} = await running.ended;
-        return {code, ...readTapeStrictly(tape)};
-      },
+      path => traceAttached(how, starter(path), fixture('born-into-cgroup'), path),
     );
     expect(born).toEqual([
       ['/..', false],
