@@ -103,12 +103,12 @@ export type Contained = {
   readonly links: {readonly mnt?: Seen<string>; readonly pid?: Seen<string>; readonly user?: Seen<string>; readonly net?: Seen<string>};
 };
 
-type Named = {readonly runtime: Runtime; readonly id: string};
+type Named = {readonly runtime: Runtime; readonly id: string; readonly name?: string};
 
 const HEX = '[0-9a-f]{64}';
 /**
- * One component of a cgroup path and the container that is named by it, as the runtimes' documentation has it. What minds a container from
- * outside (conmon, lxc.monitor, supervisor) is not in it.
+ * One component of a cgroup path and the container that is named by it, as the runtimes' documentation has it; the second group of a pattern is a
+ * name that others may have as well. What minds a container from outside (conmon, lxc.monitor, supervisor) is not in it.
  */
 const CGROUP_NAMES: readonly {readonly runtime: Runtime; readonly pattern: RegExp}[] = [
   {runtime: 'podman', pattern: new RegExp(`^libpod-(${HEX})(?:\\.scope)?$`)},
@@ -119,7 +119,8 @@ const CGROUP_NAMES: readonly {readonly runtime: Runtime; readonly pattern: RegEx
   {runtime: 'lxc', pattern: /^lxc\.payload\.(.+)$/},
   {runtime: 'systemd-nspawn', pattern: /^machine-(.+)\.scope$/},
   {runtime: 'systemd-nspawn', pattern: /^systemd-nspawn@(.+)\.service$/},
-  {runtime: 'flatpak', pattern: /^app-flatpak-(.+)-[0-9]+\.scope$/},
+  // One for each run of an application, with what minds that outside (systemd.io, DESKTOP_ENVIRONMENTS).
+  {runtime: 'flatpak', pattern: /^app-flatpak-((.+)-[0-9]+)\.scope$/},
   {runtime: 'snap', pattern: /^snap\.([^.]+)\..+\.(?:scope|service)$/},
   {runtime: 'crun', pattern: /^crun-(.+)\.scope$/},
   {runtime: 'runc', pattern: /^runc-(.+)\.scope$/},
@@ -144,8 +145,8 @@ export function nameByCgroup(path: string): Named | null {
     const part = parts[index] ?? '';
     if (part === 'supervisor') return null;
     for (const {runtime, pattern} of CGROUP_NAMES) {
-      const id = pattern.exec(part)?.[1];
-      if (id !== undefined && id !== '') return {runtime, id: unescapeUnit(id)};
+      const [, id, name] = pattern.exec(part) ?? [];
+      if (id !== undefined && id !== '') return {runtime, id: unescapeUnit(id), ...(name === undefined ? {} : {name: unescapeUnit(name)})};
     }
     for (const {runtime, parent, pattern} of CGROUP_PARENTS) {
       const id = parent.test(parts[index - 1] ?? '') ? pattern.exec(part)?.[1] : undefined;
@@ -173,7 +174,13 @@ function apart(one: Contained, other: Contained): string[] {
   });
 }
 
-type Claim = Named & {readonly name?: string; readonly evidence: readonly Evidence[]};
+/** Whether they are known to be in one mount namespace, or in two. */
+function areTogether(one: Contained, other: Contained): boolean | null {
+  const [mine, theirs] = [value(one.links.mnt), value(other.links.mnt)];
+  return mine === null || theirs === null ? null : mine === theirs;
+}
+
+type Claim = Named & {readonly evidence: readonly Evidence[]};
 
 /** Whether the owner of a state file may say what this process is: root, and who runs it or the process that made it. */
 const mayName = (owner: number, process: Contained): boolean =>
@@ -261,17 +268,23 @@ export function createContainers(
   const ownCgroups = new Map<string, Known>();
   const pidSpaces = new Map<string, Known>();
   const mntSpaces = new Map<string, Known>();
+  const scopes = new Map<string, Known>();
   for (const state of states) {
     const one = known.get(state.id) ?? {id: state.id, states: [], init: null};
     known.set(state.id, one);
     one.states.push(state);
     const minder = state.minder === undefined ? undefined : byPid(state.minder);
     if (minder !== undefined && mayName(state.owner, minder)) minders.set(minder.pid, one);
-    if (state.mnt !== undefined && state.owner === 0) mntSpaces.set(state.mnt, one);
     const init = state.pid === undefined ? undefined : byPid(state.pid);
-    // A pid is nobody without its start time: another one may have it by now.
-    if (init === undefined || !mayName(state.owner, init) || (state.start !== undefined && init.start !== '' && init.start !== state.start))
-      continue;
+    const isOther =
+      init === undefined ||
+      !mayName(state.owner, init) ||
+      // A pid is nobody without its start time, or the mount namespace: another one may have it by now.
+      (state.start !== undefined && init.start !== '' && init.start !== state.start) ||
+      (state.mnt !== undefined && (value(init.links.mnt) ?? state.mnt) !== state.mnt);
+    // What flatpak writes stays when the application is gone, and the kernel gives an inode away again.
+    if (state.mnt !== undefined && state.owner === 0 && (state.pid === undefined || !isOther)) mntSpaces.set(state.mnt, one);
+    if (isOther) continue;
     one.init = init;
     inits.set(init, one);
   }
@@ -281,8 +294,12 @@ export function createContainers(
     const outside = new Set(
       (init.maker === null ? [] : (value(init.maker.cgroup) ?? [])).map(({hierarchy, path}) => `${hierarchy}:${path}`),
     );
-    for (const {hierarchy, path} of value(init.cgroup) ?? [])
-      if (path !== '/' && !outside.has(`${hierarchy}:${path}`)) ownCgroups.set(`${hierarchy}:${path}`, one);
+    // Its parent may be one that it was left to (PR_SET_CHILD_SUBREAPER(2const)), in another cgroup than who made it.
+    const hasOwnMounts = init.maker === null || areTogether(init, init.maker) === false;
+    for (const {hierarchy, path} of value(init.cgroup) ?? []) {
+      if (hasOwnMounts && path !== '/' && !outside.has(`${hierarchy}:${path}`)) ownCgroups.set(`${hierarchy}:${path}`, one);
+      if (nameByCgroup(path)?.runtime === 'flatpak' && one.states.some(({runtime}) => runtime === 'flatpak')) scopes.set(path, one);
+    }
     const space = value(init.links.pid);
     if (space !== null && value(init.nspid)?.at(-1) === 1) pidSpaces.set(space, one);
   }
@@ -304,14 +321,11 @@ export function createContainers(
     return found;
   };
 
-  /** The state that belongs to a name: by its whole id, its name, or the first letters of a hexadecimal id. */
-  const stateOf = ({runtime, id}: Named): Known | null => {
-    const whole = known.get(id);
-    if (whole !== undefined) return whole;
-    if (runtime === 'flatpak')
-      return [...known.values()].find(({states: written}) => written.some(one => one.runtime === runtime && one.name === id)) ?? null;
-    return null;
-  };
+  /** flatpak's cgroup holds bwrap as well, and the proxy of the message bus: outside, and in a sandbox of its own. */
+  const isBeside = (process: Contained, init: Contained | null): boolean =>
+    init === null
+      ? process.maker !== null && areTogether(process, process.maker) === true
+      : process !== init && areTogether(process, init) === false;
 
   /** What its cgroups say. */
   const claimByCgroup = (process: Contained): {claim: Claim | null; known: Known | null; evidence: Evidence | null} => {
@@ -319,18 +333,21 @@ export function createContainers(
     for (const {path} of cgroups) {
       const found = byName(path);
       if (found === null) continue;
+      const written = (found.runtime === 'flatpak' ? scopes.get(path) : known.get(found.id)) ?? null;
+      if (found.runtime === 'flatpak' && isBeside(process, written?.init ?? null)) break;
       const evidence: Evidence = {by: 'kernel', says: `its cgroup ${path}`};
-      return {claim: {...found, evidence: [evidence]}, known: stateOf(found), evidence};
+      return {claim: {...found, evidence: [evidence]}, known: written, evidence};
     }
     if (ownCgroups.size > 0)
       for (const {hierarchy, path} of cgroups)
         for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
           const found = ownCgroups.get(`${hierarchy}:${path.slice(0, end)}`);
-          if (found !== undefined)
+          // Others may stand in the same: where a runtime made none for it, and its maker is gone.
+          if (found !== undefined && found.init !== null && areTogether(process, found.init) === true)
             return {
               claim: null,
               known: found,
-              evidence: {by: 'kernel', says: `its cgroup ${path}, which is that of init ${found.init?.pid}`},
+              evidence: {by: 'kernel', says: `its cgroup ${path}, which is that of init ${found.init.pid}`},
             };
         }
     return {claim: null, known: null, evidence: null};
@@ -358,7 +375,7 @@ export function createContainers(
             .map(({directory, seen}) => (isRefusal(seen) && seen.errno !== 'ENOENT' ? `${directory} (${seen.errno})` : directory))
             .join(', ')}`;
     return {
-      key: `${runtime}:${id}`,
+      key: `${runtime}:${written?.id ?? id}`,
       runtime,
       ...(through === undefined || through === runtime ? {} : {through}),
       id: written?.id ?? id,
@@ -417,7 +434,7 @@ export function createContainers(
       init ?? byCgroup.known ?? (space === null ? null : pidSpaces.get(space)) ?? (mnt === null ? null : mntSpaces.get(mnt)) ?? null;
     const more: Evidence[] = [];
     if (written !== null) {
-      if (byCgroup.evidence !== null && byCgroup.claim === null) more.push(byCgroup.evidence);
+      if (byCgroup.evidence !== null && byCgroup.claim === null && byCgroup.known === written) more.push(byCgroup.evidence);
       if (space !== null && pidSpaces.get(space) === written)
         more.push({by: 'kernel', says: `its pid namespace, where ${written.init?.pid} is init`});
       if (mnt !== null && mntSpaces.get(mnt) === written)

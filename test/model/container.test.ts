@@ -16,11 +16,16 @@ describe('a cgroup path', () => {
     ['/lxc.payload.web/system.slice/cron.service', 'lxc', 'web'],
     ['/machine.slice/machine-my\\x2dbox.scope/payload', 'systemd-nspawn', 'my-box'],
     ['/machine.slice/systemd-nspawn@box.service/payload/init.scope', 'systemd-nspawn', 'box'],
-    ['/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak-org.gnome.Maps-4711.scope', 'flatpak', 'org.gnome.Maps'],
+    [
+      '/user.slice/user-1000.slice/user@1000.service/app.slice/app-flatpak-org.gnome.Maps-4711.scope',
+      'flatpak',
+      'org.gnome.Maps-4711',
+      'org.gnome.Maps',
+    ],
     ['/user.slice/user-1000.slice/user@1000.service/app.slice/snap.firefox.firefox-1a2b.scope', 'snap', 'firefox'],
     ['/system.slice/snap.lxd.daemon.service', 'snap', 'lxd'],
-  ])('%s', (path, runtime, id) => {
-    expect(nameByCgroup(path)).toEqual({runtime, id});
+  ])('%s', (path, runtime, id, name?: string) => {
+    expect(nameByCgroup(path)).toEqual({runtime, id, ...(name === undefined ? {} : {name})});
   });
 
   it.each([

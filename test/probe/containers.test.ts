@@ -5,8 +5,8 @@ import {describe, expect, it} from 'vitest';
 import {isRefusal, type SnapshotContainer} from '../../src/model/fact.ts';
 import {containersShape, readContainers} from '../../src/probe/containers.ts';
 import {readNumbers} from '../../src/probe/proc-file.ts';
-import {readProcess, readStat} from '../../src/probe/process.ts';
-import {containersOf} from '../../src/probe/snapshot.ts';
+import {readStat} from '../../src/probe/process.ts';
+import {holding, readContainersOf as read} from '../support/containers.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
@@ -15,17 +15,6 @@ import {isRoot, maker, needsRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
-/** The containers of the machine, as of the state below `base`. */
-function read(base: string): SnapshotContainer[] {
-  const pids = readNumbers('/proc');
-  const all = (isRefusal(pids) ? [] : pids).flatMap(pid => {
-    const process = readProcess(pid);
-    return isRefusal(process) ? [] : [process];
-  });
-  return containersOf(all, all, base);
-}
-
-const holding = (containers: readonly SnapshotContainer[], pid: number) => containers.filter(({processes}) => processes.includes(pid));
 /** What is said of it, without what only this run knows. */
 const said = ({evidence}: SnapshotContainer) => evidence.map(({by, says}) => `${by}: ${says.replaceAll(/\d+/g, 'N')}`);
 

@@ -18,6 +18,7 @@ const SECONDS: {readonly [file: string]: number} = {
   'claims-watch': 12,
   'trace/storms': 12,
   claims: 10,
+  'probe/flatpak': 10,
   'probe/snapshot': 9,
   cross: 8,
 };
