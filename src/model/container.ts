@@ -237,16 +237,20 @@ function claimByMaker(process: Contained): Claim | null {
   // lxc(7): the monitor names itself; it is what lxc-start has become.
   const monitor = /^\[lxc monitor\] (\S+) (.+)$/.exec(argv[0] ?? '');
   if (monitor !== null && /^lxc/.test(baseOf(exe)) && differs.includes('mnt')) return said('lxc', monitor[2] ?? '');
-  // Chromium's own sandbox: the zygote is the same program, and has user and pid namespaces of its own.
-  const type = value(process.argv)?.find(word => word.startsWith('--type='));
-  if (type !== undefined && differs.includes('pid')) {
+  // Chromium's own sandbox: the zygote is the same program, and has user and pid namespaces of its own; each renderer a pid namespace. They write
+  // over their arguments, which are one word then (proc_pid_cmdline(5)).
+  const type = /(?:^| )(--type=(zygote|renderer|gpu-process|utility|ppapi))(?: |$)/.exec(value(process.argv)?.join(' ') ?? '');
+  if (type !== null && differs.includes('pid')) {
     const own = value(process.exe);
     const browser = own === exe || /^chrome[-_]sandbox$/.test(baseOf(exe)) ? maker : null;
-    if (own !== null && browser !== null && /^--type=(zygote|renderer|gpu-process|utility|ppapi)$/.test(type))
+    if (own !== null && browser !== null)
       return {
         runtime: 'chromium',
         id: String(process.pid),
-        evidence: [{by: 'kernel', says: `it and ${maker.pid} run ${own}; it is in another ${differs.join(', ')} namespace, with ${type}`}],
+        name: `${type[2]} ${process.pid}`,
+        evidence: [
+          {by: 'kernel', says: `it and ${maker.pid} run ${own}; it is in another ${differs.join(', ')} namespace, with ${type[1]}`},
+        ],
       };
   }
   return null;

@@ -257,19 +257,25 @@ describe('containers that were started by', () => {
     await running.ended;
   });
 
-  it('chromium, as its sandbox begins: the same program in namespaces of its own', async () => {
+  it('chromium, as its sandbox begins: the same program in namespaces of its own, a zygote and what that makes', async () => {
     using folder = root();
     await using running = start(fixture('zygote'));
     const zygote = Number((await running.says(/zygote (\d+)\nready/))[1]);
-    await expect
-      .poll(() => holding(read(folder.path), zygote))
-      .toMatchObject([
-        {
-          runtime: 'chromium',
-          id: String(zygote),
-          evidence: [{by: 'kernel', says: expect.stringMatching(/it is in another user, pid, net namespace, with --type=zygote$/)}],
-        },
-      ]);
+    const named = (pid: number, type: string, namespaces: string) => [
+      {
+        runtime: 'chromium',
+        id: String(pid),
+        name: `${type} ${pid}`,
+        evidence: [
+          {by: 'kernel', says: expect.stringMatching(new RegExp(`it is in another ${namespaces} namespace, with --type=${type}$`))},
+        ],
+      },
+    ];
+    await expect.poll(() => holding(read(folder.path), zygote)).toMatchObject(named(zygote, 'zygote', 'user, pid, net'));
+    await expect.poll(() => childrenOf(zygote)).toHaveLength(1);
+    const [renderer = 0] = childrenOf(zygote);
+    await expect.poll(() => holding(read(folder.path), renderer)).toMatchObject(named(renderer, 'renderer', 'pid'));
+    expect(holding(read(folder.path), running.pid)).toEqual([]);
     running.release();
     await running.ended;
   });
