@@ -37,13 +37,17 @@ const HELD: readonly {readonly what: string; readonly named?: true; readonly rea
 const isMadeUp = (address: string): boolean => /^fe80:/i.test(address);
 
 /** All but its name, which may have a pid in it. `whereOf`: the network namespace of another end. */
-function interfaceText({kind, up, mtu, addresses, master, partner}: Interface, whereOf: (inode: string | null) => string): string {
+function interfaceText(
+  {kind, up, mtu, addresses, addressesRefused, master, partner}: Interface,
+  whereOf: (inode: string | null) => string,
+): string {
   const words = [
     ...(kind === undefined || kind === '' ? [] : [kind]),
     ...(up === undefined ? [] : [up ? 'up' : 'down']),
     ...(mtu === undefined ? [] : [`mtu ${mtu}`]),
     ...(master === undefined ? [] : ['port']),
     ...(partner === undefined ? [] : [`leads ${whereOf(partner.namespace)}`]),
+    ...(addressesRefused === undefined ? [] : [`addresses ${addressesRefused.errno}`]),
     ...addresses.filter(address => !isMadeUp(address)).toSorted(),
   ];
   return words.join(' ');

@@ -46,6 +46,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
       ...partnerPieces(world, network, one.partner),
       ...masterPieces(one),
     );
+    if (one.addressesRefused !== undefined) say(dim('    addresses: '), ...refusalPieces(one.addressesRefused));
     for (const address of one.addresses) say(plain(`    ${printable(address)}`));
     if (one.received !== undefined && one.sent !== undefined && one.received.packets + one.sent.packets > 0)
       say(dim(`    in ${sizeText(one.received.bytes)}, out ${sizeText(one.sent.bytes)}`), ...lossPieces(one));

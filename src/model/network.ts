@@ -29,6 +29,8 @@ export type Interface = {
   readonly mtu?: number;
   /** With the length of the prefix. */
   readonly addresses: readonly string[];
+  /** Why none are known, where the kernel told the interfaces and not their addresses. */
+  readonly addressesRefused?: Refusal;
   /** The bridge, bond or the like that it is a port of. */
   readonly master?: string;
   readonly partner?: Partner;

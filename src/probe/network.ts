@@ -37,6 +37,7 @@ export const interfacesSchema = z.array(
     mac: z.string().exactOptional(),
     mtu: z.int().exactOptional(),
     addresses: z.array(z.string()),
+    addressesRefused: refusalSchema.describe('Why no addresses are known.').exactOptional(),
     master: z.string().exactOptional(),
     partner: z
       .object({index: z.int(), name: z.string().nullable(), namespace: z.string().nullable()})
@@ -170,7 +171,7 @@ function readEveryone(age: number): Everyone {
 
 type Finder = (link: LinkMessage) => Partner;
 
-function interfacesOf(links: readonly LinkMessage[], addresses: ReadonlyMap<number, readonly string[]>, find: Finder): Interface[] {
+function interfacesOf(links: readonly LinkMessage[], addresses: Seen<ReadonlyMap<number, readonly string[]>>, find: Finder): Interface[] {
   const names = new Map(links.map(link => [link.index, link.name]));
   return links.slice(0, MOST.shown).map(link => {
     const {name, index, kind, up, state, mac, mtu} = link;
@@ -183,7 +184,7 @@ function interfacesOf(links: readonly LinkMessage[], addresses: ReadonlyMap<numb
       state,
       mac,
       mtu,
-      addresses: addresses.get(index) ?? [],
+      ...(isRefusal(addresses) ? {addresses: [], addressesRefused: addresses} : {addresses: addresses.get(index) ?? []}),
       ...(master === undefined ? {} : {master}),
       ...(link.partner === null || link.partner === 0 || (link.partner === index && link.partnerId === null) ? {} : {partner: find(link)}),
       ...(link.received === null ? {} : {received: link.received}),
@@ -192,10 +193,12 @@ function interfacesOf(links: readonly LinkMessage[], addresses: ReadonlyMap<numb
   });
 }
 
-function addressesAt(path: string): Map<number, string[]> {
+/** Refused where the kernel takes longer than a dump may: EAGAIN or ETIMEDOUT. */
+function addressesAt(path: string): Seen<Map<number, string[]>> {
   const found = new Map<number, string[]>();
   const bytes = dump(path, ADDRESSES);
-  for (const {index, address} of isRefusal(bytes) ? [] : decodeAddresses(bytes)) {
+  if (isRefusal(bytes)) return bytes;
+  for (const {index, address} of decodeAddresses(bytes)) {
     const list = found.get(index);
     if (list === undefined) found.set(index, [address]);
     else list.push(address);
