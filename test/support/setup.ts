@@ -17,8 +17,9 @@ export function setup(): void {
   }
   const sources = join(ROOT, 'fixtures');
   mkdirSync(FIXTURES, {recursive: true});
-  const header = statSync(join(sources, 'fixture.h')).mtimeMs;
-  for (const file of readdirSync(sources)) {
+  const files = readdirSync(sources);
+  const header = Math.max(...files.filter(file => file.endsWith('.h')).map(file => statSync(join(sources, file)).mtimeMs));
+  for (const file of files) {
     if (!file.endsWith('.c')) continue;
     const program = join(FIXTURES, file.slice(0, -2));
     const source = join(sources, file);

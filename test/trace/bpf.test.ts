@@ -121,10 +121,10 @@ describe('what BPF and ptrace tell', () => {
     ['stops-orphaned'],
     ['unshares-and-exits'],
     ['thread-unshares-net'],
-    ['clones-by-int80'],
+    ['clones-by-32-bit-abi'],
     ['leader-exits-first'],
     ['calls-with-bad-pointers'],
-    ['calls-by-int80'],
+    ['calls-by-32-bit-abi'],
     ['calls-in-threads'],
     ['many-calls'],
   ])('of %s is the same, whether every call stops or a filter stops some', async program => {

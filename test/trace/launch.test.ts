@@ -195,8 +195,8 @@ describe.each(LAUNCHED_HOWS)('hard cases, launched, by %s', how => {
     expect(moves(facts).filter(fact => fact.tid === fact.pid && fact.changed.net !== undefined)).toEqual([]);
   });
 
-  it('a 32-bit call of a 64-bit program is read by its own registers', async context => {
-    const {code, facts} = await traceProgram(...maker(fixture('clones-by-int80')));
+  it('a 32-bit call is read by its own registers', async context => {
+    const {code, facts} = await traceProgram(...maker(fixture('clones-by-32-bit-abi')));
     if (code === 77) context.skip('kernel lacks 32-bit calls on this machine');
     expect(code).toBe(0);
     const [birth] = ofKind(facts, 'clone');

@@ -53,7 +53,7 @@ describe.each(HOWS)('an isolation call of a launched program, by %s,', how => {
 
   it('by the 32-bit ABI is named by its numbers, and not decoded', async context => {
     needsRoot('make namespaces without a user namespace');
-    const {code, facts} = await traceProgram(fixture('calls-by-int80'));
+    const {code, facts} = await traceProgram(fixture('calls-by-32-bit-abi'));
     if (code === 77) context.skip('kernel lacks 32-bit calls on this machine');
     expect(code).toBe(0);
     expect(ofKind(facts, 'call').map(({name, abi, args, result}) => [name, abi, args, result])).toEqual([
