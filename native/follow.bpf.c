@@ -40,6 +40,7 @@ struct map foreign SECTION("maps");      /* ring of tgids: a program of another 
 struct map busy SECTION("maps");         /* ring of nothing in particular: a CPU makes more system calls than sys_exit should see */
 struct map returns SECTION("maps");      /* per-CPU array of one struct follow_returns */
 struct map events_tell SECTION("maps");  /* array of one flag: the machine's own calls are told by syscall_return */
+struct map interrupted SECTION("maps");  /* hash: address of a task → struct follow_interrupted */
 struct map call_scratch SECTION("maps"); /* per-CPU array of one struct follow_call */
 
 const volatile struct follow_config config SECTION(".rodata");
@@ -482,16 +483,20 @@ INLINE int is_restart(__s64 result)
         return result <= RESTART_FIRST && result >= RESTART_LAST;
 }
 
-/* The wanted call that these registers hold: 1 + enum nsv_call_name, or 0. */
-INLINE __u32 call_in(__u64 registers, __u64 task, __u32 *ret_abi)
+/* The wanted call with this number: 1 + enum nsv_call_name, or 0. */
+INLINE __u32 find_call(__u32 number, __u64 task, __u32 *ret_abi)
 {
-        __u32 number = read_u32(registers + config.registers_number);
         __u32 abi = NSV_ABI_NATIVE;
-        if (number & X32_BIT) {
+        if (config.has_x32 && number & X32_BIT) {
                 number &= ~X32_BIT;
                 abi = NSV_ABI_X32;
         }
-        if (number >= NSV_CALL_NUMBERS || !(config.wanted[(number >> 6) & (NSV_CALL_NUMBERS / 64 - 1)] >> (number & 63) & 1))
+        if (number >= NSV_CALL_NUMBERS)
+                return 0;
+        /* The verifier loses the bound among copies of the number: hidden from clang, which would leave out what says it again. */
+        __u64 word = number >> 6;
+        __asm__ volatile("" : "+r"(word));
+        if (!(config.wanted[word & (NSV_CALL_NUMBERS / 64 - 1)] >> (number & 63) & 1))
                 return 0;
         if (read_u32(task + config.task_thread_info + config.thread_abi) & config.abi_32)
                 abi = NSV_ABI_32;
@@ -503,9 +508,11 @@ INLINE __u32 call_in(__u64 registers, __u64 task, __u32 *ret_abi)
 }
 
 /* Nothing that is read has changed since the call began, unless another thread wanted it to. `flags`: FOLLOW_ENDED or 0. */
-INLINE int tell_call(__u64 registers, __u64 task, __u32 name, __u32 abi, __s64 result, __u32 flags)
+INLINE int tell_call(__u64 registers, __u64 task, __u32 number, __u32 name, __u32 abi, __s64 result, __u32 flags)
 {
-        __u32 number = read_u32(registers + config.registers_number) & ~X32_BIT, zero = 0;
+        __u32 zero = 0;
+        if (abi == NSV_ABI_X32)
+                number &= ~X32_BIT;
         __u64 first = read_u64(registers + config.registers_first);
         __u64 second = read_u64(registers + config.registers_second + config.registers_step);
         __u64 third = read_u64(registers + config.registers_third + 2 * config.registers_step);
@@ -515,6 +522,8 @@ INLINE int tell_call(__u64 registers, __u64 task, __u32 name, __u32 abi, __s64 r
         if (!tgid || !map_lookup(&followed, &tgid))
                 return 0;
 
+        if (config.forgets_calls)
+                map_delete(&interrupted, &task);
         const struct follow_number *what = map_lookup(&numbers, &number);
         struct follow_call *call = map_lookup(&call_scratch, &zero);
         if (!what || !call)
@@ -557,12 +566,27 @@ INLINE int tell_call(__u64 registers, __u64 task, __u32 name, __u32 abi, __s64 r
         return 0;
 }
 
+/* Until it returns for good, or a signal's handler runs, or the task ends. */
+INLINE void remember_interrupted(__u64 task, __u32 number, __s64 result)
+{
+        struct follow_interrupted call = {number, (__s32)result};
+        __s32 tgid = task_tgid(task);
+        if (tgid && map_lookup(&followed, &tgid))
+                map_update(&interrupted, &task, &call, BPF_ANY);
+}
+
 INLINE int on_return(__u64 registers, __s64 result, int by_event)
 {
         __u64 task = current_task();
-        __u32 abi, zero = 0, name = call_in(registers, task, &abi);
-        if (!name-- || is_restart(result))
+        __u32 number = read_u32(registers + config.registers_number);
+        __u32 abi, zero = 0, name = find_call(number, task, &abi);
+        if (!name--)
                 return 0;
+        if (is_restart(result)) {
+                if (config.forgets_calls)
+                        remember_interrupted(task, number, result);
+                return 0;
+        }
         /* Where both programs run, one of them tells. */
         const __u32 *told_by_event = map_lookup(&events_tell, &zero);
         if (!told_by_event || (abi == NSV_ABI_NATIVE && (*told_by_event != 0) != by_event))
@@ -570,25 +594,37 @@ INLINE int on_return(__u64 registers, __s64 result, int by_event)
         /* Where they succeed the birth is told. */
         if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
                 return 0;
-        return tell_call(registers, task, name, abi, result, 0);
+        return tell_call(registers, task, number, name, abi, result, 0);
 }
 
-/* Of the task's own registers: on arm64 the result that says so is gone by now (arch/arm64/kernel/signal.c, do_signal), and such a call is not
- * told. */
 INLINE int on_interrupted(int handled, __u64 handler_flags, __u32 flags)
 {
         __u64 task = current_task(), registers = (__u64)task_registers(current_task_object());
-        __s64 result = (__s64)read_u64(registers + config.registers_result);
+        __u32 number;
+        __s64 result;
+        if (config.forgets_calls) {
+                const struct follow_interrupted *call = map_lookup(&interrupted, &task);
+                if (!call)
+                        return 0;
+                number = call->number;
+                result = call->result;
+                /* In the handler, and after it where it is made again, this is over. */
+                map_delete(&interrupted, &task);
+        } else {
+                number = read_u32(registers + config.registers_number);
+                result = (__s64)read_u64(registers + config.registers_result);
+        }
         if (!is_restart(result) || result == RESTART_NO_INTERRUPTION)
                 return 0;
-        /* arch/x86/kernel/signal.c, handle_signal(): only ERESTARTSYS asks the handler whether it may be made again. */
+        /* arch/x86/kernel/signal.c, handle_signal(); arch/arm64/kernel/signal.c, do_signal(): only ERESTARTSYS asks the handler whether it may be
+         * made again. */
         if (!flags && (!handled || (result == RESTART_FIRST && (handler_flags & SA_RESTART_FLAG))))
                 return 0;
-        __u32 abi, name = call_in(registers, task, &abi);
+        __u32 abi, name = find_call(number, task, &abi);
         /* One that ended in making a child has made none. */
         if (!name-- || name == NSV_CALL_clone || name == NSV_CALL_clone3)
                 return 0;
-        return tell_call(registers, task, name, abi, INTERRUPTED, flags);
+        return tell_call(registers, task, number, name, abi, INTERRUPTED, flags);
 }
 
 /* signal_deliver(signal, info, action): a signal that is about to be acted upon. Into a call that waited: what becomes of that? A stop signal's

@@ -26,6 +26,8 @@
 /* No machine has more processes than this: pid_max is 4 M at the most (proc_sys_kernel(5)). */
 #define FOLLOWED_MOST (4u << 20)
 #define FOLLOWED_LEAST (64u << 10)
+/* Tasks that wait in an isolation call when a signal comes. */
+#define INTERRUPTED_MOST 4096u
 /* A stop signal that has stopped nothing after this long was without effect: its process group is orphaned. */
 #define STOPPING_NS 400000000u
 #define STOPPING_POLL_MS 4
@@ -113,6 +115,8 @@ static int create_maps(struct follow *follow, size_t ring)
                 {FOLLOW_MAP_numbers, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct follow_number), NSV_CALL_NUMBERS, 0},
                 {FOLLOW_MAP_returns, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_returns), 1, 0},
                 {FOLLOW_MAP_events_tell, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(uint32_t), 1, 0},
+                {FOLLOW_MAP_interrupted, BPF_MAP_TYPE_HASH, sizeof(uint64_t), sizeof(struct follow_interrupted), INTERRUPTED_MOST,
+                 BPF_F_NO_PREALLOC},
                 {FOLLOW_MAP_foreign, BPF_MAP_TYPE_RINGBUF, 0, 0, WAKING_RING_SIZE, 0},
                 {FOLLOW_MAP_busy, BPF_MAP_TYPE_RINGBUF, 0, 0, WAKING_RING_SIZE, 0},
                 {FOLLOW_MAP_call_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t), sizeof(struct follow_call), 1, 0},
@@ -187,6 +191,8 @@ static void fill_numbers(struct follow_number numbers[NSV_CALL_NUMBERS], struct 
                         config->wanted[i / 64] |= UINT64_C(1) << (i % 64);
         config->abi_32 = FOLLOW_ABI_32;
         config->registers_step = FOLLOW_REGISTER_STEP;
+        config->has_x32 = FOLLOW_HAS_X32;
+        config->forgets_calls = FOLLOW_FORGETS_CALLS;
 }
 
 static int publish_numbers(struct follow *follow, struct follow_config *config)

@@ -10,7 +10,8 @@
 
 /* What still holds number and arguments of a system call when it has returned, and what says by which ABI it came: TS_COMPAT in the
  * status (arch/x86/include/asm/thread_info.h), TIF_32BIT in the flags (arch/arm64/include/asm/thread_info.h). Arguments of arm64 lie in
- * an array. No call of the table has a sixth. */
+ * an array. No call of the table has a sixth. When a signal is delivered, arm64 has already forgotten which call it came into, and its
+ * result (arch/arm64/kernel/signal.c, do_signal). */
 #if defined(__aarch64__)
 #define FOLLOW_THREAD_ABI "flags"
 #define FOLLOW_ABI_32 (1u << 22)
@@ -22,6 +23,8 @@
 #define FOLLOW_REGISTER_FOURTH "regs"
 #define FOLLOW_REGISTER_FIFTH "regs"
 #define FOLLOW_REGISTER_STEP 8u
+#define FOLLOW_HAS_X32 0u
+#define FOLLOW_FORGETS_CALLS 1u
 #else
 #define FOLLOW_THREAD_ABI "status"
 #define FOLLOW_ABI_32 2u
@@ -33,6 +36,8 @@
 #define FOLLOW_REGISTER_FOURTH "r10"
 #define FOLLOW_REGISTER_FIFTH "r8"
 #define FOLLOW_REGISTER_STEP 0u
+#define FOLLOW_HAS_X32 1u
+#define FOLLOW_FORGETS_CALLS 0u
 #endif
 
 /* Where the kernel's structures have the members that are read: X(name, structure, member). From the kernel's own description,
@@ -168,6 +173,8 @@ struct follow_config {
         __u32 upid_size;
         __u32 abi_32;         /* bit of thread_abi */
         __u32 registers_step; /* bytes from one argument to the next where they lie in an array */
+        __u32 has_x32;
+        __u32 forgets_calls;
         /* A bit for each number of a call that is told, native or not: all other calls are let go at once. */
         __u64 wanted[NSV_CALL_NUMBERS / 64];
 };
@@ -244,6 +251,12 @@ struct follow_clone {
 struct follow_number {
         __u32 native, narrow; /* 1 + enum nsv_call_name; 0: none */
         struct nsv_pointer pointers[NSV_POINTERS];
+};
+
+/* An isolation call that a signal came into, where the registers do not tell it. */
+struct follow_interrupted {
+        __u32 number;
+        __s32 result;
 };
 
 /* An isolation call returned. event.value: what; event.other: enum nsv_call_name. */

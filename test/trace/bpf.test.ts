@@ -153,6 +153,28 @@ describe('what BPF and ptrace tell', () => {
   });
 });
 
+describe('a call that a signal came into', () => {
+  /** Of each of its calls of sethostname. */
+  const results = (facts: readonly Fact[]): unknown[] =>
+    ofKind(facts, 'call').flatMap(fact => (fact.name === 'sethostname' ? [fact.result] : []));
+
+  it('is told as EINTR where it ends with that, and once where it is made again', async () => {
+    const ended = await traceByBpf(fixture('interrupted-call'));
+    expect(ended.stdout).toBe('Interrupted system call\n');
+    expect(results(ended.facts)).toEqual([{errno: 'EINTR'}]);
+    const again = await traceByBpf(fixture('interrupted-call'), 'again');
+    expect(again.stdout).toBe('Numerical argument out of domain\n');
+    expect(results(again.facts)).toEqual([{errno: 'EDOM'}]);
+    for (const {facts} of [ended, again]) expect(ofKind(facts, 'call').filter(fact => fact.args?.op === 'PR_SET_KEEPCAPS')).toHaveLength(1);
+  });
+
+  it('has no result where its task ended in it', async () => {
+    const {code, facts} = await traceByBpf(fixture('ends-in-a-call'), 'left');
+    expect(code).toBe(7);
+    expect(results(facts)).toEqual([null]);
+  });
+});
+
 describe('what escapes ptrace', () => {
   it('CLONE_UNTRACED: its birth, its children and its end are told', async () => {
     const {code, facts, stdout} = await traceByBpf(fixture('clones-untraced'));
