@@ -9,6 +9,7 @@ import type {Fact} from '../../src/model/fact.ts';
 import {until} from '../support/attached.ts';
 import {nsview, type Outcome, Running, readTapeStrictly, run, temporaryFolder} from '../support/nsview.ts';
 import {ROOT} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {isRoot, needsRoot} from '../support/user.ts';
 
 const SOURCES = join(ROOT, 'fixtures', 'programs');
@@ -76,7 +77,7 @@ export function builtBefore(name: string): Built {
   beforeAll(() => {
     for (const language of LANGUAGES)
       if (language === 'c' || lacks === null) programs.set(language, buildProgram(folder.path, language, name));
-  }, 120_000);
+  }, patient(120_000));
   afterAll(() => folder[Symbol.dispose]());
   return {
     get(context, language) {
@@ -235,7 +236,7 @@ const stepsOf = (facts: readonly Fact[]): string[] =>
   facts.flatMap(fact => (fact.kind === 'call' ? [fact.name] : fact.kind === 'clone' || fact.kind === 'exit' ? [fact.kind] : [])).toSorted();
 
 /** They start nsview several times. */
-const SLOW = {timeout: 90_000};
+const SLOW = {timeout: patient(90_000)};
 
 /** Tests that both languages isolate equally, process for process, while both run under nsview, and that a defect in either is found. */
 export function compareLanguages(built: Built, {program, ways, ready, status, defects}: Comparison): void {
