@@ -92,8 +92,8 @@ function splitTop(text: string): string[] {
   return part.trim() === '' ? parts : [...parts, part.trim()];
 }
 
-/** An address says nothing that is the same twice, unless it was made up. */
-const numberText = (value: bigint): string => (value > 1n << 32n && value < 1n << 47n ? 'address' : String(value));
+/** An address says nothing that is the same twice, unless it was made up. Programs have 47 bits of them on x86_64, 48 on aarch64. */
+const numberText = (value: bigint): string => (value > 1n << 32n && value < 1n << 48n ? 'address' : String(value));
 
 /** Flags in the order of the alphabet; numbers in decimal. */
 function words(text: string): string {
