@@ -54,6 +54,7 @@ const volatile struct follow_config config SECTION(".rodata");
 #define STOP_SIGNAL_LAST 22
 #define CONTINUE_SIGNAL 18
 #define KILL_SIGNAL 9
+#define FILTER_SIGNAL 31 /* SIGSYS */
 
 #define ELF_CLASS_AT 4 /* elf(5): EI_CLASS, ELFCLASS32 */
 #define ELF_CLASS_32 1
@@ -575,6 +576,14 @@ INLINE void remember_interrupted(__u64 task, __u32 number, __s64 result)
                 map_update(&interrupted, &task, &call, BPF_ANY);
 }
 
+/* Where a filter makes a call into SIGSYS, which is about to come, the registers are as before the call (kernel/seccomp.c, __seccomp_filter;
+ * arch/…/include/asm/syscall.h, syscall_rollback). */
+INLINE int is_rolled_back(__u64 registers, __u64 task, __u32 number, __s64 result)
+{
+        __u32 before = config.result_in_first ? read_u32(registers + config.registers_first) : number;
+        return before == (__u32)result && (read_u64(task + config.task_pending + config.pending_signal) >> (FILTER_SIGNAL - 1) & 1);
+}
+
 INLINE int on_return(__u64 registers, __s64 result, int by_event)
 {
         __u64 task = current_task();
@@ -594,7 +603,7 @@ INLINE int on_return(__u64 registers, __s64 result, int by_event)
         /* Where they succeed the birth is told. */
         if ((name == NSV_CALL_clone || name == NSV_CALL_clone3) && result >= 0)
                 return 0;
-        return tell_call(registers, task, number, name, abi, result, 0);
+        return tell_call(registers, task, number, name, abi, result, is_rolled_back(registers, task, number, result) ? FOLLOW_ENDED : 0);
 }
 
 INLINE int on_interrupted(int handled, __u64 handler_flags, __u32 flags)

@@ -193,6 +193,7 @@ static void fill_numbers(struct follow_number numbers[NSV_CALL_NUMBERS], struct 
         config->registers_step = FOLLOW_REGISTER_STEP;
         config->has_x32 = FOLLOW_HAS_X32;
         config->forgets_calls = FOLLOW_FORGETS_CALLS;
+        config->result_in_first = FOLLOW_RESULT_IN_FIRST;
 }
 
 static int publish_numbers(struct follow *follow, struct follow_config *config)
@@ -685,26 +686,6 @@ static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint
         task_remove(tracer, task);
 }
 
-/* Does it return anything but 0 where it succeeds: an fd, or what was before? */
-static bool returns_number(uint32_t name)
-{
-        switch (name) {
-        case NSV_CALL_open_tree:
-        case NSV_CALL_fsopen:
-        case NSV_CALL_fsmount:
-        case NSV_CALL_fspick:
-        case NSV_CALL_setfsuid:
-        case NSV_CALL_setfsgid:
-        case NSV_CALL_seccomp:
-        case NSV_CALL_landlock_create_ruleset:
-        case NSV_CALL_open_tree_attr:
-        case NSV_CALL_keyctl:
-                return true;
-        default:
-                return false;
-        }
-}
-
 static bool is_any_unread(const uint32_t sizes[NSV_POINTERS])
 {
         for (int i = 0; i < NSV_POINTERS; i++)
@@ -736,8 +717,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
         bool unread = result != -EFAULT && is_any_unread(call.sizes);
         if (unread)
                 room = reread_pointers(&tracer->follow, event, room, nsv_numbers[name].pointers, task->start, call.sizes, bytes);
-        /* Where a filter makes a call into SIGSYS it has no result: the registers are as before it (kernel/seccomp.c, syscall_rollback). */
-        bool ended = event->event.flags & FOLLOW_ENDED || (result > 0 && !returns_number(name));
+        bool ended = event->event.flags & FOLLOW_ENDED;
         tracer_emit_call(tracer, task, name, at, result, ended, (enum nsv_abi)event->abi, &call, unread ? bytes : event->bytes, room,
                          at < task->seen_at ? NULL : ns);
 }

@@ -25,6 +25,7 @@
 #define FOLLOW_REGISTER_STEP 8u
 #define FOLLOW_HAS_X32 0u
 #define FOLLOW_FORGETS_CALLS 1u
+#define FOLLOW_RESULT_IN_FIRST 1u
 #else
 #define FOLLOW_THREAD_ABI "status"
 #define FOLLOW_ABI_32 2u
@@ -38,6 +39,7 @@
 #define FOLLOW_REGISTER_STEP 0u
 #define FOLLOW_HAS_X32 1u
 #define FOLLOW_FORGETS_CALLS 0u
+#define FOLLOW_RESULT_IN_FIRST 0u
 #endif
 
 /* Where the kernel's structures have the members that are read: X(name, structure, member). From the kernel's own description,
@@ -104,6 +106,8 @@
         X(mount_parent, "mount", "mnt_parent")                     \
         X(mount_mountpoint, "mount", "mnt_mountpoint")             \
         X(binprm_buf, "linux_binprm", "buf")                       \
+        X(task_pending, "task_struct", "pending")                  \
+        X(pending_signal, "sigpending", "signal")                  \
         X(task_files, "task_struct", "files")                      \
         X(task_thread_info, "task_struct", "thread_info")          \
         X(thread_abi, "thread_info", FOLLOW_THREAD_ABI)            \
@@ -175,6 +179,7 @@ struct follow_config {
         __u32 registers_step; /* bytes from one argument to the next where they lie in an array */
         __u32 has_x32;
         __u32 forgets_calls;
+        __u32 result_in_first; /* the register of the first argument is that of the result; else that of the number is */
         /* A bit for each number of a call that is told, native or not: all other calls are let go at once. */
         __u64 wanted[NSV_CALL_NUMBERS / 64];
 };
@@ -215,7 +220,7 @@ struct follow_event {
 #define FOLLOW_DELETED 8u
 /* CLONE: the child is a thread. */
 #define FOLLOW_THREAD 16u
-/* CALL: its task ended in it. */
+/* CALL: it has no result, since its task ended in it, or a filter made it into SIGSYS. */
 #define FOLLOW_ENDED 32u
 
 struct follow_pids {

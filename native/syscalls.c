@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -24,13 +25,16 @@
 #define RESTART_FIRST 512
 #define RESTART_LAST 516
 
+/* include/uapi/asm-generic/siginfo.h, si_code of SIGSYS: of a filter. The C library's headers may lack it. */
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
+
 /* An isolation call that has begun. */
 struct pending_call {
         uint32_t name; /* enum nsv_call_name */
         enum nsv_abi abi;
         uint64_t number, instruction, stack; /* made again, it has the same */
-        bool returned; /* perhaps: with `result`, which a filter's SIGSYS looks like */
-        int64_t result;
         struct nsv_call call;
         size_t size;
         char bytes[NSV_POINTERS * NSV_POINTER_MAX];
@@ -162,15 +166,24 @@ static void tell_interrupted(struct tracer *tracer, struct task *task)
         forget(&task->interrupted);
 }
 
-/* Where a filter makes a call into SIGSYS, the registers are as before it (kernel/seccomp.c; arch/…/include/asm/syscall.h, syscall_rollback):
- * what is to be its result then holds its number, on arm64 its first argument. */
-static bool may_be_rolled_back(const struct pending_call *pending, int64_t result)
+/* Where a filter makes a call into SIGSYS, which is about to come, the registers are as before it (kernel/seccomp.c, __seccomp_filter;
+ * arch/…/include/asm/syscall.h, syscall_rollback): what is to be its result then holds its number, on arm64 its first argument, such as the 0 of
+ * setuid(0), which it returns as well. */
+static bool is_rolled_back(pid_t tid, const struct pending_call *pending, int64_t result)
 {
 #if defined(__aarch64__)
-        return (uint64_t)result == pending->call.arguments[0];
+        uint64_t before = pending->call.arguments[0];
 #else
-        return (uint64_t)result == pending->number;
+        uint64_t before = pending->number;
 #endif
+        if ((uint32_t)before != (uint32_t)result)
+                return false;
+        struct ptrace_peeksiginfo_args next = {.off = 0, .flags = 0, .nr = 1};
+        siginfo_t info;
+        for (; syscall(SYS_ptrace, PTRACE_PEEKSIGINFO, tid, &next, &info) == 1; next.off++)
+                if (info.si_signo == SIGSYS && info.si_code == SYS_SECCOMP)
+                        return true;
+        return false;
 }
 
 static void end(struct tracer *tracer, struct task *task, const struct ptrace_syscall_info *info)
@@ -191,11 +204,8 @@ static void end(struct tracer *tracer, struct task *task, const struct ptrace_sy
                 task->call = NULL;
                 return;
         }
-        if (may_be_rolled_back(task->call, result)) {
-                task->call->returned = true;
-                task->call->result = result;
+        if (is_rolled_back(task->tid, task->call, result))
                 return;
-        }
         /* A birth is told by itself, but for CLONE_UNTRACED. */
         if (makes_task(task->call->name) && result > 0 && !task_find(tracer, (pid_t)result))
                 tracer_find_unseen(tracer);
@@ -222,8 +232,6 @@ void syscalls_on_stop(struct tracer *tracer, struct task *task)
                 return;
         switch (info.op) {
         case PTRACE_SYSCALL_INFO_ENTRY:
-                if (task->call && task->call->returned && !makes_task(task->call->name))
-                        tell(tracer, task, task->call, task->call->result, false);
                 forget(&task->call);
                 break;
         case PTRACE_SYSCALL_INFO_SECCOMP:

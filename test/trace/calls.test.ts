@@ -450,6 +450,22 @@ describe.each(ATTACHED)('births into cgroups outside of nsview’s cgroup namesp
   });
 });
 
+describe.each(LAUNCHED.filter(way => way.by !== 'a filter'))('calls that the program’s own filter makes into SIGSYS, $when by $by', way => {
+  it('have no result, and one that returns what it was given has', async () => {
+    const {facts, stdout} = await trace(way, fixture('traps-calls'));
+    expect(stdout).toBe('trapped 4\n');
+    expect(callsOf(facts).map(({name, result}) => [name, result])).toEqual([
+      ['prctl', 0],
+      ['seccomp', 0],
+      ['setuid', null],
+      ['mount', null],
+      ['setfsuid', null],
+      ['setns', null],
+      ['unshare', 0],
+    ]);
+  });
+});
+
 describe.each(LAUNCHED)('calls of another ABI, $when by $by', way => {
   it('are named, never decoded, and what they changed is told', async context => {
     needsRoot('become another user');
