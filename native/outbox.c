@@ -36,7 +36,7 @@ static int outbox_reserve(struct outbox *outbox, size_t size)
                 outbox->sent = 0;
         }
         while (outbox->used - outbox->sent > OUTBOX_MAX) {
-                struct pollfd wait[] = {{.fd = outbox->fd, .events = POLLOUT}, {.fd = outbox->peer_fd}};
+                struct pollfd wait[] = {{.fd = outbox->fd, .events = POLLOUT}, {.fd = outbox->peer_fd, .events = POLLRDHUP}};
                 if (poll(wait, 2, -1) < 0 && errno != EINTR)
                         return -errno;
                 if (wait[1].revents)
