@@ -1,13 +1,13 @@
 // Knows what is followed: a tracer and the readings of /proc beside it, as one stream of facts, and which processes still live.
 
-import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, TracerFact} from '../model/fact.ts';
+import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, ThreadSeen, TracerFact} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {seesCalls} from '../model/following.ts';
-import {NAMESPACE_LINKS} from '../model/namespace.ts';
+import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {followMounts, NAMESPACES_WATCHED} from './mount-follow.ts';
 import type {Reader} from './mount-watch.ts';
 import {loadNative} from './native.ts';
-import {readProcess, readStat} from './process.ts';
+import {readProcess, readStat, sameSeen} from './process.ts';
 import {readAll} from './processes.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
@@ -59,6 +59,9 @@ function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceL
   return moved;
 }
 
+const linksOfThreads = (namespaces: NamespaceLinks, threads: readonly ThreadSeen[]): Map<number, NamespaceLinks> =>
+  new Map(threads.map(thread => [thread.tid, thread.namespaces === undefined ? namespaces : {...namespaces, ...thread.namespaces}]));
+
 /** Decimal numbers without leading zeros: the longer is the larger. */
 const isLater = (one: string, other: string): boolean => one.length > other.length || (one.length === other.length && one > other);
 
@@ -82,34 +85,63 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const startOf = (start: string | undefined): Pick<Told, 'start'> => (start === undefined || start === '0' ? {} : {start});
   const lastTold = (pid: number): Told => told.get(pid) ?? {};
 
+  /** Where a task is, as far as that was told. */
+  const linksOf = (pid: number, tid: number): NamespaceLinks | undefined => lastTold(pid).threads?.get(tid) ?? lastTold(pid).namespaces;
+
+  const putThread = (pid: number, tid: number, links: NamespaceLinks) => {
+    const {threads} = lastTold(pid);
+    if (threads === undefined) told.set(pid, {...lastTold(pid), threads: new Map([[tid, links]])});
+    else threads.set(tid, links);
+  };
+
+  /** Of a move what was not told yet: a reading of /proc, and the tracer's next event, find what a call or a birth told of. Null: nothing. */
+  const untold = (fact: Fact): Fact | null => {
+    const links = fact.kind === 'namespaces' ? linksOf(fact.pid, fact.tid) : undefined;
+    if (fact.kind !== 'namespaces' || links === undefined) return fact;
+    const news = Object.entries(fact.changed).filter(([link, {to}]) => !sameSeen(links[link as NamespaceLink], to));
+    if (news.length === Object.keys(fact.changed).length) return fact;
+    return news.length === 0 ? null : {...fact, changed: Object.fromEntries(news)};
+  };
+
   const keepTold = (fact: Fact) => {
     switch (fact.kind) {
       case 'process': {
         const {kind: _kind, at: _at, because: _because, ...seen} = fact;
-        told.set(fact.pid, {...startOf(fact.start), seen, namespaces: fact.namespaces, ppid: fact.ppid});
+        const threads = linksOfThreads(fact.namespaces, fact.threads);
+        told.set(fact.pid, {...startOf(fact.start), seen, namespaces: fact.namespaces, threads, ppid: fact.ppid});
         break;
       }
       case 'clone': {
-        const caller = told.get(fact.pid)?.namespaces;
-        if (live.has(fact.child) && caller !== undefined)
-          told.set(fact.child, {...startOf(fact.start), namespaces: moveLinks(caller, fact.changed), ppid: fact.ppid});
+        const caller = linksOf(fact.pid, fact.tid);
+        if (caller === undefined) break;
+        const namespaces = moveLinks(caller, fact.changed);
+        if (!isRefusal(fact.flags) && fact.flags.includes('CLONE_THREAD')) putThread(fact.pid, fact.child, namespaces);
+        else if (live.has(fact.child)) told.set(fact.child, {...startOf(fact.start), namespaces, ppid: fact.ppid});
         break;
       }
       case 'call':
       case 'namespaces': {
         if (Object.keys(fact.changed).length === 0) break;
-        const {seen: _seen, namespaces, ...rest} = lastTold(fact.pid);
-        if (fact.tid === fact.pid && namespaces !== undefined)
-          told.set(fact.pid, {...rest, namespaces: moveLinks(namespaces, fact.changed)});
+        const links = linksOf(fact.pid, fact.tid);
+        if (links === undefined) break;
+        const {seen: _seen, ...rest} = lastTold(fact.pid);
+        const namespaces = moveLinks(links, fact.changed);
+        if (fact.tid === fact.pid) told.set(fact.pid, {...rest, namespaces});
+        else putThread(fact.pid, fact.tid, namespaces);
         break;
       }
       case 'exec': {
-        const {seen: _seen, ...rest} = lastTold(fact.pid);
-        if (rest.namespaces !== undefined) told.set(fact.pid, rest);
+        const {seen: _seen, threads: _threads, ...rest} = lastTold(fact.pid);
+        // The thread that called is the process from now on.
+        const namespaces = linksOf(fact.pid, fact.formerTid ?? fact.pid);
+        if (namespaces !== undefined) told.set(fact.pid, {...rest, namespaces});
         break;
       }
       case 'thread-exit':
-        if (fact.tid !== fact.pid) told.delete(fact.tid);
+        if (fact.tid !== fact.pid) {
+          told.delete(fact.tid);
+          told.get(fact.pid)?.threads?.delete(fact.tid);
+        }
         break;
       case 'exit':
       case 'gone':
@@ -178,8 +210,13 @@ export function openSession(options: SessionOptions): Seen<Session> {
       for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
       // Who descends from them is as they are.
       for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
-      if (still.length === 0) return;
-      options.emit(still.map(fact => (isLater(lastAt, fact.at) ? {...fact, at: lastAt} : fact)));
+      const news = still.flatMap(fact => {
+        const one = untold(fact);
+        if (one?.kind === 'namespaces') keepTold(one);
+        return one === null ? [] : [isLater(lastAt, one.at) ? {...one, at: lastAt} : one];
+      });
+      if (news.length === 0) return;
+      options.emit(news);
       if (wereThere && live.size === 0) options.onEmpty?.();
     }, EVENTS_ARRIVE);
     pending.add(timer);
@@ -193,8 +230,12 @@ export function openSession(options: SessionOptions): Seen<Session> {
     return live.delete(pid);
   };
 
-  const emit = (facts: readonly Fact[]) => {
-    for (const fact of facts) {
+  const emit = (all: readonly Fact[]) => {
+    const facts: Fact[] = [];
+    for (const each of all) {
+      const fact = untold(each);
+      if (fact === null) continue;
+      facts.push(fact);
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
       if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'call' || fact.kind === 'exit' || fact.kind === 'process')
         touched.set(fact.pid, performance.now());
@@ -202,7 +243,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
       keepCount(fact);
       keepTold(fact);
     }
-    options.emit(facts);
+    if (facts.length > 0) options.emit(facts);
     if (aside.size > 0) watchAside ??= startWatch({trees: aside, isFollowed: pid => live.has(pid), told: lastTold, emit: emitReadings});
     if (followed && live.size === 0) options.onEmpty?.();
   };

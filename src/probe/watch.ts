@@ -20,6 +20,8 @@ export type Told = {
   readonly start?: string;
   readonly seen?: ProcessSeen;
   readonly namespaces?: NamespaceLinks;
+  /** Those of its threads, which stay where they are when it moves. */
+  readonly threads?: Map<number, NamespaceLinks>;
   readonly ppid?: number;
 };
 
