@@ -462,10 +462,27 @@ static void emit_exit(struct tracer *tracer, struct task *task)
         task_remove(tracer, task);
 }
 
+/* No event named its maker, who was killed before: whose child it is by now need not have made it. False for a thread: its process made it. */
+static bool meet_orphan(struct tracer *tracer, struct task *child)
+{
+        struct kin kin;
+        if (read_kin(child->tid, &kin) < 0 || kin.tgid != child->tid)
+                return false;
+        child->tgid = child->tid;
+        child->known = true;
+        child->calls = tracer->calls;
+        tracer_emit_process(tracer, child, NSV_FOUND_LATE);
+        if (tracer_unhold(tracer, child) && !child->exited)
+                tracer_resume(tracer, child, 0);
+        return true;
+}
+
 /* Nobody waits longer than for what must be read while he is stopped: the child first, since its maker may wait for it. */
 static void claim_child(struct tracer *tracer, struct task *caller, struct task *child)
 {
         struct nsv_record record;
+        if (!caller && meet_orphan(tracer, child))
+                return;
         begin_clone(tracer, caller, child, &record);
         note_birth_namespaces(child, &record);
         char cgroup[CGROUP_TEXT];
