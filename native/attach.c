@@ -214,7 +214,9 @@ static int seize_process(struct attach *attach, pid_t tgid)
 
 static void note_thread(struct tracer *tracer, pid_t tgid, pid_t tid, uint64_t start)
 {
-        if (tid == tgid || task_find(tracer, tid))
+        struct stat_line stat;
+        /* Of one that is on its way out the end is told already, to nobody, or will be: then it is met by that. */
+        if (tid == tgid || task_find(tracer, tid) || read_stat(tid, &stat) < 0 || stat.flags & PF_EXITING)
                 return;
         uint64_t now = monotonic_ns();
         struct task *task = task_add(tracer, tid, tgid);
@@ -295,6 +297,7 @@ static int follow_process(struct attach *attach, pid_t tgid)
                 return -ENOMEM;
         leader->known = true;
         leader->ids.known = read_ids(tgid, leader->ids.uids, leader->ids.gids) == 0;
+        leader->ids_at = monotonic_ns();
         tracer_emit_process(tracer, leader, NSV_FOUND_ALIVE);
         note_threads(tracer, tgid, leader->start, &attach->seized_threads);
         attach->seized_processes++;

@@ -145,8 +145,11 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_foun
                 .other = found,
         };
         memcpy(record.ns, task->ns, sizeof(record.ns));
-        struct text comm = {stat.comm, strlen(stat.comm)};
-        tracer_emit(tracer, &record, &comm, 1);
+        char ids[256];
+        const uint32_t *u = task->ids.uids, *g = task->ids.gids;
+        int size = snprintf(ids, sizeof(ids), "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", u[0], u[1], u[2], u[3], g[0], g[1], g[2], g[3]);
+        struct text texts[] = {{stat.comm, strlen(stat.comm)}, {ids, (size_t)size}};
+        tracer_emit(tracer, &record, texts, task->ids.known ? 2 : 1);
 }
 
 void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t u[4],

@@ -25,7 +25,7 @@ import type {NamespaceLink} from '../model/namespace.ts';
 import {explainNestedTracer} from '../model/refusal.ts';
 import {errnoName, signalName} from './errno.ts';
 import type {Native} from './native.ts';
-import {decodeCgroup, decodeCmdline, decodeStatus} from './process.ts';
+import {decodeCgroup, decodeCmdline, decodeStatus, sameSeen} from './process.ts';
 import {
   CALLS_SEEN,
   decodeCall,
@@ -184,6 +184,27 @@ function inodeLinks(links: InodeLinks): NamespaceLinks {
   return namespaces as NamespaceLinks;
 }
 
+function idsOf(status: string): Pick<ProcessSeen, 'uids' | 'gids'> {
+  const {uids, gids} = decodeStatus(status);
+  return {uids, gids};
+}
+
+/** The links that the helper read; those of threads are told against them. */
+function linksThen(links: InodeLinks, read: ProcessSeen): Pick<ProcessSeen, 'namespaces' | 'threads'> {
+  const entries = [...linkEntries(links)];
+  if (entries.every(([, inode]) => inode === 0n)) return {namespaces: read.namespaces, threads: read.threads};
+  const namespaces = inodeLinks(links);
+  const moved = entries.filter(([link]) => !sameSeen(read.namespaces[link], namespaces[link])).map(([link]) => link);
+  if (moved.length === 0) return {namespaces: read.namespaces, threads: read.threads};
+  // Where the process moved, and its threads did not, they differ now as little as they did then.
+  const threads = read.threads.map(thread => {
+    const own = Object.entries(thread.namespaces ?? {}).filter(([link, to]) => !sameSeen(to, namespaces[link as NamespaceLink]));
+    const {namespaces: _namespaces, ...rest} = thread;
+    return own.length === 0 ? rest : {...rest, namespaces: Object.fromEntries(own)};
+  });
+  return {namespaces, threads};
+}
+
 /**
  * The process of a record, as /proc has it. If it has ended since the helper looked at it, what the record holds, and refusals for
  * the rest: it was alive then, and its exit is a fact of its own.
@@ -192,12 +213,14 @@ function seenProcess(record: HelperRecord, read: Seen<ProcessSeen>): ProcessSeen
   if (record.texts.length === 4) return launchedProcess(record);
   const wasZombie = record.other === FOUND.zombie;
   const same = !isRefusal(read) && read.start === String(record.start);
-  // It may have another parent by now, which a later reading tells.
+  // It may have another parent, other ids and namespaces by now, which later facts tell.
   if (same && wasZombie) return {...read, ppid: record.ppid, state: 'Z'};
-  if (same && read.state !== 'Z' && read.state !== 'X') return {...read, ppid: record.ppid};
+  const ids = record.texts[1] === undefined ? {} : idsOf(record.texts[1].toString());
+  if (same && read.state !== 'Z' && read.state !== 'X') return {...read, ppid: record.ppid, ...ids, ...linksThen(record.ns, read)};
   const gone = {errno: 'ESRCH', during: 'open'};
   return {
     ...(same ? read : {nspid: gone, uids: gone, gids: gone, cgroup: gone}),
+    ...ids,
     pid: record.pid,
     start: String(record.start),
     ppid: record.ppid,
