@@ -60,6 +60,7 @@ const volatile struct follow_config config SECTION(".rodata");
 #define ELF_CLASS_32 1
 
 #define SA_RESTART_FLAG 0x10000000u
+#define IGNORED 1 /* SIG_IGN */
 #define INTERRUPTED (-4) /* EINTR */
 #define PAGE_LEAST 4096u
 
@@ -418,6 +419,12 @@ INLINE int is_anonymous_pidfd(__u64 file)
         return read_u64(name) == PIDFD_NAME;
 }
 
+/* 0 once it was waited for: another process may have the number by then (fs/pidfs.c, pidfd_show_fdinfo). */
+INLINE __s32 living_number(__u64 pid)
+{
+        return read_u64(pid + config.pid_tasks) ? pid_number(pid) : 0;
+}
+
 /* What setns was given: fs/nsfs.c, fs/pidfs.c (6.9). */
 INLINE void read_fd(__u64 task, struct nsv_call *call)
 {
@@ -434,9 +441,9 @@ INLINE void read_fd(__u64 task, struct nsv_call *call)
                 else if (config.ns_ops != FOLLOW_ABSENT && config.ns_ops_type != FOLLOW_ABSENT)
                         call->fd_type = read_u32(read_u64(ns + config.ns_ops) + config.ns_ops_type);
         } else if (magic == FOLLOW_PIDFS_MAGIC)
-                call->fd_pid = pid_number(read_u64(inode + config.inode_private));
+                call->fd_pid = living_number(read_u64(inode + config.inode_private));
         else if (magic == FOLLOW_ANON_INODE_FS_MAGIC && is_anonymous_pidfd(file))
-                call->fd_pid = pid_number(read_u64(file + config.file_private));
+                call->fd_pid = living_number(read_u64(file + config.file_private));
 }
 
 INLINE __u64 argument_of(const struct follow_call *call, __u32 argument)
@@ -641,9 +648,9 @@ INLINE int on_interrupted(int handled, __u64 handler_flags, __u32 flags)
 SECTION("program/signal_deliver") int on_deliver(__u64 *context)
 {
         __u32 signal = (__u32)context[0];
-        /* struct k_sigaction begins with sa_handler, and sa_flags; SIG_DFL is 0. */
+        /* struct k_sigaction begins with sa_handler, and sa_flags; SIG_DFL is 0. One that is ignored comes here where some thread blocks it. */
         __u64 handler = read_u64(context[2]);
-        if (handler != 0)
+        if (handler > IGNORED)
                 on_interrupted(1, read_u64(context[2] + 8), 0);
         if (signal < STOP_SIGNAL_FIRST || signal > STOP_SIGNAL_LAST)
                 return 0;

@@ -457,10 +457,22 @@ static bool all_unknown(const int64_t ns[NSV_LINK_COUNT])
         return true;
 }
 
+/* A task of that process. One of another that has the number has ended, and its end was not told: events were lost. */
+static struct task *find_of(struct tracer *tracer, pid_t tid, pid_t tgid)
+{
+        struct task *task = task_find(tracer, tid);
+        if (!task || task->tgid == tgid)
+                return task;
+        if (task->tid != task->tgid)
+                tracer_count_thread(tracer, task->tgid, -1);
+        task_remove(tracer, task);
+        return NULL;
+}
+
 /* The task of an event, with the namespaces that it is in; told if they are not what they were. NULL without memory. */
 static struct task *event_task(struct tracer *tracer, const struct follow_event *event, uint64_t at)
 {
-        struct task *task = task_find(tracer, event->tid);
+        struct task *task = find_of(tracer, event->tid, event->pid);
         if (!task) {
                 task = task_add(tracer, event->tid, event->pid);
                 if (!task)
@@ -561,7 +573,7 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
         };
         copy_inodes(event->event.ns, record.ns);
         copy_inodes(event->child_ns, record.child_ns);
-        struct task *child = task_find(tracer, tid);
+        struct task *child = find_of(tracer, tid, event->child_tgid);
         if (!child) {
                 child = task_add(tracer, tid, event->child_tgid);
                 if (child && thread)
@@ -571,7 +583,7 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 child->known = true;
                 child->start = record.start;
                 memcpy(child->ns, record.child_ns, sizeof(child->ns));
-                if (caller)
+                if (caller && at >= caller->ids_at)
                         child->ids = caller->ids;
         }
         if (thread && caller)
@@ -585,6 +597,23 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 tracer_emit_clone_into(tracer, &record, text, cgroup, n, "kernfs_path_from_node");
         } else
                 tracer_emit(tracer, &record, &text, text.size > 0);
+}
+
+/* More events than this are not looked through for the sake of one. */
+#define LOOK_AHEAD 4096
+
+/* Is there such an event of the same process behind `event`, which is NULL between two readings of the ring? True where that is not certain. */
+static bool has_later(const struct follow *follow, const struct follow_event *event, pid_t pid, uint32_t kind)
+{
+        uint64_t at = *follow->ring.consumer;
+        struct bpf_ring ahead = follow->ring;
+        ahead.consumer = &at;
+        size_t size;
+        unsigned seen = 0;
+        for (const struct follow_event *next; (next = bpf_ring_next(&ahead, &size)); bpf_ring_done(&ahead, size))
+                if (++seen > LOOK_AHEAD || (next != event && next->kind == kind && next->pid == pid))
+                        return true;
+        return at < __atomic_load_n(follow->ring.producer, __ATOMIC_ACQUIRE);
 }
 
 /* Another thread than the leader called: every other had ended by then, and it took the leader's tid. */
@@ -616,6 +645,20 @@ static void emit_launched(struct tracer *tracer, const struct follow_exec *event
         tracer_launch_settled(tracer, true);
 }
 
+/* The path that is longer than what BPF reads of it, if its process runs no other program by now: its end is known. A length, or -errno. */
+static ssize_t read_long_exe(const struct follow *follow, const struct follow_exec *event, size_t size, char *to, size_t room)
+{
+        const struct follow_event *head = &event->event;
+        char end[FOLLOW_EXE_MAX + FOLLOW_NAME_MAX + 64];
+        ssize_t known = join_path(event->bytes, size, head->flags & FOLLOW_DELETED, end, sizeof(end));
+        ssize_t length = read_exe(head->tid, to, room);
+        if (length < 0 || known <= 0)
+                return length < 0 ? length : -ENODATA;
+        bool same = length >= known && memcmp(to + length - known, end, (size_t)known) == 0;
+        /* After the reading, not before. */
+        return same && !has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
+}
+
 static void on_exec(struct tracer *tracer, const struct follow_exec *event, size_t size, uint64_t at)
 {
         const struct follow_event *head = &event->event;
@@ -641,19 +684,15 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
         memcpy(task->ids.uids, event->uids, sizeof(event->uids));
         memcpy(task->ids.gids, event->gids, sizeof(event->gids));
         task->ids.known = true;
+        task->ids_at = 0;
         struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
 
-        char exe[FOLLOW_EXE_MAX + 64], argv[FOLLOW_ARGV_MAX];
+        char exe[FOLLOW_EXE_MAX + 64];
         ssize_t exe_length = head->flags & FOLLOW_NO_EXE ? -ENODATA
                                                          : join_path(bytes, exe_size, head->flags & FOLLOW_DELETED, exe, sizeof(exe));
         if (exe_length < 0)
-                exe_length = read_exe(head->tid, exe, sizeof(exe));
-        ssize_t argv_length = (ssize_t)argv_size;
-        if (head->flags & FOLLOW_NO_ARGV) {
-                argv_length = read_task_file(head->tid, "cmdline", argv, sizeof(argv));
-                bytes = argv;
-                exe_size = 0;
-        }
+                exe_length = read_long_exe(&tracer->follow, event, exe_size, exe, sizeof(exe));
+        ssize_t argv_length = head->flags & FOLLOW_NO_ARGV ? -EFAULT : (ssize_t)argv_size;
         record.error = exe_length < 0 ? (int)-exe_length : 0;
         record.stage = argv_length < 0 ? (uint32_t)-argv_length : 0;
         struct text texts[] = {
@@ -707,6 +746,9 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 task = event_task(tracer, &event->event, at);
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
                 return;
+        if (at < task->ids_at)
+                task->ids.known = false;
+        task->ids_at = 0;
         struct nsv_call call = event->call;
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
@@ -784,7 +826,9 @@ static void on_stopping(struct tracer *tracer, const struct follow_event *event,
         struct task *task = task_find(tracer, event->pid);
         if (!task || task->group_stopped)
                 return;
-        if (is_stopped(event->pid)) {
+        /* Since it gets another one, it did not stop at the one before. */
+        forget_stopping(follow, event->pid);
+        if (is_stopped(event->pid) && !has_later(follow, event, event->pid, FOLLOW_STOPPING)) {
                 emit_stop(tracer, task, at, (int)event->value);
                 return;
         }
@@ -830,6 +874,9 @@ int follow_check_stopping(struct tracer *tracer)
                         continue;
                 struct task *task = task_find(tracer, stopping->pid);
                 bool stopped = task && is_stopped(stopping->pid);
+                /* By which signal is not known before the ring was read. */
+                if (stopped && has_later(follow, NULL, stopping->pid, FOLLOW_STOPPING))
+                        continue;
                 if (stopped && !task->group_stopped)
                         emit_stop(tracer, task, now, stopping->signal);
                 if (stopped || !task || now >= stopping->give_up_at) {

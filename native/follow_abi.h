@@ -63,6 +63,7 @@
         X(signal_group_exit_code, "signal_struct", "group_exit_code") \
         X(pid_level, "pid", "level")                               \
         X(pid_numbers, "pid", "numbers")                           \
+        X(pid_tasks, "pid", "tasks")                               \
         X(upid_nr, "upid", "nr")                                   \
         X(upid_ns, "upid", "ns")                                   \
         X(nsproxy_uts, "nsproxy", "uts_ns")                        \

@@ -13,6 +13,6 @@ struct follow;
 #define REREAD_SIZE (NSV_POINTERS * NSV_POINTER_MAX)
 
 /* What the pointers of `event`, the event at the head of the ring, lead to: into `to`, and their sizes into `ret_sizes`. As in the event
- * where its task runs another program by now, or is gone. How many bytes there are. */
+ * where something else may lie there by now, its task runs another program, or is gone. How many bytes there are. */
 size_t reread_pointers(const struct follow *follow, const struct follow_call *event, size_t size, const struct nsv_pointer pointers[NSV_POINTERS],
                        uint64_t start, uint32_t ret_sizes[NSV_POINTERS], char to[REREAD_SIZE]);

@@ -1,0 +1,93 @@
+import {existsSync, readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import type {Fact} from '../../src/model/fact.ts';
+import {attached} from '../support/attached.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {LAUNCHED_HOWS, ofKind, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+import {needsRoot} from '../support/user.ts';
+
+leaveNothingBehind();
+
+/* What is told of a moment is what was then, whatever came of it since. */
+
+describe.each(LAUNCHED_HOWS)('by %s', how => {
+  const traceProgram = traceProgramBy(how);
+
+  it('a call has the result that the program saw, and no other', async () => {
+    const {code, facts} = await traceProgram(fixture('answers-oddly'));
+    expect(code).toBe(7);
+    const results = (name: string) => ofKind(facts, 'call').flatMap(fact => (fact.name === name ? [fact.result] : []));
+    // What a program's own filter answers goes unseen under --fast.
+    expect(results('open_tree')).toEqual(how === 'fast' ? [] : [null]);
+    expect(results('sethostname')).toEqual(how === 'fast' ? [] : [7]);
+  });
+
+  it('a pidfd whose process has ended is not that of the next one with its pid', async context => {
+    needsRoot('choose a pid');
+    const {code, facts} = await traceProgram(fixture('enters-ended'));
+    if (code === 77) context.skip('may not choose a pid');
+    expect(ofKind(facts, 'call').map(({args, result}) => [args?.fd, result])).toEqual([[expect.any(Number), {errno: 'ESRCH'}]]);
+  });
+
+  it('a stop is by the signal that stopped it', async () => {
+    const {code, facts} = await traceProgram(fixture('stops-at-second'));
+    const stops = ofKind(facts, 'stop').map(({signal}) => signal);
+    expect([code, stops]).toEqual([19, ['SIGSTOP']]);
+  });
+
+  it('the program of an execve is not the one that came after it', async () => {
+    using folder = temporaryFolder();
+    const {code, facts} = await traceProgram(fixture('executes-deep'), folder.path);
+    expect(code).toBe(0);
+    const [, deep, last] = ofKind(facts, 'exec');
+    const path = `${folder.path}${'/deeper'.repeat(70)}/copy`;
+    expect(deep).toMatchObject({argv: ['copy'], comm: 'copy'});
+    expect([path, {errno: expect.stringMatching(/^(ESRCH|ENOENT)$/), during: 'readlink'}]).toContainEqual(deep?.path);
+    expect(last).toMatchObject({argv: ['sleep', '0.2']});
+  });
+
+  it('who moved has moved once: no reading of /proc moves it, its threads or their children again', async () => {
+    needsRoot('make namespaces without a user namespace');
+    const {code, facts} = await traceProgram(fixture('threads-part'));
+    expect(code).toBe(0);
+    expect(ofKind(facts, 'call').map(fact => Object.keys(fact.changed))).toEqual([['uts'], ['ipc']]);
+    // On a busy machine a reading may be told before an event that is older: the event that it is ahead of comes behind it.
+    const again = facts.filter((fact, index) => {
+      const isEvent = (one: Fact) => one.kind === 'call' || one.kind === 'exec' || one.kind === 'clone';
+      return fact.kind === 'namespaces' && !facts.slice(index).some(later => isEvent(later) && BigInt(later.at) <= BigInt(fact.at));
+    });
+    expect(again).toEqual([]);
+  });
+
+  it('nobody is said to have made a child that it has inherited', async () => {
+    const {code, facts, stdout} = await traceProgram(fixture('kills-makers'));
+    expect(code).toBe(0);
+    const made = [...stdout.matchAll(/made (\d+)/g)].map(([, pid]) => Number(pid));
+    const [root] = ofKind(facts, 'process');
+    expect(ofKind(facts, 'clone').flatMap(({pid, child}) => (pid === root?.pid ? [child] : []))).toEqual(made);
+  });
+});
+
+describe.each(['bpf', 'syscalls'] as const)('attached by %s', how => {
+  it('a process is as it was before the first of its calls', async () => {
+    needsRoot('make namespaces without a user namespace');
+    using folder = temporaryFolder();
+    await using target = start(fixture('never-the-same'));
+    await target.says(/ready/);
+    const tape = folder.file('tape');
+    await using tracer = await attached(how, target.pid, tape);
+    while (!existsSync(tape) || readFileSync(tape, 'utf8').split('"kind":"call"').length < 20)
+      await new Promise(resolve => setTimeout(resolve, 20));
+    target.release();
+    await target.ended;
+    await tracer.ended;
+    const {facts} = readTapeStrictly(tape);
+    const [process] = ofKind(facts, 'process');
+    const moves = ofKind(facts, 'call').flatMap(({changed}) => (changed.uts === undefined ? [] : [changed.uts]));
+    expect(moves.map(({from}) => from)).toEqual([process?.namespaces.uts, ...moves.map(({to}) => to)].slice(0, moves.length));
+    const ids = ofKind(facts, 'call').flatMap(({uids}) => (uids === undefined ? [] : [uids]));
+    expect(ids.slice(1).map(({from}) => from)).toEqual(ids.map(({to}) => to).slice(0, -1));
+    if (how === 'bpf') expect(process?.uids).toEqual(ids[0]?.from);
+  });
+});
