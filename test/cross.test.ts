@@ -1,5 +1,5 @@
 import {execFileSync, spawnSync} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {temporaryFolder} from './support/nsview.ts';
@@ -22,6 +22,21 @@ describe('for aarch64', () => {
       const into = folder.file('build');
       execFileSync('node', [join(ROOT, 'scripts/build-native.mjs'), '--into', into], {env: {...process.env, CC: compiler}, stdio: 'pipe'});
       for (const name of ['libnsview.so', 'nsview-helper']) expect(machineOf(join(into, name)), name).toBe(AARCH64);
+    },
+    patient(180_000),
+  );
+
+  it(
+    'so do the fixtures',
+    context => {
+      if (spawnSync(compiler, ['--version']).status !== 0) context.skip(`${compiler} is not installed`);
+      const folder = join(ROOT, 'fixtures');
+      const sources = readdirSync(folder).filter(name => name.endsWith('.c'));
+      expect(sources.length).toBeGreaterThan(50);
+      execFileSync(compiler, ['-std=gnu17', '-fsyntax-only', '-Wall', '-Wextra', '-Werror', '-pthread', ...sources], {
+        cwd: folder,
+        stdio: 'pipe',
+      });
     },
     patient(180_000),
   );
