@@ -602,8 +602,7 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
 /* More events than this are not looked through for the sake of one. */
 #define LOOK_AHEAD 4096
 
-/* Is there such an event of the same process behind `event`, which is NULL between two readings of the ring? True where that is not certain. */
-static bool has_later(const struct follow *follow, const struct follow_event *event, pid_t pid, uint32_t kind)
+bool follow_has_later(const struct follow *follow, const struct follow_event *event, pid_t pid, uint32_t kind)
 {
         uint64_t at = *follow->ring.consumer;
         struct bpf_ring ahead = follow->ring;
@@ -656,7 +655,7 @@ static ssize_t read_long_exe(const struct follow *follow, const struct follow_ex
                 return length < 0 ? length : -ENODATA;
         bool same = length >= known && memcmp(to + length - known, end, (size_t)known) == 0;
         /* After the reading, not before. */
-        return same && !has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
+        return same && !follow_has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
 }
 
 static void on_exec(struct tracer *tracer, const struct follow_exec *event, size_t size, uint64_t at)
@@ -828,7 +827,7 @@ static void on_stopping(struct tracer *tracer, const struct follow_event *event,
                 return;
         /* Since it gets another one, it did not stop at the one before. */
         forget_stopping(follow, event->pid);
-        if (is_stopped(event->pid) && !has_later(follow, event, event->pid, FOLLOW_STOPPING)) {
+        if (is_stopped(event->pid) && !follow_has_later(follow, event, event->pid, FOLLOW_STOPPING)) {
                 emit_stop(tracer, task, at, (int)event->value);
                 return;
         }
@@ -875,7 +874,7 @@ int follow_check_stopping(struct tracer *tracer)
                 struct task *task = task_find(tracer, stopping->pid);
                 bool stopped = task && is_stopped(stopping->pid);
                 /* By which signal is not known before the ring was read. */
-                if (stopped && has_later(follow, NULL, stopping->pid, FOLLOW_STOPPING))
+                if (stopped && follow_has_later(follow, NULL, stopping->pid, FOLLOW_STOPPING))
                         continue;
                 if (stopped && !task->group_stopped)
                         emit_stop(tracer, task, now, stopping->signal);

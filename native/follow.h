@@ -11,6 +11,7 @@
 #include "follow_program.h"
 
 struct tracer;
+struct follow_event;
 
 /* How many stops at a time can be waited for to be complete. */
 #define FOLLOW_STOPPING_MAX 64
@@ -72,3 +73,5 @@ void follow_drain(struct tracer *tracer);
 void follow_reap(struct tracer *tracer);
 /* Look at what is about to stop. Milliseconds until it should be called again, -1 for never. */
 int follow_check_stopping(struct tracer *tracer);
+/* Is there such an event of the same process in the ring behind `event`, which is NULL between two readings of it? True where that is not certain. */
+bool follow_has_later(const struct follow *follow, const struct follow_event *event, pid_t pid, uint32_t kind);

@@ -12,22 +12,11 @@
 #include "memory.h"
 #include "sys.h"
 
-/* More events than this are not looked through for the sake of one. */
-#define LOOK_AHEAD 4096
-
 /* Its memory is another one after an execve, whose event is in the ring by then. */
 static bool runs_on(const struct follow *follow, const struct follow_event *event, uint64_t start)
 {
-        uint64_t at = *follow->ring.consumer;
-        struct bpf_ring ahead = follow->ring;
-        ahead.consumer = &at;
-        size_t size;
-        unsigned seen = 0;
-        for (const struct follow_event *next; (next = bpf_ring_next(&ahead, &size)); bpf_ring_done(&ahead, size))
-                if (++seen > LOOK_AHEAD || (next->kind == FOLLOW_EXEC && next->pid == event->pid))
-                        return false;
         struct stat_line stat;
-        return at >= __atomic_load_n(follow->ring.producer, __ATOMIC_ACQUIRE) && read_stat(event->pid, &stat) == 0 && stat.start == start;
+        return !follow_has_later(follow, event, event->pid, FOLLOW_EXEC) && read_stat(event->pid, &stat) == 0 && stat.start == start;
 }
 
 /* In a private mapping of a file that may not be written to, as a program's constants are: there lies what lay there. Anywhere else the program
