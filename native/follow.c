@@ -740,7 +740,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
         uint32_t name = (uint32_t)event->event.other;
         /* What it changed is told with it, not before it; what it cannot have changed was done by a call that was not seen. */
         bool moves = name == NSV_CALL_unshare || name == NSV_CALL_setns;
-        struct task *task = moves ? task_find(tracer, event->event.tid) : NULL;
+        struct task *task = moves ? find_of(tracer, event->event.tid, event->event.pid) : NULL;
         if (!task)
                 task = event_task(tracer, &event->event, at);
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)

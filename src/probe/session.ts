@@ -96,8 +96,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   /** Of a move what was not told yet: a reading of /proc, and the tracer's next event, find what a call or a birth told of. Null: nothing. */
   const untold = (fact: Fact): Fact | null => {
-    const links = fact.kind === 'namespaces' ? linksOf(fact.pid, fact.tid) : undefined;
-    if (fact.kind !== 'namespaces' || links === undefined) return fact;
+    if (fact.kind !== 'namespaces') return fact;
+    const links = linksOf(fact.pid, fact.tid);
+    if (links === undefined) return fact;
     const news = Object.entries(fact.changed).filter(([link, {to}]) => !sameSeen(links[link as NamespaceLink], to));
     if (news.length === Object.keys(fact.changed).length) return fact;
     return news.length === 0 ? null : {...fact, changed: Object.fromEntries(news)};
