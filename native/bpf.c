@@ -195,3 +195,13 @@ void bpf_ring_done(struct bpf_ring *ring, size_t size)
 {
         __atomic_store_n(ring->consumer, *ring->consumer + ((size + BPF_RINGBUF_HDR_SZ + 7) & ~(size_t)7), __ATOMIC_RELEASE);
 }
+
+uint64_t bpf_ring_end(const struct bpf_ring *ring)
+{
+        return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+}
+
+bool bpf_ring_has_passed(const struct bpf_ring *ring, uint64_t end)
+{
+        return *ring->consumer >= end;
+}

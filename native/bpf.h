@@ -50,3 +50,6 @@ void bpf_ring_unmap(struct bpf_ring *ring);
 /* The next record, or NULL. Valid until bpf_ring_done(), to which the same size goes. */
 const void *bpf_ring_next(const struct bpf_ring *ring, size_t *ret_size);
 void bpf_ring_done(struct bpf_ring *ring, size_t size);
+/* Where the next record will be written, counted from the first; and whether all before such a place is done. */
+uint64_t bpf_ring_end(const struct bpf_ring *ring);
+bool bpf_ring_has_passed(const struct bpf_ring *ring, uint64_t end);

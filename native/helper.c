@@ -202,6 +202,13 @@ static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
                         keep_terminal(tracer, -EBADF);
                         tracer_end(tracer, command.sequence);
                         break;
+                case NSV_COMMAND_CATCH_UP:
+                        tracer->catch_up = (struct catch_up){
+                                .active = true,
+                                .sequence = command.sequence,
+                                .ring_end = tracer->follow.active ? bpf_ring_end(&tracer->follow.ring) : 0,
+                        };
+                        break;
                 }
                 if (fd >= 0)
                         close(fd);
@@ -255,6 +262,25 @@ static int ptrace_turn(struct tracer *tracer)
         return least;
 }
 
+/* Answer who waits for what has happened. Milliseconds until the next turn, -1 for never. */
+static int catch_up_turn(struct tracer *tracer)
+{
+        struct catch_up *catch_up = &tracer->catch_up;
+        if (!catch_up->active)
+                return -1;
+        if (tracer->follow.active) {
+                follow_drain(tracer);
+                /* A program may still be writing there, and all that comes after it waits. */
+                if (!bpf_ring_has_passed(&tracer->follow.ring, catch_up->ring_end))
+                        return 1;
+        } else if (tracer_drain(tracer))
+                return 0;
+        struct nsv_record record = {.kind = NSV_RECORD_REPLY, .other = (int32_t)catch_up->sequence};
+        catch_up->active = false;
+        tracer_emit(tracer, &record, NULL, 0);
+        return -1;
+}
+
 int main(int argc, char **argv)
 {
         if (argc != 5)
@@ -301,9 +327,10 @@ int main(int argc, char **argv)
         bool more = false;
         for (;;) {
                 int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : ptrace_turn(&tracer);
-                int end_timeout = tracer_end_turn(&tracer);
-                if (end_timeout >= 0 && (timeout < 0 || end_timeout < timeout))
-                        timeout = end_timeout;
+                int others[] = {tracer_end_turn(&tracer), catch_up_turn(&tracer)};
+                for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+                        if (others[i] >= 0 && (timeout < 0 || others[i] < timeout))
+                                timeout = others[i];
                 bool pending = outbox_pending(&tracer.outbox), blocked = false;
                 if (pending) {
                         /* Not one by one: each write would wake the reader, at the cost of those that are traced. */

@@ -244,6 +244,12 @@ NSV_API int nsv_end(int socket, uint32_t sequence)
         return send_command(socket, &command, NULL, 0, -1);
 }
 
+NSV_API int nsv_catch_up(int socket, uint32_t sequence)
+{
+        struct nsv_command command = {.kind = NSV_COMMAND_CATCH_UP, .sequence = sequence};
+        return send_command(socket, &command, NULL, 0, -1);
+}
+
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size)
 {
         struct nsv_command command = {.kind = NSV_COMMAND_GUARD_TERMINAL};

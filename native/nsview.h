@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NSV_ABI 3
+#define NSV_ABI 4
 
 #define NSV_API __attribute__((visibility("default")))
 
@@ -39,6 +39,8 @@ enum nsv_command_kind {
         /* End what was launched, whole: its kept terminal is closed (SIGHUP, once the caller closes it as well), then come SIGTERM and SIGKILL.
          * Answered by NSV_RECORD_REPLY; value: processes that did not end. */
         NSV_COMMAND_END = 6,
+        /* Answered by NSV_RECORD_REPLY once all is told of which the kernel had told the helper when this came. */
+        NSV_COMMAND_CATCH_UP = 7,
 };
 
 /* LAUNCH: what is done besides, in this order. */
@@ -274,6 +276,7 @@ NSV_API int nsv_launch(int socket, uint32_t sequence, int terminal, uint32_t arg
 /* `master`: of the launched program's pty, borrowed; -1: keep it no longer. */
 NSV_API int nsv_keep_terminal(int socket, int master);
 NSV_API int nsv_end(int socket, uint32_t sequence);
+NSV_API int nsv_catch_up(int socket, uint32_t sequence);
 NSV_API int nsv_guard_terminal(int socket, int terminal, const void *restore, uint32_t size);
 NSV_API int nsv_release_terminal(int socket);
 

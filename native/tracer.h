@@ -60,6 +60,13 @@ struct ending {
         bool asked;              /* SIGTERM was sent */
 };
 
+/* Somebody waits until all is told that has happened. */
+struct catch_up {
+        bool active;
+        uint32_t sequence;
+        uint64_t ring_end; /* BPF: where the ring ended when it was asked for */
+};
+
 struct tracer {
         struct outbox outbox;
         struct follow follow; /* active, or everything is done by ptrace */
@@ -76,6 +83,7 @@ struct tracer {
         int64_t ns[NSV_LINK_COUNT]; /* the helper's own */
         struct launch launch;
         struct ending ending;
+        struct catch_up catch_up;
         bool attached;     /* to something that nsview did not start */
         bool kill_on_exit; /* what is followed dies with the helper; nothing else is followed then */
         struct exit_guard exit_guard; /* BPF: who sees to that */

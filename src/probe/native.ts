@@ -34,6 +34,7 @@ export type Native = {
   /** -1: not any more. */
   keepTerminal(socket: number, master: number): number;
   end(socket: number, sequence: number): number;
+  catchUp(socket: number, sequence: number): number;
   guardTerminal(socket: number, terminal: number, restore: Uint8Array, size: number): number;
   releaseTerminal(socket: number): number;
   /** ret: master, slave. */
@@ -144,6 +145,7 @@ export function loadNative(): Native {
     ),
     keepTerminal: library.func('int nsv_keep_terminal(int socket, int master)'),
     end: library.func('int nsv_end(int socket, uint32_t sequence)'),
+    catchUp: library.func('int nsv_catch_up(int socket, uint32_t sequence)'),
     guardTerminal: library.func('int nsv_guard_terminal(int socket, int terminal, const uint8_t *restore, uint32_t size)'),
     releaseTerminal: library.func('int nsv_release_terminal(int socket)'),
     ptyOpen: library.func('int nsv_pty_open(int rows, int columns, int32_t *ret)'),

@@ -45,8 +45,9 @@ export type SessionOptions = {
 
 /** Milliseconds that a slice of readings takes at most, generously. */
 const READING = 15;
-/** Milliseconds after which the helper's events have arrived: it keeps them for 8 at most. */
-const EVENTS_ARRIVE = 25;
+/** Milliseconds between looks at a task that may still be in the call that moved it, and so long at most. */
+const STILL_INSIDE = 25;
+const STILL_INSIDE_MOST = 1000;
 
 /** The links after some of them moved. */
 function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
@@ -99,8 +100,10 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (fact.kind !== 'namespaces') return fact;
     const links = linksOf(fact.pid, fact.tid);
     if (links === undefined) return fact;
-    const news = Object.entries(fact.changed).filter(([link, {to}]) => !sameSeen(links[link as NamespaceLink], to));
-    if (news.length === Object.keys(fact.changed).length) return fact;
+    const news = Object.entries(fact.changed).flatMap(([link, {from, to}]) => {
+      const last = links[link as NamespaceLink];
+      return sameSeen(last, to) ? [] : [[link, {from: last ?? from, to}]];
+    });
     return news.length === 0 ? null : {...fact, changed: Object.fromEntries(news)};
   };
 
@@ -190,38 +193,70 @@ export function openSession(options: SessionOptions): Seen<Session> {
   /** When the tracer last told of a process what a reading of /proc could contradict, by performance.now(). */
   const touched = new Map<number, number>();
   let lastAt = '0';
-  const pending = new Set<NodeJS.Timeout>();
+  let stopped = false;
+  const timers = new Set<NodeJS.Timeout>();
+  /** When the readings began that are not told yet, by performance.now(). */
+  const untoldSince: number[] = [];
+
+  /** It may have moved by a call of which it is not out yet, and then that is told when it is: the kernel has not told the tracer. */
+  const mayBeInside = (fact: Fact): boolean => {
+    if (fact.kind !== 'namespaces' || following === undefined || !seesCalls(following)) return false;
+    const stat = readStat(fact.tid);
+    return !isRefusal(stat) && stat.state === 'R';
+  };
+
+  /** Resolves when all events are told that the kernel had told the tracer by now. */
+  const caughtUp = async (): Promise<void> => {
+    if (!isRefusal(tracer)) await tracer.caughtUp();
+  };
+
+  const tellReadings = async (facts: readonly Fact[], since: number) => {
+    await caughtUp();
+    if (stopped) return;
+    const wereThere = live.size > 0;
+    const still = facts.filter(fact => {
+      if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid);
+      // Who changed a table is not known; that its reader did something else meanwhile does not matter.
+      if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < since) return true;
+      watch?.forget(fact.pid);
+      return false;
+    });
+    // Who descends from them is as they are.
+    for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
+    const news = still.flatMap(fact => {
+      const one = untold(fact);
+      if (one?.kind === 'namespaces') keepTold(one);
+      return one === null ? [] : [isLater(lastAt, one.at) ? {...one, at: lastAt} : one];
+    });
+    if (news.length === 0) return;
+    options.emit(news);
+    if (wereThere && live.size === 0) options.onEmpty?.();
+  };
+
+  const tellInTime = async (facts: readonly Fact[], since: number) => {
+    const wait = performance.now() - since < STILL_INSIDE_MOST ? facts.filter(mayBeInside) : [];
+    if (wait.length > 0) {
+      untoldSince.push(since);
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        untoldSince.splice(untoldSince.indexOf(since), 1);
+        void tellInTime(wait, since);
+      }, STILL_INSIDE);
+      timers.add(timer);
+    }
+    untoldSince.push(since);
+    const rest = wait.length === 0 ? facts : facts.filter(fact => !wait.includes(fact));
+    if (rest.length > 0) await tellReadings(rest, since);
+    untoldSince.splice(untoldSince.indexOf(since), 1);
+    const oldest = Math.min(performance.now() - READING, ...untoldSince);
+    for (const [pid, when] of touched) if (when < oldest) touched.delete(pid);
+  };
 
   /**
    * A reading of /proc may be ahead of events that are still on their way: it waits for those, and where they tell of the same process,
    * they are right and it is read again. Its time is never before that of what was told already.
    */
-  const emitReadings = (facts: readonly Fact[]) => {
-    const readSince = performance.now() - READING;
-    const timer = setTimeout(() => {
-      pending.delete(timer);
-      const wereThere = live.size > 0;
-      const still = facts.filter(fact => {
-        if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid);
-        // Who changed a table is not known; that its reader did something else meanwhile does not matter.
-        if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < readSince) return true;
-        watch?.forget(fact.pid);
-        return false;
-      });
-      for (const [pid, when] of touched) if (when < readSince) touched.delete(pid);
-      // Who descends from them is as they are.
-      for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
-      const news = still.flatMap(fact => {
-        const one = untold(fact);
-        if (one?.kind === 'namespaces') keepTold(one);
-        return one === null ? [] : [isLater(lastAt, one.at) ? {...one, at: lastAt} : one];
-      });
-      if (news.length === 0) return;
-      options.emit(news);
-      if (wereThere && live.size === 0) options.onEmpty?.();
-    }, EVENTS_ARRIVE);
-    pending.add(timer);
-  };
+  const emitReadings = (facts: readonly Fact[]) => void tellInTime(facts, performance.now() - READING);
 
   /** Another has the pid of a process that the tracer has not told to have ended, though all that it saw has come in. */
   const missedEnd = (pid: number): boolean => {
@@ -313,7 +348,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
     pids: () => live,
     look: pid => watch?.look(pid),
     stop: async () => {
-      for (const timer of pending) clearTimeout(timer);
+      stopped = true;
+      for (const timer of timers) clearTimeout(timer);
       const gone = [...aside].filter(pid => isRefusal(readStat(pid)));
       if (gone.length > 0) options.emit(gone.map(pid => ({kind: 'gone', at: now(), pid})));
       endWatches();

@@ -121,6 +121,8 @@ export type Tracer = {
   keepTerminal(master: number): void;
   /** End what was launched: SIGHUP once the master of its terminal is closed, then SIGTERM, then SIGKILL. `processes`: that did not end. */
   end(): Promise<TracerAnswer>;
+  /** Resolves when every fact is out of which the kernel had told the helper by now; or when the helper is gone. */
+  caughtUp(): Promise<void>;
   /** If nsview vanishes: the terminal gets its present settings back, and these bytes. Undone by release or stop. */
   guardTerminal(fd: number, restore: Uint8Array): void;
   releaseTerminal(): void;
@@ -381,7 +383,8 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
   let stopping = false;
   let reaped = false;
   let launching: number | undefined;
-  let ending: number | undefined;
+  /** Commands that are not to follow anything. */
+  const others = new Set<number>();
   const waiting = new Map<number, (answer: TracerAnswer) => void>();
   const send = (call: (sequence: number) => number): Promise<TracerAnswer> => {
     const mine = ++sequence;
@@ -443,7 +446,7 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
         if (record.error !== 0) refused = {errno: errnoName(record.error), during: STAGES[record.stage] ?? 'bpf'};
       } else if (record.kind === RECORD.reply) {
         // What happened before the answer is told before it, what happened after it, after.
-        if (record.error === 0 && record.other !== ending) {
+        if (!others.delete(record.other) && record.error === 0) {
           begun = {
             kind: 'tracer',
             at: String(record.at),
@@ -494,6 +497,28 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     );
   });
 
+  const apart = (mine: number): number => {
+    others.add(mine);
+    return mine;
+  };
+
+  let catchingUp: Promise<void> | undefined;
+  let catchingUpAgain: Promise<void> | undefined;
+  // What happened after it was asked may come after the answer: who asks meanwhile has to wait for the next one.
+  const caughtUp = (): Promise<void> => {
+    if (catchingUp !== undefined) {
+      catchingUpAgain ??= catchingUp.then(() => {
+        catchingUpAgain = undefined;
+        return caughtUp();
+      });
+      return catchingUpAgain;
+    }
+    catchingUp = send(mine => native.catchUp(socket, apart(mine))).then(() => {
+      catchingUp = undefined;
+    });
+    return catchingUp;
+  };
+
   return {
     helperPid,
     following: () => ({mode, refused}),
@@ -524,11 +549,8 @@ export function startTracer(options: TracerOptions): Seen<Tracer> {
     keepTerminal: master => {
       if (!reaped) native.keepTerminal(socket, master);
     },
-    end: () =>
-      send(mine => {
-        ending = mine;
-        return native.end(socket, mine);
-      }),
+    end: () => send(mine => native.end(socket, apart(mine))),
+    caughtUp,
     guardTerminal: (fd, restore) => {
       if (!reaped) native.guardTerminal(socket, fd, restore, restore.length);
     },
