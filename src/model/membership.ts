@@ -15,16 +15,12 @@ export function namespaceAt(namespaces: Namespaces, seen: Seen<string> | null | 
 }
 
 /** Counts a link's target; `process` links count members, the others merely hold the namespace. */
-function hold(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', by: 1 | -1): void {
+function hold(namespaces: Namespaces, namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', by: 1 | -1): void {
   if (namespace === null || namespace === undefined) return;
   if (link !== 'thread' && link === namespace.type) namespace.processes += by;
   else namespace.others += by;
-}
-
-function release(namespace: Namespace | null | undefined, link: NamespaceLink | 'thread', emptied: Namespace[]): void {
-  if (namespace === null || namespace === undefined) return;
-  hold(namespace, link, -1);
-  if (namespace.processes + namespace.others === 0 && namespace.index > 0) emptied.push(namespace);
+  if (by > 0) namespaces.emptied.delete(namespace);
+  else if (namespace.processes + namespace.others === 0 && namespace.index > 0) namespaces.emptied.add(namespace);
 }
 
 /** True where the namespace was never seen before. */
@@ -45,8 +41,8 @@ export function setLink(
   if (named !== null && (isNew || isFirst)) process.opened.add(named.namespace);
   if (isFirst) named.namespace.entered = true;
   if (process.end === null) {
-    hold(process.spaces[link], link, -1);
-    hold(named?.namespace, link, 1);
+    hold(namespaces, process.spaces[link], link, -1);
+    hold(namespaces, named?.namespace, link, 1);
   }
   process.links[link] = to;
   process.spaces[link] = named?.namespace ?? null;
@@ -60,7 +56,7 @@ export function setThreads(
 ): void {
   process.threadCount = threads.length;
   const now = new Map(threads.map(thread => [thread.tid, thread]));
-  for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(process, tid);
+  for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(namespaces, process, tid);
   for (const tid of process.undoApart) if (!now.has(tid)) process.undoApart.delete(tid);
   for (const thread of threads) putThread(namespaces, process, thread.tid, thread.comm, {...thread.namespaces}, thread.apart ?? {});
 }
@@ -75,10 +71,10 @@ export function putThread(namespaces: Namespaces, process: Process, tid: number,
     const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to);
     thread.links[link] = to;
     thread.spaces[link] = named?.namespace ?? null;
-    hold(named?.namespace, 'thread', 1);
+    hold(namespaces, named?.namespace, 'thread', 1);
     if (named?.isNew) opened.add(named.namespace);
   }
-  dropThread(process, tid);
+  dropThread(namespaces, process, tid);
   if (Object.keys(thread.links).length + Object.keys(thread.apart).length > 0) {
     process.threads.set(tid, thread);
     grow(process, 1);
@@ -107,10 +103,10 @@ export function setUndo(namespaces: Namespaces, process: Process, threads: reado
   }
 }
 
-export function dropThread(process: Process, tid: number): void {
+export function dropThread(namespaces: Namespaces, process: Process, tid: number): void {
   const thread = process.threads.get(tid);
   if (thread === undefined) return;
-  for (const link of NAMESPACE_LINKS) hold(thread.spaces[link], 'thread', -1);
+  for (const link of NAMESPACE_LINKS) hold(namespaces, thread.spaces[link], 'thread', -1);
   process.threads.delete(tid);
   grow(process, -1);
 }
@@ -158,12 +154,10 @@ export function moveTargets(changed: NamespaceChanges): Links {
   return links;
 }
 
-/** It holds no namespace any more; returns those that nothing else holds. */
-export function letGo(process: Process): readonly Namespace[] {
-  const emptied: Namespace[] = [];
-  for (const link of NAMESPACE_LINKS) release(process.spaces[link], link, emptied);
-  for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) release(thread.spaces[link], 'thread', emptied);
+/** It holds no namespace any more. */
+export function letGo(namespaces: Namespaces, process: Process): void {
+  for (const link of NAMESPACE_LINKS) hold(namespaces, process.spaces[link], link, -1);
+  for (const thread of process.threads.values()) for (const link of NAMESPACE_LINKS) hold(namespaces, thread.spaces[link], 'thread', -1);
   grow(process, -process.threads.size);
   process.threads.clear();
-  return emptied;
 }

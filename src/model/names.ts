@@ -25,8 +25,12 @@ export type Namespace = {
   others: number;
 };
 
-/** The namespaces by inode, and the next index of each type. */
-export type Namespaces = {readonly byInode: Map<string, Namespace>; readonly next: Map<NamespaceType, number>};
+/** The namespaces by inode, the next index of each type, and those that the last fact left without process and link. */
+export type Namespaces = {
+  readonly byInode: Map<string, Namespace>;
+  readonly next: Map<NamespaceType, number>;
+  readonly emptied: Set<Namespace>;
+};
 
 function add(namespaces: Namespaces, type: NamespaceType, inode: string, index: number): Namespace {
   const namespace: Namespace = {type, inode, index, name: `${type}:${letters(index)}`, entered: index === 0, processes: 0, others: 0};
@@ -36,7 +40,7 @@ function add(namespaces: Namespaces, type: NamespaceType, inode: string, index: 
 
 /** nsview's own namespaces are `a`, always. */
 export function createNamespaces(own: NamespaceLinks): Namespaces {
-  const namespaces: Namespaces = {byInode: new Map(), next: new Map()};
+  const namespaces: Namespaces = {byInode: new Map(), next: new Map(), emptied: new Set()};
   for (const link of NAMESPACE_LINKS) {
     if (link !== typeOfLink(link)) continue;
     const inode = own[link];

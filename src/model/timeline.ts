@@ -44,11 +44,9 @@ export type What =
       readonly formerTid?: number;
       readonly dropped?: readonly Raise[];
     }
-  | {
-      readonly kind: 'end';
-      readonly end: {readonly code?: number; readonly signal?: string; readonly core?: true};
-      readonly emptied: readonly Namespace[];
-    }
+  | {readonly kind: 'end'; readonly end: {readonly code?: number; readonly signal?: string; readonly core?: true}}
+  /** Of those that left a namespace empty. */
+  | {readonly kind: 'thread-end'; readonly tid: number; readonly end: {readonly code?: number; readonly signal?: string}}
   | {readonly kind: 'stop'; readonly signal: string}
   | {readonly kind: 'continue'}
   | {readonly kind: 'lost'; readonly count: number}
@@ -71,6 +69,8 @@ export type TimelineEvent = {
   readonly pid: number;
   readonly comm: string;
   readonly what: What;
+  /** Namespaces that were left without a process and without a link by this, as far as nsview follows. */
+  readonly emptied?: readonly Namespace[];
   /** Isolation was touched, or how it is observed. */
   readonly isolation: boolean;
   /** Calls like this one that its thread made next, nothing coming between them. They have no events of their own. */
@@ -90,8 +90,8 @@ const RUN_KEPT = 200;
 export const createTimeline = (): Timeline => ({count: 0, newest: null, all: [], isolation: []});
 
 /** The call of an event that changed nothing else that is known, and so says the same when it comes again. */
-function plainCall({what}: Pick<TimelineEvent, 'what'>): CallFact | null {
-  if (what.kind !== 'call' || what.moves.length > 0) return null;
+function plainCall({what, emptied}: Pick<TimelineEvent, 'what' | 'emptied'>): CallFact | null {
+  if (what.kind !== 'call' || what.moves.length > 0 || emptied !== undefined) return null;
   return what.call.uids === undefined && what.call.gids === undefined ? what.call : null;
 }
 
@@ -118,7 +118,7 @@ function keep(ring: TimelineEvent[], event: TimelineEvent): void {
 }
 
 export function recordEvent(timeline: Timeline, event: Omit<TimelineEvent, 'seq' | 'isolation'>): void {
-  const isolation = touchesIsolation(event.what);
+  const isolation = event.emptied !== undefined || touchesIsolation(event.what);
   const full = {...event, seq: timeline.count++, isolation};
   timeline.newest = full;
   const folded = foldInto(timeline.all.at(-1), full);
@@ -138,8 +138,6 @@ function touchesIsolation(what: What): boolean {
       return what.moves.length > 0 || (!isRefusal(what.flags) && what.flags.some(flag => /^CLONE_(NEW|INTO_CGROUP$)/.test(flag)));
     case 'appeared':
       return what.moves.length > 0;
-    case 'end':
-      return what.emptied.length > 0;
     case 'call':
     case 'moves':
     case 'tracer':
@@ -149,6 +147,8 @@ function touchesIsolation(what: What): boolean {
       return true;
     case 'exec':
       return what.dropped !== undefined;
+    case 'end':
+    case 'thread-end':
     case 'stop':
     case 'continue':
       return false;
@@ -285,8 +285,18 @@ function runText(first: CallFact, run: Run): string {
 
 const hasFailed = (call: CallFact): boolean => call.result !== null && typeof call.result !== 'number';
 
+const emptiedPieces = (emptied: readonly Namespace[]): Piece[] =>
+  emptied.flatMap((namespace, index) => [plain(index === 0 ? 'left empty: ' : ' '), namespacePiece(namespace)]);
+
 /** `room` is how many cells there are for both; the arguments of calls give way. */
-function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number): Said {
+function sayEvent(event: Pick<TimelineEvent, 'what' | 'run' | 'emptied'>, room: number): Said {
+  if (event.emptied === undefined) return sayWhat(event, room);
+  const gone = emptiedPieces(event.emptied);
+  const {did, changed} = sayWhat(event, room - lineCells(gone) - 2);
+  return {did, changed: changed.length === 0 ? gone : [...changed, plain('  '), ...gone]};
+}
+
+function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number): Said {
   switch (what.kind) {
     case 'clone': {
       const isThread = !isRefusal(what.flags) && what.flags.includes('CLONE_THREAD');
@@ -310,11 +320,9 @@ function sayEvent({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number
       const dropped = what.dropped === undefined ? [] : [toned('bad', ` ${explainDropped(what.dropped)}`)];
       return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...path, ...dropped]};
     }
-    case 'end': {
-      const gone: Piece[] = [];
-      for (const namespace of what.emptied) gone.push(plain(gone.length > 0 ? ' ' : 'left empty: '), namespacePiece(namespace));
-      return {did: [what.end.signal === undefined ? plain(endText(what.end)) : toned('bad', endText(what.end))], changed: gone};
-    }
+    case 'end':
+    case 'thread-end':
+      return {did: [what.end.signal === undefined ? plain(endText(what.end)) : toned('bad', endText(what.end))], changed: []};
     case 'stop':
       return {did: [toned('warn', `stopped by ${printable(what.signal)}`)], changed: []};
     case 'continue':
@@ -365,7 +373,11 @@ function realTime(header: {readonly at: string; readonly realtime: string}, at: 
 
 /** The thread that did it, where that is told. */
 const tidOf = (what: What): number | undefined =>
-  what.kind === 'moves' || what.kind === 'clone' ? what.tid : what.kind === 'call' ? what.call.tid : undefined;
+  what.kind === 'moves' || what.kind === 'clone' || what.kind === 'thread-end'
+    ? what.tid
+    : what.kind === 'call'
+      ? what.call.tid
+      : undefined;
 
 /** Who did it. */
 function whoText(event: TimelineEvent): string {

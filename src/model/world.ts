@@ -102,6 +102,7 @@ export function observe(world: World, fact: Fact): readonly TimelineEvent[] {
   const at = Number(fact.at);
   if (at > world.now) world.now = at;
   const before = world.timeline.count;
+  world.namespaces.emptied.clear();
   observeKind(world, fact, at);
   forgetEnded(world);
   const added = world.timeline.count - before;
@@ -155,7 +156,12 @@ function observeKind(world: World, fact: Fact, at: number): void {
       const process = living(world, fact.pid);
       if (process === null) return;
       process.threadCount = Math.max(0, process.threadCount - 1);
-      dropThread(process, fact.tid);
+      dropThread(world.namespaces, process, fact.tid);
+      if (world.namespaces.emptied.size > 0) {
+        const signal = fact.signal === undefined ? {} : {signal: fact.signal};
+        const end = {...signal, ...(fact.code === undefined ? {} : {code: fact.code})};
+        event(world, process, at, {kind: 'thread-end', tid: fact.tid, end});
+      }
       return;
     }
     case 'namespaces': {
@@ -246,7 +252,9 @@ function observeKind(world: World, fact: Fact, at: number): void {
 }
 
 function event(world: World, process: Process | null, at: number, what: What): void {
-  recordEvent(world.timeline, {at, process: process?.id ?? null, pid: process?.pid ?? 0, comm: process?.comm ?? '', what});
+  const emptied = world.namespaces.emptied.size === 0 ? {} : {emptied: [...world.namespaces.emptied]};
+  world.namespaces.emptied.clear();
+  recordEvent(world.timeline, {at, process: process?.id ?? null, pid: process?.pid ?? 0, comm: process?.comm ?? '', what, ...emptied});
 }
 
 // --- processes ---
@@ -300,7 +308,7 @@ export function narrowTo(world: World, target: Process): void {
     if (kept.has(process)) continue;
     if (process.end === null) {
       world.living--;
-      letGo(process);
+      letGo(world.namespaces, process);
     }
     drop(world, process);
   }
@@ -466,7 +474,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
       if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], false);
   process.threadCount = 0;
   process.undoApart.clear();
-  for (const tid of process.threads.keys()) dropThread(process, tid);
+  for (const tid of process.threads.keys()) dropThread(world.namespaces, process, tid);
   event(world, process, at, {
     kind: 'exec',
     former,
@@ -512,8 +520,8 @@ function endProcess(world: World, process: Process, end: End): void {
   process.end = end;
   process.stopped = null;
   world.living--;
-  const emptied = letGo(process);
-  event(world, process, end.at, {kind: 'end', end, emptied});
+  letGo(world.namespaces, process);
+  event(world, process, end.at, {kind: 'end', end});
   world.ended.push(process);
   if (process.maker === null) return;
   process.maker.endedChildren.push(process);

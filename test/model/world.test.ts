@@ -153,11 +153,11 @@ describe('lineage', () => {
 });
 
 describe('namespaces', () => {
-  const enter = (pid: number, links: Partial<{[link in keyof NamespaceLinks]: string}>, at = START): Fact => ({
+  const enter = (pid: number, links: Partial<{[link in keyof NamespaceLinks]: string}>, tid = pid, at = START): Fact => ({
     kind: 'namespaces',
     at: String(at),
     pid,
-    tid: pid,
+    tid,
     changed: Object.fromEntries(Object.entries(links).map(([link, to]) => [link, {from: null, to}])),
   });
   const names = (world: World, pid: number) =>
@@ -212,7 +212,27 @@ describe('namespaces', () => {
   test('the end of the last process in a namespace is an event', () => {
     const world = worldOf(process(10, 1), clone(10, 11), enter(11, {mnt: '1'}));
     const [event] = observe(world, exit(11));
-    expect(event).toMatchObject({isolation: true, what: {kind: 'end', emptied: [{name: 'mnt:b'}]}});
+    expect(event).toMatchObject({isolation: true, emptied: [{name: 'mnt:b'}], what: {kind: 'end'}});
+  });
+
+  test('so is a move out of a namespace, an execve and the end of a thread that leaves one empty', () => {
+    const left = (world: World, fact: Fact) =>
+      observe(world, fact).map(({isolation, emptied, what}) => [what.kind, isolation, emptied?.map(({name}) => name)]);
+    const world = worldOf(process(10, 1), enter(10, {uts: '1'}));
+    expect(left(world, enter(10, {uts: '2'}))).toEqual([['moves', true, ['uts:b']]]);
+    observe(world, clone(10, 15, {flags: ['CLONE_THREAD']}));
+    expect(left(world, enter(10, {ipc: '3'}, 15))).toEqual([['moves', true, undefined]]);
+    expect(left(world, {kind: 'exec', at: header.at, pid: 10, path: '/bin/true', argv: ['true'], comm: 'true', formerTid: 15})).toEqual([
+      ['exec', false, undefined],
+    ]);
+    observe(world, clone(10, 16, {flags: ['CLONE_THREAD']}));
+    observe(world, enter(10, {net: '4'}, 16));
+    expect(left(world, {kind: 'thread-exit', at: header.at, pid: 10, tid: 16, code: 0})).toEqual([['thread-end', true, ['net:b']]]);
+    observe(world, clone(10, 17, {flags: ['CLONE_THREAD']}));
+    observe(world, enter(10, {uts: '5'}, 17));
+    expect(left(world, {kind: 'exec', at: header.at, pid: 10, path: '/bin/true', argv: ['true'], comm: 'true', formerTid: 17})).toEqual([
+      ['exec', true, ['uts:c']],
+    ]);
   });
 
   test('a thread whose clone kept its flags is over when the thread is', () => {
