@@ -28,7 +28,7 @@ async function frame(name: string, tape: Tape, mode: Mode, [columns, rows]: read
   const terminal = mode === 'launch' ? fakeTerminal('bash') : null;
   const screen = await play({tape, mode, columns, rows, ...(terminal === null ? {} : {terminal: terminal.port})});
   terminal?.print('\x1b[32m#\x1b[0m unshare -Urpf --mount-proc sh\r\n# echo 日本語\r\n日本語\r\n# ');
-  if (terminal !== null) await expect.poll(screen.text, {timeout: patient(5000)}).toContain('日本語');
+  if (terminal !== null) await expect.poll(() => screen.text(), {timeout: patient(5000)}).toContain('日本語');
   await screen.settled();
   if (keys !== '') await screen.press(keys);
   compare(`${name}-${columns}x${rows}`, screen.text());
@@ -391,7 +391,7 @@ describe('the screen', () => {
     const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
     terminal.print('row1\r\nrow2\r\nrow3\r\nrow4\r\nrow5');
     // The emulator of the terminal takes its time on a busy machine.
-    await expect.poll(screen.text, {timeout: patient(5000)}).toContain('row1');
+    await expect.poll(() => screen.text(), {timeout: patient(5000)}).toContain('row1');
     const told: unknown[] = [];
     const {resize} = terminal.port;
     Object.assign(terminal.port, {resize: (...size: Parameters<typeof resize>) => told.push(size)});
@@ -408,7 +408,7 @@ describe('the screen', () => {
     const terminal = fakeTerminal('bash');
     const screen = await open({mode: 'launch', terminal: terminal.port, columns: 80, rows: 24});
     terminal.print('one\r\ntwo');
-    await expect.poll(screen.text, {timeout: patient(5000)}).toContain('two');
+    await expect.poll(() => screen.text(), {timeout: patient(5000)}).toContain('two');
     expect(screen.cursor()).toEqual({x: 1 + 3, y: 14 + 1});
     await screen.close();
   });
