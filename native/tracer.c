@@ -329,14 +329,14 @@ static int decode_call(pid_t tid, struct call *ret_call)
 #error "nsview knows the registers of x86_64 and aarch64 only"
 #endif
 
-/* The flags, without the exit signal that the old call keeps in their low byte: the child has the one that counts. Valid while
- * `tid` is at its clone event. */
-static int read_clone_flags(pid_t tid, uint64_t *ret_flags)
+/* The flags, and the exit signal, which the old call keeps in their low byte. Valid while `tid` is at its clone event. */
+static int read_clone_flags(pid_t tid, uint64_t *ret_flags, uint64_t *ret_exit_signal)
 {
         struct call call;
         int r = decode_call(tid, &call);
         if (r < 0)
                 return r;
+        *ret_exit_signal = SIGCHLD;
         switch (call.what) {
         case CALL_FORK:
                 *ret_flags = 0;
@@ -346,18 +346,32 @@ static int read_clone_flags(pid_t tid, uint64_t *ret_flags)
                 return 0;
         case CALL_CLONE:
                 *ret_flags = (uint32_t)call.argument & ~(uint32_t)CSIGNAL;
+                *ret_exit_signal = call.argument & CSIGNAL;
                 return 0;
         case CALL_CLONE3: {
-                uint64_t flags; /* first in struct clone_args */
-                struct iovec local = {&flags, sizeof(flags)}, remote = {(void *)(uintptr_t)call.argument, sizeof(flags)};
+                uint64_t args[5]; /* flags, pidfd, child_tid, parent_tid, exit_signal: in its first version, CLONE_ARGS_SIZE_VER0 */
+                struct iovec local = {args, sizeof(args)}, remote = {(void *)(uintptr_t)call.argument, sizeof(args)};
                 ssize_t n = process_vm_readv(tid, &local, 1, &remote, 1, 0);
-                if (n != (ssize_t)sizeof(flags))
+                if (n != (ssize_t)sizeof(args))
                         return n < 0 ? -errno : -EFAULT;
-                *ret_flags = flags;
+                *ret_flags = args[0];
+                *ret_exit_signal = args[4];
                 return 0;
         }
         }
         return -ENOSYS;
+}
+
+/* The signal that will tell of the child's end; an execve of its own makes it SIGCHLD (execve(2)). Valid while `caller` is at its clone event. */
+static uint32_t birth_exit_signal(const struct task *caller, uint64_t flags, uint64_t asked)
+{
+        struct stat_line stat;
+        if (flags & CLONE_THREAD)
+                return 0;
+        /* That of its maker's end (kernel/fork.c, copy_process). */
+        if (flags & CLONE_PARENT)
+                return read_stat(caller->tgid, &stat) == 0 && stat.exit_signal > 0 ? (uint32_t)stat.exit_signal : 0;
+        return (uint32_t)asked;
 }
 
 /* ---- Births ---- */
@@ -385,10 +399,12 @@ void tracer_resume(struct tracer *tracer, struct task *task, int signal)
 static void begin_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *ret_record)
 {
         struct nsv_record record = {.kind = NSV_RECORD_CLONE, .other = child->tid};
-        uint64_t flags = 0;
-        int r = caller ? read_clone_flags(caller->tid, &flags) : -ESRCH;
+        uint64_t flags = 0, exit_signal = 0;
+        int r = caller ? read_clone_flags(caller->tid, &flags, &exit_signal) : -ESRCH;
         record.value = flags;
         record.error = r < 0 ? -r : 0;
+        if (r == 0)
+                record.stage = birth_exit_signal(caller, flags, exit_signal);
         if (caller) {
                 note_namespaces(tracer, caller);
                 record.pid = caller->tgid;
@@ -421,7 +437,8 @@ static void end_clone(struct tracer *tracer, struct task *caller, struct task *c
         struct stat_line stat = {0};
         read_stat(child->tid, &stat);
         record->start = stat.start;
-        record->stage = stat.exit_signal > 0 ? (uint32_t)stat.exit_signal : 0;
+        if (record->error)
+                record->stage = stat.exit_signal > 0 ? (uint32_t)stat.exit_signal : 0;
         /* If its maker ended meanwhile it has another parent by now; it was born with this one (clone(2), CLONE_PARENT). */
         record->ppid = caller && record->error == 0 && !(record->value & (CLONE_PARENT | CLONE_THREAD)) ? record->pid : stat.ppid;
 

@@ -55,6 +55,14 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
     expect(ofKind(facts, 'namespaces')).toEqual([]);
   });
 
+  it('the signal that is to tell of an end is the one that its maker asked for, whatever the child has done since', async () => {
+    const {code, facts} = await traceProgram(fixture('changes-exit-signal'));
+    expect(code).toBe(0);
+    const signals = ofKind(facts, 'clone').map(({exitSignal}) => exitSignal);
+    // Of one by CLONE_PARENT it is its maker's.
+    expect(signals).toEqual([...Array(100).fill('SIGUSR1'), 'SIGUSR2', 'SIGUSR2']);
+  });
+
   it('nobody is said to have made a child that it has inherited', async () => {
     const {code, facts, stdout} = await traceProgram(fixture('kills-makers'));
     expect(code).toBe(0);
