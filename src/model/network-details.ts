@@ -37,7 +37,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
 
   section('Interfaces', 'state, addresses, in and out');
   listed(network.interfaces, 'none', one => {
-    const about: Piece[] = one.kind === undefined || one.kind === '' ? [] : [dim(` ${printable(one.kind)}`)];
+    const about: Piece[] = one.kind === undefined || one.kind === '' ? [] : [dim(` ${printable([one.kind, one.detail].join(' ').trim())}`)];
     say(
       plain(`  ${printable(one.name)}`),
       ...about,

@@ -21,6 +21,8 @@ export type Interface = {
   readonly index?: number;
   /** IFLA_INFO_KIND, such as veth, bridge, macvlan; `loopback`; empty for hardware and what else has none. */
   readonly kind?: string;
+  /** What tells it from others of its kind, as `ip -d link` names it: the id of a vlan, the mode of a macvlan, tun or tap. */
+  readonly detail?: string;
   /** Set up by somebody (IFF_UP). */
   readonly up?: boolean;
   /** As RFC 2863 names it: up, down, lowerlayerdown, dormant, unknown. */

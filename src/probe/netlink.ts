@@ -6,6 +6,8 @@ export type LinkMessage = {
   readonly index: number;
   readonly name: string;
   readonly kind: string;
+  /** What tells it from others of its kind, as `ip -d link` names it; empty where nothing does. */
+  readonly detail: string;
   readonly up: boolean;
   readonly state: string;
   readonly mac: string;
@@ -85,17 +87,63 @@ function countersOf(stats: Buffer | undefined, sent: 0 | 1): Counters | null {
   return {bytes: at(1), packets: at(0), errors: at(2), dropped: at(3)};
 }
 
+/** The number that an attribute of IFLA_INFO_DATA holds, of one, two or four bytes. */
+function small(bytes: Buffer | undefined): number | null {
+  if (bytes === undefined || bytes.length === 0) return null;
+  return bytes.length >= 4 ? bytes.readUInt32LE(0) : bytes.length >= 2 ? bytes.readUInt16LE(0) : (bytes[0] ?? 0);
+}
+
+/** MACVLAN_MODE_*, IPVLAN_MODE_*, NETKIT_*, IFF_TUN and IFF_TAP: linux/if_link.h, linux/if_tun.h. */
+const MACVLAN_MODES: {readonly [mode: number]: string} = {1: 'private', 2: 'vepa', 4: 'bridge', 8: 'passthru', 16: 'source'};
+const IPVLAN_MODES = ['l2', 'l3', 'l3s'];
+const IPVLAN_FLAGS: {readonly [flags: number]: string} = {1: ' private', 2: ' vepa'};
+const NETKIT_MODES = ['l2', 'l3'];
+const TUN_TYPES: {readonly [type: number]: string} = {1: 'tun', 2: 'tap'};
+const ETH_P_8021AD = 0x88a8;
+
+/** Of IFLA_INFO_DATA, whose attributes each kind numbers for itself. */
+function detailOf(kind: string, data: Map<number, Buffer>): string {
+  const first = small(data.get(1));
+  const named = (name: string): string => (first === null ? '' : `${name} ${first}`);
+  switch (kind) {
+    case 'vlan': {
+      // IFLA_VLAN_PROTOCOL is in the order of the network.
+      const isService = data.get(5)?.length === 2 && data.get(5)?.readUInt16BE(0) === ETH_P_8021AD;
+      return `${named('id')}${isService ? ' 802.1ad' : ''}`;
+    }
+    case 'vxlan':
+    case 'geneve':
+      return named('id');
+    case 'vrf':
+      return named('table');
+    case 'macvlan':
+    case 'macvtap':
+      return MACVLAN_MODES[first ?? 0] ?? '';
+    case 'ipvlan':
+    case 'ipvtap':
+      return `${IPVLAN_MODES[first ?? -1] ?? ''}${IPVLAN_FLAGS[small(data.get(2)) ?? 0] ?? ''}`;
+    case 'netkit':
+      return NETKIT_MODES[small(data.get(5)) ?? -1] ?? '';
+    case 'tun':
+      return TUN_TYPES[small(data.get(3)) ?? 0] ?? '';
+    default:
+      return '';
+  }
+}
+
 export function decodeLinks(bytes: Buffer): LinkMessage[] {
   const links: LinkMessage[] = [];
   for (const message of messages(bytes, RTM_NEWLINK)) {
     if (message.length < 16) continue;
     const found = attributes(message, 16);
     const stats = found.get(23);
-    const kind = text(attributes(found.get(18) ?? Buffer.alloc(0), 0).get(1));
+    const info = attributes(found.get(18) ?? Buffer.alloc(0), 0);
+    const kind = text(info.get(1));
     links.push({
       index: message.readInt32LE(4),
       name: text(found.get(3)),
       kind: kind === '' && message.readUInt16LE(2) === ARPHRD_LOOPBACK ? 'loopback' : kind,
+      detail: detailOf(kind, attributes(info.get(2) ?? Buffer.alloc(0), 0)),
       up: (message.readUInt32LE(8) & 1) !== 0,
       state: STATES[found.get(16)?.[0] ?? 0] ?? 'unknown',
       mac: [...(found.get(1) ?? [])].map(byte => byte.toString(16).padStart(2, '0')).join(':'),

@@ -32,6 +32,10 @@ export const interfacesSchema = z.array(
     name: z.string(),
     index: z.int().exactOptional(),
     kind: z.string().describe('IFLA_INFO_KIND; loopback; empty for hardware.').exactOptional(),
+    detail: z
+      .string()
+      .describe('What tells it from others of its kind: id 5 of a vlan, bridge of a macvlan, tap of a tun.')
+      .exactOptional(),
     up: z.boolean().exactOptional(),
     state: z.string().exactOptional(),
     mac: z.string().exactOptional(),
@@ -174,12 +178,13 @@ type Finder = (link: LinkMessage) => Partner;
 function interfacesOf(links: readonly LinkMessage[], addresses: Seen<ReadonlyMap<number, readonly string[]>>, find: Finder): Interface[] {
   const names = new Map(links.map(link => [link.index, link.name]));
   return links.slice(0, MOST.shown).map(link => {
-    const {name, index, kind, up, state, mac, mtu} = link;
+    const {name, index, kind, detail, up, state, mac, mtu} = link;
     const master = link.master === null ? undefined : names.get(link.master);
     return {
       name,
       index,
       kind,
+      ...(detail === '' ? {} : {detail}),
       up,
       state,
       mac,

@@ -117,6 +117,45 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells what ip -d tells of those of one kind: ids, tables and modes, of the kinds that this kernel has', async () => {
+    needsRoot('make interfaces');
+    // What each is made with, and what ip then says of it.
+    const kinds: {readonly [kind: string]: readonly [making: string, told: (data: {[key: string]: unknown}) => string]} = {
+      vlan: ['link v0 name x0 type vlan id 5', ({id}) => `id ${id}`],
+      'vlan 802.1ad': ['link v0 name x1 type vlan proto 802.1ad id 6', ({id, protocol}) => `id ${id} ${protocol}`],
+      vxlan: ['name x2 type vxlan id 42 dstport 4789', ({id}) => `id ${id}`],
+      geneve: ['name x3 type geneve id 43 remote 10.0.0.1', ({id}) => `id ${id}`],
+      vrf: ['name x4 type vrf table 10', ({table}) => `table ${table}`],
+      macvlan: ['link v0 name x5 type macvlan mode vepa', ({mode}) => String(mode)],
+      macvtap: ['link v0 name x6 type macvtap mode bridge', ({mode}) => String(mode)],
+      ipvlan: ['link v1 name x7 type ipvlan mode l3 private', ({mode}) => `${mode} private`],
+    };
+    const script = Object.values(kinds).map(([making]) => `ip link add ${making} 2>/dev/null`);
+    await using one = start(
+      'unshare',
+      '-n',
+      'sh',
+      '-c',
+      `ip link add v0 type veth peer name v1; ${script.join('; ')}; ip tuntap add x8 mode tap 2>/dev/null; echo ready; read line`,
+    );
+    await one.says(/ready/);
+    const told = new Map<string, string>();
+    for (const {ifname, linkinfo} of ip(one.pid, '-d', 'link')) {
+      const kind =
+        ifname === 'x8' ? (data: {[key: string]: unknown}) => String(data.type) : Object.values(kinds)[Number(ifname.slice(1))]?.[1];
+      if (ifname.startsWith('x') && kind !== undefined) told.set(ifname, kind(linkinfo.info_data));
+    }
+    // Each kernel of ours has these two.
+    expect([...told.keys()]).toEqual(expect.arrayContaining(['x2', 'x5']));
+    const {interfaces} = read(one.pid);
+    expect(Object.fromEntries(interfaces.flatMap(({name, detail}) => (name.startsWith('x') ? [[name, detail]] : [])))).toEqual(
+      Object.fromEntries(told),
+    );
+    expect(tab(one.pid, 120)).toContain('x5 macvlan vepa');
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells who listens, and abstract sockets with their holders', async () => {
     const program =
       "const net=require('net');net.createServer().listen(0,'127.0.0.1',function(){console.log('port '+this.address().port);net.createServer().listen('\\0nsview-abstract',()=>console.log('ready'))});process.stdin.on('data',()=>process.exit())";
