@@ -120,7 +120,7 @@ describe('a network namespace', () => {
   it('tells what ip -d tells of those of one kind: ids, tables and modes, of the kinds that this kernel has', async () => {
     needsRoot('make interfaces');
     // What each is made with, and what ip then says of it.
-    const kinds: {readonly [kind: string]: readonly [making: string, told: (data: {[key: string]: unknown}) => string]} = {
+    const kinds: {readonly [kind: string]: readonly [making: string, told: (data: {[key: string]: string | number}) => string]} = {
       vlan: ['link v0 name x0 type vlan id 5', ({id}) => `id ${id}`],
       'vlan 802.1ad': ['link v0 name x1 type vlan proto 802.1ad id 6', ({id, protocol}) => `id ${id} ${protocol}`],
       vxlan: ['name x2 type vxlan id 42 dstport 4789', ({id}) => `id ${id}`],
@@ -142,7 +142,9 @@ describe('a network namespace', () => {
     const told = new Map<string, string>();
     for (const {ifname, linkinfo} of ip(one.pid, '-d', 'link')) {
       const kind =
-        ifname === 'x8' ? (data: {[key: string]: unknown}) => String(data.type) : Object.values(kinds)[Number(ifname.slice(1))]?.[1];
+        ifname === 'x8'
+          ? (data: {[key: string]: string | number}) => String(data.type)
+          : Object.values(kinds)[Number(ifname.slice(1))]?.[1];
       if (ifname.startsWith('x') && kind !== undefined) told.set(ifname, kind(linkinfo.info_data));
     }
     // Each kernel of ours has these two.
