@@ -7,6 +7,8 @@
 #define FLUSH_NS 8000000
 #define FLUSH_BYTES 65536
 #define LOOK_FOR_LOST_MS 200
+/* In a storm of stops there is always one more: what was there when it was asked for has been seen after so long. */
+#define CATCH_UP_NS 1000000000u
 
 #include <errno.h>
 #include <fcntl.h>
@@ -207,6 +209,7 @@ static int obey(struct inbox *inbox, struct tracer *tracer, struct guard *guard)
                                 .active = true,
                                 .sequence = command.sequence,
                                 .ring_end = tracer->follow.active ? bpf_ring_end(&tracer->follow.ring) : 0,
+                                .give_up_at = monotonic_ns() + CATCH_UP_NS,
                         };
                         break;
                 }
@@ -273,7 +276,7 @@ static int catch_up_turn(struct tracer *tracer)
                 /* A program may still be writing there, and all that comes after it waits. */
                 if (!bpf_ring_has_passed(&tracer->follow.ring, catch_up->ring_end))
                         return 1;
-        } else if (tracer_drain(tracer))
+        } else if (tracer_drain(tracer) && monotonic_ns() < catch_up->give_up_at)
                 return 0;
         struct nsv_record record = {.kind = NSV_RECORD_REPLY, .other = (int32_t)catch_up->sequence};
         catch_up->active = false;

@@ -64,7 +64,8 @@ struct ending {
 struct catch_up {
         bool active;
         uint32_t sequence;
-        uint64_t ring_end; /* BPF: where the ring ended when it was asked for */
+        uint64_t ring_end;   /* BPF: where the ring ended when it was asked for */
+        uint64_t give_up_at; /* ptrace: CLOCK_MONOTONIC, nanoseconds */
 };
 
 struct tracer {
