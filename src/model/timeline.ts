@@ -69,7 +69,7 @@ export type TimelineEvent = {
   readonly pid: number;
   readonly comm: string;
   readonly what: What;
-  /** Namespaces that were left without a process and without a link by this, as far as nsview follows. */
+  /** Namespaces of which nobody that nsview sees is in any more since this; others may be, outside of the tree that it follows. */
   readonly emptied?: readonly Namespace[];
   /** Isolation was touched, or how it is observed. */
   readonly isolation: boolean;
@@ -286,7 +286,7 @@ function runText(first: CallFact, run: Run): string {
 const hasFailed = (call: CallFact): boolean => call.result !== null && typeof call.result !== 'number';
 
 const emptiedPieces = (emptied: readonly Namespace[]): Piece[] =>
-  emptied.flatMap((namespace, index) => [plain(index === 0 ? 'left empty: ' : ' '), namespacePiece(namespace)]);
+  emptied.flatMap((namespace, index) => [plain(index === 0 ? 'none seen left in ' : ' '), namespacePiece(namespace)]);
 
 /** `room` is how many cells there are for both; the arguments of calls give way. */
 function sayEvent(event: Pick<TimelineEvent, 'what' | 'run' | 'emptied'>, room: number): Said {
