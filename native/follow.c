@@ -658,6 +658,16 @@ static ssize_t read_long_exe(const struct follow *follow, const struct follow_ex
         return same && !follow_has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
 }
 
+/* What a process did between the moment from which it was followed and that in which its ids were read has been told with those: as a change it
+ * would be told again. */
+static void forget_later_ids(struct task *task, uint64_t at)
+{
+        if (at < task->ids_at)
+                task->ids.known = false;
+        else
+                task->ids_at = 0;
+}
+
 static void on_exec(struct tracer *tracer, const struct follow_exec *event, size_t size, uint64_t at)
 {
         const struct follow_event *head = &event->event;
@@ -680,10 +690,10 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 .start = task->start,
                 .value = head->value > FOLLOW_ARGV_MAX ? NSV_EXEC_ARGV_CUT : 0,
         };
+        forget_later_ids(task, at);
         memcpy(task->ids.uids, event->uids, sizeof(event->uids));
         memcpy(task->ids.gids, event->gids, sizeof(event->gids));
         task->ids.known = true;
-        task->ids_at = 0;
         struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
 
         char exe[FOLLOW_EXE_MAX + 64];
@@ -745,9 +755,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 task = event_task(tracer, &event->event, at);
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
                 return;
-        if (at < task->ids_at)
-                task->ids.known = false;
-        task->ids_at = 0;
+        forget_later_ids(task, at);
         struct nsv_call call = event->call;
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
