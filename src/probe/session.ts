@@ -45,9 +45,9 @@ export type SessionOptions = {
 
 /** Milliseconds that a slice of readings takes at most, generously. */
 const READING = 15;
-/** Milliseconds between looks at a task that may still be in the call that moved it, and so long at most. */
+/** Milliseconds between looks at a task that may still be in the call that changed it, and so long at most. */
 const STILL_INSIDE = 25;
-const STILL_INSIDE_MOST = 1000;
+const STILL_INSIDE_MOST = {namespaces: 1000, change: 50} as const;
 
 /** The links after some of them moved. */
 function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
@@ -198,10 +198,11 @@ export function openSession(options: SessionOptions): Seen<Session> {
   /** When the readings began that are not told yet, by performance.now(). */
   const untoldSince: number[] = [];
 
-  /** It may have moved by a call of which it is not out yet, and then that is told when it is: the kernel has not told the tracer. */
-  const mayBeInside = (fact: Fact): boolean => {
-    if (fact.kind !== 'namespaces' || following === undefined || !seesCalls(following)) return false;
-    const stat = readStat(fact.tid);
+  /** It may be so by a call of which it is not out yet, and then that is told when it is: the kernel has not told the tracer. */
+  const mayBeInside = (fact: Fact, since: number): boolean => {
+    if ((fact.kind !== 'namespaces' && fact.kind !== 'change') || following === undefined || !seesCalls(following)) return false;
+    if (performance.now() - since > STILL_INSIDE_MOST[fact.kind]) return false;
+    const stat = readStat(fact.kind === 'change' ? fact.pid : fact.tid);
     return !isRefusal(stat) && stat.state === 'R';
   };
 
@@ -234,7 +235,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
   };
 
   const tellInTime = async (facts: readonly Fact[], since: number) => {
-    const wait = performance.now() - since < STILL_INSIDE_MOST ? facts.filter(mayBeInside) : [];
+    const wait = facts.filter(fact => mayBeInside(fact, since));
     if (wait.length > 0) {
       untoldSince.push(since);
       const timer = setTimeout(() => {
