@@ -13,7 +13,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
-import {maker, needsRoot, ownUser} from '../support/user.ts';
+import {isRoot, maker, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -24,12 +24,16 @@ ip link add link v1 name m0 type macvlan
 unshare -n sh -c 'echo inner $$; read line' <&0 &
 sleep 0.3; ip link add far type veth peer name eth0 netns $!; echo ready; read line; kill $!; wait`;
 
+/** Options of nsenter(1): who is not root comes into the network by the user namespace that owns it. */
+const ENTER = isRoot ? ['-n'] : ['-U', '--preserve-credentials', '-n'];
+
 const ip = (pid: number, ...args: string[]) =>
-  JSON.parse(execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', '-j', ...args]).toString());
+  JSON.parse(execFileSync('nsenter', [...ENTER, '-t', String(pid), 'ip', '-j', ...args]).toString());
 
 function supported(): boolean {
   try {
     execFileSync('unshare', [
+      ...ownUser,
       '-n',
       'sh',
       '-ec',
@@ -76,9 +80,8 @@ describe('a network namespace', () => {
   });
 
   it('agrees with ip on kinds, masters, partners, addresses and routes', async context => {
-    needsRoot('make interfaces');
     context.skip(!supported(), 'kernel lacks veth, bridge or macvlan');
-    await using one = start('unshare', '-n', 'bash', '-c', SCRIPT);
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', SCRIPT);
     const inner = Number((await one.says(/inner (\d+)/))[1]);
     await one.says(/ready/);
     const {interfaces, routes} = read(one.pid);
@@ -96,7 +99,7 @@ describe('a network namespace', () => {
     );
     expect(isRefusal(routes) ? routes : routes[0]).toMatchObject({to: 'default', via: '10.9.8.2', device: 'br0'});
     const ports: {ifname: string; master: string}[] = JSON.parse(
-      execFileSync('nsenter', ['-t', String(one.pid), '-n', 'bridge', '-j', 'link']).toString(),
+      execFileSync('nsenter', [...ENTER, '-t', String(one.pid), 'bridge', '-j', 'link']).toString(),
     );
     expect(interfaces.filter(link => link.master === 'br0').map(link => link.name)).toEqual(ports.map(port => port.ifname));
 
@@ -118,7 +121,6 @@ describe('a network namespace', () => {
   });
 
   it('tells what ip -d tells of those of one kind: ids, tables and modes, of the kinds that this kernel has', async () => {
-    needsRoot('make interfaces');
     // What each is made with, and what ip then says of it.
     const kinds: {readonly [kind: string]: readonly [making: string, told: (data: {[key: string]: string | number}) => string]} = {
       vlan: ['link v0 name x0 type vlan id 5', ({id}) => `id ${id}`],
@@ -133,6 +135,7 @@ describe('a network namespace', () => {
     const script = Object.values(kinds).map(([making]) => `ip link add ${making} 2>/dev/null`);
     await using one = start(
       'unshare',
+      ...ownUser,
       '-n',
       'sh',
       '-c',

@@ -3,6 +3,7 @@ import {describe, expect, it, type TestContext} from 'vitest';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {type Running, start, temporaryFolder} from '../support/nsview.ts';
+import {isRoot, needsRoot, ownUser} from '../support/user.ts';
 import {
   apartIn,
   asUser,
@@ -23,7 +24,8 @@ const NAME = 'linked-networks';
 const built = builtBefore(NAME);
 leaveNothingBehind();
 
-const vethIsThere = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'a0', 'type', 'veth', 'peer', 'name', 'a1']).status === 0;
+const vethIsThere =
+  spawnSync('unshare', [...ownUser, '--net', 'ip', 'link', 'add', 'a0', 'type', 'veth', 'peer', 'name', 'a1']).status === 0;
 
 function programIn(context: TestContext, language: Language): string {
   if (!vethIsThere) context.skip('kernel lacks veth');
@@ -40,16 +42,19 @@ async function placesOf(running: Running): Promise<Places> {
   return {left: left ?? -1, right: right ?? -1, router: router ?? -1};
 }
 
+/** Options of nsenter(1): who is not root comes into the network by the user namespace that owns it. */
+const ENTER = isRoot ? ['--net'] : ['--user', '--preserve-credentials', '--net'];
+
 /** ip-address(8) and ip-route(8), in few words. */
 const ask = (pid: number, ...words: string[]): string[] =>
-  execFileSync('nsenter', ['--net', `--target=${pid}`, 'ip', '-4', ...words], {encoding: 'utf8'})
+  execFileSync('nsenter', [...ENTER, `--target=${pid}`, 'ip', '-4', ...words], {encoding: 'utf8'})
     .trimEnd()
     .split('\n')
     .map(line => line.replaceAll(/@\S+|\s+$/g, '').replaceAll(/\s+/g, ' '))
     .sort();
 
 const readInNetworkOf = (pid: number, path: string): string =>
-  execFileSync('nsenter', ['--net', `--target=${pid}`, 'cat', path], {encoding: 'utf8'}).trimEnd();
+  execFileSync('nsenter', [...ENTER, `--target=${pid}`, 'cat', path], {encoding: 'utf8'}).trimEnd();
 
 const WHO = [
   {who: 'as root', run: start, apart: ['net']},
@@ -59,6 +64,7 @@ const each = LANGUAGES.flatMap(language => WHO.map(one => ({language, ...one})))
 
 describe(NAME, () => {
   it.for(each)('in $language, $who: left reaches right through the router, which alone forwards', async (one, context) => {
+    if (one.run === start) needsRoot('be root');
     await using running = one.run(programIn(context, one.language));
     const {left, right, router} = await placesOf(running);
     expect(await running.says(/^left reached right$/m)).not.toBeNull();
