@@ -194,12 +194,18 @@ export function openSession(options: SessionOptions): Seen<Session> {
   const touched = new Map<number, number>();
   let lastAt = '0';
   let stopped = false;
-  const timers = new Set<NodeJS.Timeout>();
-  /** When the readings began that are not told yet, by performance.now(). */
+  /** Of /proc, and when it was read, by performance.now(). */
+  type Reading = {readonly fact: Fact; readonly since: number};
+  /** Those that may be ahead of a call that is not over, in order. */
+  let early: Reading[] = [];
+  let lookAgain: NodeJS.Timeout | undefined;
+  /** When those were read that wait for the tracer. */
   const untoldSince: number[] = [];
 
-  /** It may be so by a call of which it is not out yet, and then that is told when it is: the kernel has not told the tracer. */
-  const mayBeInside = (fact: Fact, since: number): boolean => {
+  const taskOf = (fact: Fact): number | undefined => (fact.kind === 'namespaces' ? fact.tid : 'pid' in fact ? fact.pid : undefined);
+
+  /** It may be so by a call of which its task is not out yet, and then that is told when it is: the kernel has not told the tracer. */
+  const mayBeInside = ({fact, since}: Reading): boolean => {
     if ((fact.kind !== 'namespaces' && fact.kind !== 'change') || following === undefined || !seesCalls(following)) return false;
     if (performance.now() - since > STILL_INSIDE_MOST[fact.kind]) return false;
     const stat = readStat(fact.kind === 'change' ? fact.pid : fact.tid);
@@ -211,16 +217,14 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (!isRefusal(tracer)) await tracer.caughtUp();
   };
 
-  const tellReadings = async (facts: readonly Fact[], since: number) => {
-    await caughtUp();
-    if (stopped) return;
+  const tellReadings = (readings: readonly Reading[]) => {
     const wereThere = live.size > 0;
-    const still = facts.filter(fact => {
-      if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid);
+    const still = readings.flatMap(({fact, since}): Fact[] => {
+      if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid) ? [fact] : [];
       // Who changed a table is not known; that its reader did something else meanwhile does not matter.
-      if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < since) return true;
+      if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < since) return [fact];
       watch?.forget(fact.pid);
-      return false;
+      return [];
     });
     // Who descends from them is as they are.
     for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
@@ -234,22 +238,29 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (wereThere && live.size === 0) options.onEmpty?.();
   };
 
-  const tellInTime = async (facts: readonly Fact[], since: number) => {
-    const wait = facts.filter(fact => mayBeInside(fact, since));
-    if (wait.length > 0) {
-      untoldSince.push(since);
-      const timer = setTimeout(() => {
-        timers.delete(timer);
-        untoldSince.splice(untoldSince.indexOf(since), 1);
-        void tellInTime(wait, since);
+  const tellInTime = async (readings: readonly Reading[]) => {
+    const waits = new Set<number | undefined>();
+    const ready = [...early, ...readings].filter(reading => {
+      // What was read later of the same task is told later.
+      const isReady = !waits.has(taskOf(reading.fact)) && !mayBeInside(reading);
+      if (!isReady) waits.add(taskOf(reading.fact));
+      return isReady;
+    });
+    const told = new Set(ready);
+    early = [...early, ...readings].filter(reading => !told.has(reading));
+    if (early.length > 0)
+      lookAgain ??= setTimeout(() => {
+        lookAgain = undefined;
+        void tellInTime([]);
       }, STILL_INSIDE);
-      timers.add(timer);
-    }
+    const since = ready[0]?.since;
+    if (since === undefined) return;
     untoldSince.push(since);
-    const rest = wait.length === 0 ? facts : facts.filter(fact => !wait.includes(fact));
-    if (rest.length > 0) await tellReadings(rest, since);
+    await caughtUp();
     untoldSince.splice(untoldSince.indexOf(since), 1);
-    const oldest = Math.min(performance.now() - READING, ...untoldSince);
+    if (stopped) return;
+    tellReadings(ready);
+    const oldest = Math.min(performance.now() - READING, early[0]?.since ?? Number.POSITIVE_INFINITY, ...untoldSince);
     for (const [pid, when] of touched) if (when < oldest) touched.delete(pid);
   };
 
@@ -257,7 +268,10 @@ export function openSession(options: SessionOptions): Seen<Session> {
    * A reading of /proc may be ahead of events that are still on their way: it waits for those, and where they tell of the same process,
    * they are right and it is read again. Its time is never before that of what was told already.
    */
-  const emitReadings = (facts: readonly Fact[]) => void tellInTime(facts, performance.now() - READING);
+  const emitReadings = (facts: readonly Fact[]) => {
+    const since = performance.now() - READING;
+    void tellInTime(facts.map(fact => ({fact, since})));
+  };
 
   /** Another has the pid of a process that the tracer has not told to have ended, though all that it saw has come in. */
   const missedEnd = (pid: number): boolean => {
@@ -350,7 +364,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     look: pid => watch?.look(pid),
     stop: async () => {
       stopped = true;
-      for (const timer of timers) clearTimeout(timer);
+      clearTimeout(lookAgain);
       const gone = [...aside].filter(pid => isRefusal(readStat(pid)));
       if (gone.length > 0) options.emit(gone.map(pid => ({kind: 'gone', at: now(), pid})));
       endWatches();
