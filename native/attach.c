@@ -218,14 +218,14 @@ static void note_thread(struct tracer *tracer, pid_t tgid, pid_t tid, uint64_t s
         /* Of one that is on its way out the end is told already, to nobody, or will be: then it is met by that. */
         if (tid == tgid || task_find(tracer, tid) || read_stat(tid, &stat) < 0 || stat.flags & PF_EXITING)
                 return;
-        uint64_t now = monotonic_ns();
         struct task *task = task_add(tracer, tid, tgid);
         if (!task)
                 return;
         task->known = true;
         task->start = start;
-        task->seen_at = now;
         read_namespaces(tid, task->ns);
+        task->seen_at = monotonic_ns();
+        task->loose = true;
         tracer_count_thread(tracer, tgid, 1);
 }
 

@@ -658,6 +658,54 @@ static ssize_t read_long_exe(const struct follow *follow, const struct follow_ex
         return same && !follow_has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
 }
 
+/* Whether that event of the task left behind the ids that were read. */
+static bool leaves_ids(const struct follow_event *event, const struct ids *ids)
+{
+        const uint32_t *uids, *gids;
+        if (event->kind == FOLLOW_EXEC) {
+                const struct follow_exec *exec = (const struct follow_exec *)(const void *)event;
+                uids = exec->uids;
+                gids = exec->gids;
+        } else if (event->kind == FOLLOW_CALL) {
+                const struct follow_call *call = (const struct follow_call *)(const void *)event;
+                uids = call->call.uids_after;
+                gids = call->call.gids_after;
+        } else
+                return false;
+        return memcmp(uids, ids->uids, sizeof(ids->uids)) == 0 && memcmp(gids, ids->gids, sizeof(ids->gids)) == 0;
+}
+
+/* A task was read some time before seen_at, and its ids before ids_at. Was it before the events of until then, or after some? After the last one
+ * that left what was read. The first of those events is the next in the ring. */
+static void settle_readings(const struct follow *follow, struct task *task)
+{
+        uint64_t at = *follow->ring.consumer, last = 0, last_ids = 0;
+        struct bpf_ring ahead = follow->ring;
+        ahead.consumer = &at;
+        size_t size;
+        unsigned seen = 0;
+        task->loose = false;
+        for (const struct follow_event *event; (event = bpf_ring_next(&ahead, &size)); bpf_ring_done(&ahead, size)) {
+                uint64_t when = event->at + (uint64_t)follow->monotonic_offset;
+                if (when >= task->seen_at && when >= task->ids_at)
+                        break;
+                /* Too many: what may be older is taken for it. */
+                if (++seen > LOOK_AHEAD)
+                        return;
+                if (event->tid != task->tid)
+                        continue;
+                int64_t ns[NSV_LINK_COUNT];
+                copy_inodes(event->ns, ns);
+                if (when < task->seen_at && memcmp(ns, task->ns, sizeof(ns)) == 0)
+                        last = when;
+                if (when < task->ids_at && task->ids.known && leaves_ids(event, &task->ids))
+                        last_ids = when;
+        }
+        task->seen_at = last ? last + 1 : 0;
+        if (task->ids.known)
+                task->ids_at = last_ids ? last_ids + 1 : 0;
+}
+
 /* What a process did between the moment from which it was followed and that in which its ids were read has been told with those: as a change it
  * would be told again. */
 static void forget_later_ids(struct task *task, uint64_t at)
@@ -898,6 +946,9 @@ static void on_event(struct tracer *tracer, const void *bytes, size_t size)
 {
         const struct follow_event *event = bytes;
         uint64_t at = event->at + (uint64_t)tracer->follow.monotonic_offset;
+        struct task *task = task_find(tracer, event->tid);
+        if (task && task->loose)
+                settle_readings(&tracer->follow, task);
         switch (event->kind) {
         case FOLLOW_CLONE:
                 on_clone(tracer, bytes, size, at);

@@ -123,7 +123,6 @@ void tracer_emit_clone_into(struct tracer *tracer, struct nsv_record *record, st
 void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found)
 {
         struct stat_line stat = {0};
-        task->seen_at = monotonic_ns();
         if (read_stat(task->tgid, &stat) == 0)
                 task->start = stat.start;
         else if (found == NSV_FOUND_ZOMBIE)
@@ -135,6 +134,8 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_foun
         pid_t there = stat.state == 'Z' && found != NSV_FOUND_ZOMBIE ? read_other_thread(task->tgid) : task->tid;
         if (there < 0 || read_namespaces(there, task->ns) < 0)
                 memset(task->ns, 0, sizeof(task->ns));
+        task->seen_at = monotonic_ns();
+        task->loose = tracer->follow.active;
 
         struct nsv_record record = {
                 .kind = NSV_RECORD_PROCESS,

@@ -23,8 +23,9 @@ struct task {
         pid_t tid, tgid;
         uint64_t start;  /* of the process */
         int64_t ns[NSV_LINK_COUNT]; /* as last read; 0 throughout: never */
-        uint64_t seen_at;           /* BPF: /proc was read then; what happened before is no news. CLOCK_MONOTONIC, ns */
-        uint64_t ids_at;            /* BPF: its ids were read from /proc before this: events of until then may be older */
+        uint64_t seen_at;           /* BPF: /proc was read before this; what happened before is no news, or may be none. CLOCK_MONOTONIC, ns */
+        uint64_t ids_at;            /* BPF: the same of its ids */
+        bool loose;                 /* BPF: which events of until then are news is still to be found out */
         unsigned threads;           /* BPF, of a leader: how many other tasks of its process are known */
         uint64_t held_since;        /* stopped at birth, and who made it is not known yet */
         bool known;                 /* its maker's event, or the attach, has named it */
