@@ -230,6 +230,12 @@ static void ignore_terminal_signals(void)
                 signal(signals[i], SIG_IGN);
 }
 
+/* Of two waits in milliseconds; -1: for ever. */
+static int sooner(int one, int other)
+{
+        return one < 0 || (other >= 0 && other < one) ? other : one;
+}
+
 /* Empty the ring when it is time. Milliseconds until the next turn, -1 for never. */
 static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
 {
@@ -251,18 +257,14 @@ static int follow_turn(struct tracer *tracer, uint64_t *drain_at)
                 *drain_at = 0;
                 return timeout;
         }
-        int left = (int)((*drain_at - now) / 1000000u) + 1;
-        return timeout >= 0 && timeout < left ? timeout : left;
+        return sooner(timeout, (int)((*drain_at - now) / 1000000u) + 1);
 }
 
 /* What is due by the clock. Milliseconds until the next turn, -1 for never. */
 static int ptrace_turn(struct tracer *tracer)
 {
-        int waits[] = {tracer_release_held(tracer), tracer_look_for_unseen(tracer), nested_turn(tracer)}, least = -1;
-        for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++)
-                if (waits[i] >= 0 && (least < 0 || waits[i] < least))
-                        least = waits[i];
-        return least;
+        int held = tracer_release_held(tracer), unseen = tracer_look_for_unseen(tracer), nested = nested_turn(tracer);
+        return sooner(held, sooner(unseen, nested));
 }
 
 /* Answer who waits for what has happened. Milliseconds until the next turn, -1 for never. */
@@ -330,10 +332,8 @@ int main(int argc, char **argv)
         bool more = false;
         for (;;) {
                 int timeout = tracer.follow.active ? follow_turn(&tracer, &drain_at) : ptrace_turn(&tracer);
-                int others[] = {tracer_end_turn(&tracer), catch_up_turn(&tracer)};
-                for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-                        if (others[i] >= 0 && (timeout < 0 || others[i] < timeout))
-                                timeout = others[i];
+                timeout = sooner(timeout, tracer_end_turn(&tracer));
+                timeout = sooner(timeout, catch_up_turn(&tracer));
                 bool pending = outbox_pending(&tracer.outbox), blocked = false;
                 if (pending) {
                         /* Not one by one: each write would wake the reader, at the cost of those that are traced. */
@@ -345,8 +345,8 @@ int main(int argc, char **argv)
                                         break;
                                 blocked = outbox_pending(&tracer.outbox);
                                 flush_at = 0;
-                        } else if (timeout < 0 || timeout > FLUSH_NS / 1000000)
-                                timeout = FLUSH_NS / 1000000;
+                        } else
+                                timeout = sooner(timeout, FLUSH_NS / 1000000);
                 }
                 if (tracer.failure < 0)
                         break;

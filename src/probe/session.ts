@@ -240,14 +240,17 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   const tellInTime = async (readings: readonly Reading[]) => {
     const waits = new Set<number | undefined>();
-    const ready = [...early, ...readings].filter(reading => {
+    const ready: Reading[] = [];
+    const all = [...early, ...readings];
+    early = [];
+    for (const reading of all) {
+      const task = taskOf(reading.fact);
       // What was read later of the same task is told later.
-      const isReady = !waits.has(taskOf(reading.fact)) && !mayBeInside(reading);
-      if (!isReady) waits.add(taskOf(reading.fact));
-      return isReady;
-    });
-    const told = new Set(ready);
-    early = [...early, ...readings].filter(reading => !told.has(reading));
+      if (waits.has(task) || mayBeInside(reading)) {
+        waits.add(task);
+        early.push(reading);
+      } else ready.push(reading);
+    }
     if (early.length > 0)
       lookAgain ??= setTimeout(() => {
         lookAgain = undefined;
