@@ -14,21 +14,24 @@
 #include "sys.h"
 #include "tracer.h"
 
+/* stdout and stderr come last: whoever reads them to their end finds the rest closed by then. */
 static void close_everything(void)
 {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int fd = 0; fd <= 2; fd++)
+        DIR *dir = opendir("/proc/self/fd");
+        if (dir) {
+                for (struct dirent *entry; (entry = readdir(dir));) {
+                        int fd = atoi(entry->d_name);
+                        if (fd > 2 && fd != dirfd(dir))
+                                close(fd);
+                }
+                closedir(dir);
+        }
+        close(0);
+        /* The lowest that is free. */
+        int null = open("/dev/null", O_RDWR);
+        for (int fd = 1; fd <= 2; fd++)
                 if (null < 0 || dup2(null, fd) < 0)
                         close(fd);
-        DIR *dir = opendir("/proc/self/fd");
-        if (!dir)
-                return;
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                int fd = atoi(entry->d_name);
-                if (fd > 2 && fd != dirfd(dir))
-                        close(fd);
-        }
-        closedir(dir);
 }
 
 static void release_held(struct tracer *tracer)
