@@ -112,7 +112,8 @@ async function ask(folder: string, count: number, rounds: number): Promise<void>
     mkdirSync(`${folder}/${i}`);
     if (mount(`${folder}/source`, `${folder}/${i}`, null, MS_BIND, null) !== 0) throw new Error('cannot mount');
   }
-  const shower = fork(process.argv[1] ?? '', ['show']);
+  // As bin/nsview starts it.
+  const shower = fork(process.argv[1] ?? '', ['show'], {execArgv: ['--min-semi-space-size=16']});
   const asked = async <Value>(what: string): Promise<Value> => {
     shower.send(what);
     const [value] = await once(shower, 'message');

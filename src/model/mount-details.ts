@@ -22,10 +22,10 @@ import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {namespaceOf, studyOf, type World} from './world.ts';
 
-/** `skipped`: so much of the mount point is that of the mount above it: a deep tree would else begin each row with the same folders. */
-type MountRow = {readonly mount: Mount; readonly stem: string; readonly skipped: number};
+/** `folder`: what its name need not repeat, the point of the mount above it: a deep tree would else begin each row with the same folders. */
+type MountRow = {readonly mount: Mount; readonly stem: string; readonly folder: string};
 
-const nameOfRow = ({mount, skipped}: MountRow): string => (skipped === 0 ? mount.point : mount.point.slice(skipped));
+const nameOfRow = ({mount: {point}, folder}: MountRow): string => (point.startsWith(folder) ? point.slice(folder.length) : point);
 
 const mountTrees = new WeakMap<readonly Mount[], readonly MountRow[]>();
 
@@ -52,8 +52,7 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
       placed?.add(mount.id);
       const {point} = mount;
       const isLast = level.next === level.list.length;
-      const skipped = folder !== '' && point.startsWith(folder) ? folder.length : 0;
-      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, skipped});
+      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, folder});
       const below = on.get(mount.id);
       if (below === undefined) continue;
       const next = stem === '' ? '' : before + (isLast ? '  ' : '│ ');
@@ -61,7 +60,6 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
         list: below,
         before: next,
         stem: `${next}├ `,
-        // The folder that a name need not repeat.
         folder: point === '/' ? '' : `${point}/`,
         next: 0,
       });

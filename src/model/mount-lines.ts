@@ -160,7 +160,9 @@ function points(mounts: readonly Mount[], joined: 'and' | 'or', hidden: Readonly
   return `${printable(first)}, ${printable(second)} ${joined} ${named.size === 3 ? printable(third) : `${named.size - 2} more`}`;
 }
 
-function leakSentence({leak, below}: LeakGroup, own: Namespace): Line {
+function leakSentence(group: LeakGroup, own: Namespace): Line {
+  const {leak} = group;
+  const below = group.below();
   const pieces: Piece[] = [...leakPieces(leak, own), plain('  ')];
   if (leak.both[0] === own) pieces.push(plain(`A mount made below one of ${below} appears below the others here too.`));
   else if (leak.both.length > 0)
@@ -191,7 +193,20 @@ function leakNote(leak: Leak): string {
 
 const leaksNowhere = ({both, out, into}: Leak): boolean => both.length + out.length === 0 && into === null;
 
-type LeakGroup = {readonly leak: Leak; readonly count: number; readonly below: string};
+/** `below`: their points, found out when they are told: of a table that leaks nowhere they are not. */
+type Alike = {readonly count: number; readonly below: () => string};
+type LeakGroup = Alike & {readonly leak: Leak};
+
+function alike(mounts: readonly Mount[], joined: 'and' | 'or', hidden: ReadonlyMap<number, unknown>): Alike {
+  let text: string | null = null;
+  return {
+    count: mounts.length,
+    below: () => {
+      text ??= points(mounts, joined, hidden);
+      return text;
+    },
+  };
+}
 
 /** What is said of all mounts of a table, in words. */
 type Summary = {
@@ -199,8 +214,8 @@ type Summary = {
   /** The mounts with the same leak, the most first; those that leak nowhere are left out. */
   readonly groups: readonly LeakGroup[];
   /** Shared, but with nobody that is known; and private. */
-  readonly alone: {readonly count: number; readonly below: string};
-  readonly quiet: {readonly count: number; readonly below: string};
+  readonly alone: Alike;
+  readonly quiet: Alike;
 };
 
 function summaryOf(view: MountView): Summary {
@@ -236,9 +251,9 @@ function summarize(view: MountView): Summary {
     hidden: points(hidden.size === 0 ? [] : mounts.filter(mount => hidden.has(mount.id)), 'and'),
     groups: [...groups.values()]
       .sort((a, b) => b.mounts.length - a.mounts.length)
-      .map(({leak, mounts: alike}) => ({leak, count: alike.length, below: points(alike, leak.both[0] === own ? 'and' : 'or', hidden)})),
-    alone: {count: alone.length, below: points(alone, 'or', hidden)},
-    quiet: {count: quiet.length, below: points(quiet, 'or', hidden)},
+      .map(({leak, mounts: some}) => ({leak, ...alike(some, leak.both[0] === own ? 'and' : 'or', hidden)})),
+    alone: alike(alone, 'or', hidden),
+    quiet: alike(quiet, 'or', hidden),
   };
 }
 
@@ -274,7 +289,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
   const {unread} = otherSpaces(world, process);
   if (alone.count > 0)
     say(
-      [dim(`shared, alone  What is mounted below ${alone.below} would appear in copies of it; nsview has read of none.`)],
+      [dim(`shared, alone  What is mounted below ${alone.below()} would appear in copies of it; nsview has read of none.`)],
       [dim(`shared, alone  ${plural(alone.count, 'mount')}`)],
     );
   if (quiet.count === mounts.length)
@@ -283,7 +298,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
       [strong('no leaks'), dim('  all are private')],
     );
   else if (quiet.count > 0)
-    say([dim(`private  What is mounted below ${quiet.below} stays here.`)], [dim(`private  ${plural(quiet.count, 'mount')}`)]);
+    say([dim(`private  What is mounted below ${quiet.below()} stays here.`)], [dim(`private  ${plural(quiet.count, 'mount')}`)]);
   if (unread > 0) say([toned('warn', `${unread} unread`), plain('  So many more mount namespaces were not asked.')]);
 
   const {locks} = view;
