@@ -108,12 +108,13 @@ function rangePieces({inside, outside, count}: {readonly inside: number; readonl
   return [from, dim(' › '), strong(span(inside, count)), dim(' inside')];
 }
 
+// capabilities(7), "Transformation of capabilities during execve()".
 const SETS: readonly {readonly set: keyof CapabilitySets; readonly means: string}[] = [
   {set: 'effective', means: 'used by the kernel now'},
   {set: 'permitted', means: 'it may make effective'},
-  {set: 'inheritable', means: 'kept over an execve if the file has them too'},
-  {set: 'bounding', means: 'all it may ever gain by an execve'},
-  {set: 'ambient', means: 'kept over an execve of any program'},
+  {set: 'inheritable', means: 'permitted by an execve if the file has them inheritable too'},
+  {set: 'bounding', means: 'all that an execve may add, but for what is inheritable'},
+  {set: 'ambient', means: 'kept over an execve of a file that has no capabilities and changes no id'},
 ];
 
 /** `+` what it has and the other has not, `-` what it has not. */

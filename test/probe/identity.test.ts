@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {chmodSync, chownSync, copyFileSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {bitsOf, capabilityName, maskOf} from '../../src/model/capability.ts';
 import {detailsOf} from '../../src/model/details.ts';
@@ -10,8 +10,9 @@ import {createWorld, observe} from '../../src/model/world.ts';
 import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running} from '../support/nsview.ts';
+import {Running, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -103,6 +104,42 @@ describe('identity', () => {
       expect(text).toMatch(/ambient cap_net_raw \(\+cap_net_raw\)/);
       expect(text).toMatch(/bounding .*\(-cap_sys_admin\)/);
     }
+  });
+
+  it('says of no set more than an execve does', async context => {
+    needsRoot('have capabilities without a user namespace');
+    using folder = temporaryFolder();
+    if (execFileSync('findmnt', ['-nT', folder.path, '-o', 'OPTIONS']).includes('nosuid'))
+      return context.skip('files in TMPDIR give nothing');
+    chmodSync(folder.path, 0o755);
+    const [inheriting, setUser] = [folder.file('inheriting'), folder.file('set-user')];
+    for (const file of [inheriting, setUser]) copyFileSync('/bin/cat', file);
+    execFileSync('setcap', ['cap_net_raw=i', inheriting]);
+    chownSync(setUser, 12346, 12346);
+    chmodSync(setUser, 0o4755);
+    const credentials = async (running: Running) => {
+      for (const limit = Date.now() + patient(3000); Date.now() < limit; await new Promise(resolve => setTimeout(resolve, 20)))
+        if (readFileSync(`/proc/${running.pid}/cmdline`, 'utf8').startsWith(folder.path)) break;
+      return the(read(running.pid).credentials).capabilities;
+    };
+    const [unbound, user] = [
+      ['setpriv', '--bounding-set=-net_raw'],
+      ['setpriv', '--reuid=12345', '--clear-groups'],
+    ];
+    const waits = ['sh', '-c', 'echo ready; read go; exec "$0"'];
+    await using gains = new Running('setpriv', ['--inh-caps=+net_raw', ...unbound, ...user, ...waits, inheriting]);
+    await gains.says(/ready/);
+    const before = the(read(gains.pid).credentials).capabilities;
+    expect([before.permitted, before.bounding].map(mask => named(mask).includes('cap_net_raw'))).toEqual([false, false]);
+    expect(tab(gains.pid, process.pid, 150)).toMatch(/bounding [^·]*· all that an execve may add, but for what is inheritable/);
+    gains.child.stdin?.write('\n');
+    expect(named((await credentials(gains)).permitted)).toBe('cap_net_raw');
+    await using loses = new Running('setpriv', ['--inh-caps=+net_raw', '--ambient-caps=+net_raw', ...waits, setUser]);
+    await loses.says(/ready/);
+    expect(named(the(read(loses.pid).credentials).capabilities.ambient)).toBe('cap_net_raw');
+    expect(tab(loses.pid, process.pid, 150)).toContain('· kept over an execve of a file that has no capabilities and changes no id');
+    loses.child.stdin?.write('\n');
+    expect(named((await credentials(loses)).ambient)).toBe('');
   });
 
   it('has no_new_privs, filters, the oom score and the limits that differ', async () => {
