@@ -188,10 +188,15 @@ function boundLines(identity: Identity, above: Identity | null, say: Rows['say']
           ]),
     ),
   );
-  const dumpable = isDumpable(identity, rootInside(identity.uidMap.ranges));
+  const dumpable = isDumpable(identity, rootInside(identity.uidMap.ranges), identity.uidMap.overflow);
+  const hasEnded = identity.state === 'Z' || identity.state === 'X';
   say('dumpable', [
     dumpable === null
-      ? dim('not known: its files are root’s in any case')
+      ? dim(
+          hasEnded
+            ? 'not known: the files of one that has ended are root’s'
+            : 'not known: its files would show the same owner in either case',
+        )
       : dumpable
         ? dim('yes')
         : strong('no: its files are root’s, and it may not be traced by its own user'),

@@ -82,10 +82,15 @@ export const rootInside = (ranges: Seen<readonly IdRange[]>): number | null =>
 
 /**
  * What the owner of its files in /proc tells: they are its effective ids' where it is dumpable, and else root's of the user namespace that
- * it was executed in (task_dump_owner, fs/proc/base.c). null: both would look the same.
+ * it was executed in (task_dump_owner, fs/proc/base.c). null: both would look the same, `overflow` being what stands for every id that
+ * nsview's own user namespace does not map, or it has ended, and the files of what has no memory any more are root's.
  */
-export function isDumpable({uids, gids, owner}: Pick<Identity, 'uids' | 'gids' | 'owner'>, root: number | null): boolean | null {
-  if (isRefusal(uids) || isRefusal(gids) || isRefusal(owner)) return null;
+export function isDumpable(
+  {state, uids, gids, owner}: Pick<Identity, 'state' | 'uids' | 'gids' | 'owner'>,
+  root: number | null,
+  overflow: number | null,
+): boolean | null {
+  if (state === 'Z' || state === 'X' || isRefusal(uids) || isRefusal(gids) || isRefusal(owner)) return null;
   if (owner.uid !== uids[1] || owner.gid !== gids[1]) return false;
-  return owner.uid === 0 || owner.uid === root ? null : true;
+  return owner.uid === 0 || owner.uid === root || owner.uid === overflow ? null : true;
 }

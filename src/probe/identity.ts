@@ -71,14 +71,16 @@ export function decodeLimits(text: string): Limit[] {
 /** Every id there is but the last, which is no id. */
 const mapsAll = (text: string): boolean => /^ *0 +0 +4294967295\n?$/.test(text);
 
-function readIdMap(pid: number, which: 'uid' | 'gid'): IdMap {
+export function readOverflow(which: 'uid' | 'gid'): IdMap['overflow'] {
   const own = readText(`/proc/self/${which}_map`);
+  if (isRefusal(own) || mapsAll(own)) return null;
   const overflow = readText(`/proc/sys/kernel/overflow${which}`);
+  return Number(isRefusal(overflow) ? 65534 : overflow);
+}
+
+function readIdMap(pid: number, which: 'uid' | 'gid'): IdMap {
   const text = readText(`/proc/${pid}/${which}_map`);
-  return {
-    ranges: isRefusal(text) ? text : decodeIdMap(text),
-    overflow: isRefusal(own) || mapsAll(own) ? null : Number(isRefusal(overflow) ? 65534 : overflow),
-  };
+  return {ranges: isRefusal(text) ? text : decodeIdMap(text), overflow: readOverflow(which)};
 }
 
 /** /proc/PID/attr/current, and that of each module with a directory of its own: EINVAL where no module has any (proc_pid_attr(5)). */

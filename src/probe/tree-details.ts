@@ -6,7 +6,7 @@ import {isRefusal, type ProcessSeen, type Refusal, type Seen} from '../model/fac
 import {type IdRange, isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
-import {decodeIdMap, decodeLimits, readLabels, readOwner} from './identity.ts';
+import {decodeIdMap, decodeLimits, readLabels, readOverflow, readOwner} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {readInNamespace} from './namespace-file.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -209,8 +209,8 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
   return [...spaces.values()];
 }
 
-function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, SpaceDetails>): ProcessDetails {
-  const {pid, namespaces, uids, gids} = process;
+function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, SpaceDetails>, overflow: number | null): ProcessDetails {
+  const {pid, state, namespaces, uids, gids} = process;
   const threads = process.threads.flatMap(({tid, apart}) => (apart?.objects?.includes('files') ? [{tid, ...readFds(tid)}] : []));
   const space = isRefusal(namespaces.user) ? undefined : spaces.get(namespaces.user);
   return {
@@ -221,7 +221,7 @@ function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, Sp
     ...(threads.length > 0 ? {threads} : {}),
     limits: readLimits(pid),
     labels: readLabels(pid),
-    dumpable: isDumpable({uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? [])),
+    dumpable: isDumpable({state, uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? []), overflow),
   };
 }
 
@@ -231,9 +231,10 @@ export function readTreeDetails(all: readonly ProcessSeen[], tree: readonly Proc
   const namespaces = readSpaces(living);
   const spaces = new Map(namespaces.map(space => [space.inode, space]));
   const read = living.slice(0, MOST.processes);
+  const overflow = readOverflow('uid');
   return {
     outside: readOutside(all, tree),
-    processes: read.map(process => readProcessDetails(process, spaces)),
+    processes: read.map(process => readProcessDetails(process, spaces, overflow)),
     left: living.length - read.length,
     namespaces,
   };

@@ -11,7 +11,7 @@ import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
-import {fixture} from '../support/paths.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {needsRoot} from '../support/user.ts';
 
@@ -171,9 +171,22 @@ describe('identity', () => {
     await using hidden = run(0);
     await using plain = run(1);
     await Promise.all([hidden.says(/ready/), plain.says(/ready/)]);
-    expect(isDumpable(read(hidden.pid), 0)).toBe(false);
-    expect(isDumpable(read(plain.pid), 0)).toBe(true);
-    expect(isDumpable(read(process.pid), 0)).toBe(null);
+    expect(isDumpable(read(hidden.pid), 0, null)).toBe(false);
+    expect(isDumpable(read(plain.pid), 0, null)).toBe(true);
+    expect(isDumpable(read(process.pid), 0, null)).toBe(null);
+    // Where neither its user nor root is mapped, both look alike.
+    const tree = [NSVIEW, 'snapshot', '-p', String(hidden.pid), '--json'];
+    const elsewhere = ['--reuid=12346', '--regid=12346', '--clear-groups', 'unshare', '-Ur', ...tree];
+    const snapshot = JSON.parse(execFileSync('setpriv', elsewhere).toString());
+    expect(snapshot.details.processes[0]).toMatchObject({pid: hidden.pid, dumpable: null});
+  });
+
+  it('says nothing of the memory of who has none any more', async () => {
+    needsRoot('become another user');
+    await using running = new Running('setpriv', ['--reuid=12345', '--regid=12345', '--clear-groups', fixture('leaves-zombie')]);
+    const zombie = Number((await running.says(/zombie (\d+)/))[1]);
+    expect(read(zombie)).toMatchObject({state: 'Z', owner: {uid: 0, gid: 0}});
+    expect(tab(zombie, process.pid, 100)).toContain('dumpable not known: the files of one that has ended are root’s');
   });
 
   it('is a refusal where the process is not there', () => {
