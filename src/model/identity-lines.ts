@@ -2,7 +2,7 @@
 
 import {bitsOf, capabilityName, capabilityText, maskOf} from './capability.ts';
 import {type Look, nameOf, refusalPieces} from './details-parts.ts';
-import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, rootInside} from './identity.ts';
+import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, mapsToItself, rootInside} from './identity.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
@@ -45,10 +45,14 @@ const words = (text: string, tone: (word: string) => Piece): Piece[] =>
   text.split(' ').flatMap((word, index) => (index === 0 ? [tone(word)] : [GAP, tone(word)]));
 
 function idPieces(id: number, map: IdMap, names: {readonly [id: string]: string}, identity: Identity): Piece[] {
-  if (id === map.overflow) return [strong(String(id)), dim(' (not mapped where nsview is)')];
   const name = names[String(id)];
   const outside = [plain(String(id)), ...(name === undefined ? [] : [dim(` ${printable(name)}`)])];
-  if (identity.sameUser === true) return outside;
+  if (id === map.overflow) {
+    if (map.overflowIsMapped === true) return [...outside, dim(' (or one that is not mapped where nsview is)')];
+    return [strong(String(id)), dim(' (not mapped where nsview is)')];
+  }
+  if (identity.sameUser === true || (identity.sameUser === null && mapsToItself(map.ranges))) return outside;
+  if (identity.sameUser === null) return [...outside, dim(' (inside: not known)')];
   const inside = idInside(id, map, identity.sameUser);
   return [...outside, dim(' › '), inside === null ? toned('warn', 'not mapped') : strong(String(inside)), dim(' inside')];
 }

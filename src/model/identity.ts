@@ -29,6 +29,8 @@ export type IdMap = {
   readonly ranges: Seen<readonly IdRange[]>;
   /** What an id shows as that nsview's own user namespace does not map; null where that maps all. */
   readonly overflow: number | null;
+  /** nsview's own user namespace maps that one too: it may be itself. */
+  readonly overflowIsMapped?: boolean;
 };
 
 /** A line of /proc/PID/limits: numbers as the kernel prints them, or `unlimited`. */
@@ -49,7 +51,10 @@ export type Identity = {
   readonly credentials: Seen<Credentials>;
   /** The number of the highest capability that this kernel knows. */
   readonly lastCapability: number;
-  /** It is in nsview's own user namespace: its ids are the same inside and outside. null: the kernel would not tell. */
+  /**
+   * It is in nsview's own user namespace: its ids are the same inside and outside. null: the kernel would not tell, and both have the same maps,
+   * as one and the same has, which the kernel shows to its members as its parent has it.
+   */
   readonly sameUser: boolean | null;
   readonly uidMap: IdMap;
   readonly gidMap: IdMap;
@@ -75,6 +80,12 @@ export function idInside(id: number, {ranges, overflow}: IdMap, same: boolean | 
   for (const {inside, outside, count} of ranges) if (id >= outside && id < outside + count) return inside + (id - outside);
   return null;
 }
+
+/** Each id is itself. */
+export const mapsToItself = (ranges: IdMap['ranges']): boolean =>
+  !isRefusal(ranges) &&
+  ranges.length === 1 &&
+  ranges.every(({inside, outside, count}) => inside === 0 && outside === 0 && count === 4294967295);
 
 /** What root inside is outside; null: not known, or nobody. */
 export const rootInside = (ranges: Seen<readonly IdRange[]>): number | null =>

@@ -3,7 +3,7 @@
 import {readdirSync, statSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
-import type {Credentials, Identity, IdMap, IdRange, Limit} from '../model/identity.ts';
+import {type Credentials, type Identity, type IdMap, type IdRange, type Limit, mapsToItself} from '../model/identity.ts';
 import {signalName} from './errno.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
 import {decodeCredentials, decodeStatus, readStat} from './process.ts';
@@ -24,6 +24,7 @@ export const credentialsSchema: z.ZodType<Credentials> = z.object({
 const idMap: z.ZodType<IdMap> = z.object({
   ranges: seen(z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}))),
   overflow: z.int().nullable(),
+  overflowIsMapped: z.boolean().exactOptional(),
 });
 
 export const identitySchema: z.ZodType<Identity> = z.object({
@@ -68,19 +69,28 @@ export function decodeLimits(text: string): Limit[] {
   return limits;
 }
 
-/** Every id there is but the last, which is no id. */
-const mapsAll = (text: string): boolean => /^ *0 +0 +4294967295\n?$/.test(text);
-
-export function readOverflow(which: 'uid' | 'gid'): IdMap['overflow'] {
-  const own = readText(`/proc/self/${which}_map`);
-  if (isRefusal(own) || mapsAll(own)) return null;
-  const overflow = readText(`/proc/sys/kernel/overflow${which}`);
-  return Number(isRefusal(overflow) ? 65534 : overflow);
+export function readRanges(pid: number | 'self', which: 'uid' | 'gid'): Seen<IdRange[]> {
+  const text = readText(`/proc/${pid}/${which}_map`);
+  return isRefusal(text) ? text : decodeIdMap(text);
 }
 
-function readIdMap(pid: number, which: 'uid' | 'gid'): IdMap {
-  const text = readText(`/proc/${pid}/${which}_map`);
-  return {ranges: isRefusal(text) ? text : decodeIdMap(text), overflow: readOverflow(which)};
+export function readOverflow(which: 'uid' | 'gid'): Pick<IdMap, 'overflow' | 'overflowIsMapped'> {
+  const own = readRanges('self', which);
+  if (isRefusal(own) || mapsToItself(own)) return {overflow: null};
+  const text = readText(`/proc/sys/kernel/overflow${which}`);
+  const overflow = Number(isRefusal(text) ? 65534 : text);
+  const isMapped = own.some(({inside, count}) => overflow >= inside && overflow < inside + count);
+  return {overflow, ...(isMapped ? {overflowIsMapped: true} : {})};
+}
+
+/** Without leave to read the links: whose map differs is in another one. */
+function isSameUser(pid: number, user: Seen<string>, own: Seen<string>): boolean | null {
+  if (!isRefusal(user) && !isRefusal(own)) return user === own;
+  for (const which of ['uid_map', 'gid_map']) {
+    const [theirs, ours] = [readText(`/proc/${pid}/${which}`), readText(`/proc/self/${which}`)];
+    if (!isRefusal(theirs) && !isRefusal(ours) && theirs !== ours) return false;
+  }
+  return null;
 }
 
 /** /proc/PID/attr/current, and that of each module with a directory of its own: EINVAL where no module has any (proc_pid_attr(5)). */
@@ -170,9 +180,9 @@ export function readIdentity(pid: number): Seen<Identity> {
     gids,
     credentials,
     lastCapability: readLastCapability(),
-    sameUser: isRefusal(user) || isRefusal(own) ? null : user === own,
-    uidMap: readIdMap(pid, 'uid'),
-    gidMap: readIdMap(pid, 'gid'),
+    sameUser: isSameUser(pid, user, own),
+    uidMap: {ranges: readRanges(pid, 'uid'), ...readOverflow('uid')},
+    gidMap: {ranges: readRanges(pid, 'gid'), ...readOverflow('gid')},
     setgroups: isRefusal(setgroups) ? setgroups : setgroups.trim(),
     labels: readLabels(pid),
     owner: readOwner(pid),

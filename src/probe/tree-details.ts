@@ -3,10 +3,10 @@
 import {constants, lstatSync} from 'node:fs';
 import {z} from 'zod';
 import {isRefusal, type ProcessSeen, type Refusal, type Seen} from '../model/fact.ts';
-import {type IdRange, isDumpable, rootInside} from '../model/identity.ts';
+import {isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
-import {decodeIdMap, decodeLimits, readLabels, readOverflow, readOwner} from './identity.ts';
+import {decodeLimits, readLabels, readOverflow, readOwner, readRanges} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {readInNamespace} from './namespace-file.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -129,11 +129,6 @@ function readLimits(pid: number): ProcessDetails['limits'] {
   return Object.fromEntries(decodeLimits(text).map(({name, soft, hard}) => [name, [soft, hard] as const]));
 }
 
-function readRanges(pid: number, which: 'uid' | 'gid'): Seen<IdRange[]> {
-  const text = readText(`/proc/${pid}/${which}_map`);
-  return isRefusal(text) ? text : decodeIdMap(text);
-}
-
 const trimmed = (text: Seen<string>): Seen<string> => (isRefusal(text) ? text : text.trim());
 
 /** A hostname is at most 64 bytes (uname(2)). */
@@ -231,7 +226,7 @@ export function readTreeDetails(all: readonly ProcessSeen[], tree: readonly Proc
   const namespaces = readSpaces(living);
   const spaces = new Map(namespaces.map(space => [space.inode, space]));
   const read = living.slice(0, MOST.processes);
-  const overflow = readOverflow('uid');
+  const {overflow} = readOverflow('uid');
   return {
     outside: readOutside(all, tree),
     processes: read.map(process => readProcessDetails(process, spaces, overflow)),

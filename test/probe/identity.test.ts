@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {chmodSync, chownSync, copyFileSync, readFileSync} from 'node:fs';
+import {chmodSync, chownSync, copyFileSync, readFileSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {bitsOf, capabilityName, maskOf} from '../../src/model/capability.ts';
 import {detailsOf} from '../../src/model/details.ts';
@@ -13,6 +13,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {tabsAs} from '../support/tabs.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -71,6 +72,33 @@ describe('identity', () => {
       expect(text).toContain('uid map 12345 › 0 inside');
       expect(text).toContain('setgroups deny');
     }
+  });
+
+  it('says what ids are inside only as far as it may know that', async () => {
+    needsRoot('become another user');
+    const user = ['setpriv', '--reuid=12345', '--regid=12345', '--clear-groups'];
+    await using root = await started('env');
+    await using inside = await started('unshare', '-Ur');
+    await using waits = new Running('unshare', ['-U', 'sh', '-c', 'echo made; read go; exec cat']);
+    await waits.says(/made/);
+    for (const which of ['uid', 'gid']) writeFileSync(`/proc/${waits.pid}/${which}_map`, '0 0 65536');
+    const enter = ['nsenter', '-t', String(waits.pid), '--user', '-S', '0', '-G', '0'];
+    await using nobody = await started('nsenter', ...enter.slice(1), 'setpriv', '--reuid=65534', '--clear-groups');
+    const drawn = (as: readonly string[], ...running: readonly Running[]) => {
+      const tabs = tabsAs(
+        as,
+        running.map(({pid}) => pid),
+      );
+      return running.map(({pid}) => tabs[pid]?.widths[100]?.identity?.replaceAll(/\s+/g, ' '));
+    };
+    const [ofRoot, ofInside, ofNobody] = drawn(user, root, inside, nobody);
+    // Which user namespace another user's process is in the kernel does not tell: the maps do, where they differ.
+    expect(ofRoot).toMatch(/user 0( root)? group 0( root)? groups/);
+    expect(ofInside).toMatch(/user 0( root)? › 0 inside group 0( root)? › 0 inside/);
+    expect(ofInside).toContain('uid map 0 › 0 inside');
+    expect(ofNobody).toMatch(/user 65534( \w+)? › 65534 inside/);
+    // Where the overflow id is mapped too, as in most containers, user nobody may be no stranger.
+    expect(drawn(enter, nobody)[0]).toMatch(/user 65534( \w+)? \(or one that is not mapped where nsview is\) group/);
   });
 
   it('has all four ids apart, and the groups, as id(1) names them', async () => {
