@@ -10,8 +10,10 @@ export type CgroupResource = {
   readonly resource: string;
   /** A decimal number; null where there is none at this cgroup. */
   readonly limit: string | null;
-  /** Where the kernel begins to slow it down or to reclaim, short of the limit: memory.high, memory.soft_limit_in_bytes. */
+  /** Where the kernel begins to slow it down and to reclaim, short of the limit: memory.high. */
   readonly soft?: string;
+  /** Above that it is among the first to be reclaimed from, but only where the machine is short of memory: memory.soft_limit_in_bytes. */
+  readonly first?: string;
   /** Of cpu and io what was used a second between the last two readings: io in bytes read and written. */
   readonly use?: string;
   /** Counted since the cgroup exists, to tell `use` from: cpu in µs of CPU time, io in bytes read and written. */
@@ -66,6 +68,20 @@ export function effectiveLimit(levels: readonly CgroupLevel[], resource: string)
   const hidden =
     tightest !== null && lowest.use !== null && tightest.path !== lowest.path && tightest.limit - tightest.use < lowest.limit - lowest.use;
   return hidden && tightest !== null ? {...lowest, tighter: tightest} : lowest;
+}
+
+/** Where it begins, of what holds for all below: the lowest on the way up, of equal ones the outermost. null: nowhere. */
+export function lowestOf(
+  levels: readonly CgroupLevel[],
+  resource: string,
+  of: 'soft' | 'first',
+): {readonly at: bigint; readonly path: string} | null {
+  let lowest: {at: bigint; path: string} | null = null;
+  for (const {path, resources} of levels) {
+    const at = numberOf(resources.find(one => one.resource === resource)?.[of]);
+    if (at !== null && (lowest === null || at <= lowest.at)) lowest = {at, path};
+  }
+  return lowest;
 }
 
 /** Nanoseconds. Two readings closer than that tell little: the counters of io move by whole requests. */

@@ -1,6 +1,6 @@
 // Knows what the tab of the cgroups says of limits: what binds, how near it is, and who sets it.
 
-import {type CgroupLevel, type CgroupResource, type EffectiveLimit, effectiveLimit, resourcesOf} from './cgroup-limit.ts';
+import {type CgroupLevel, type CgroupResource, type EffectiveLimit, effectiveLimit, lowestOf, resourcesOf} from './cgroup-limit.ts';
 import {type Look, refusalPieces} from './details-parts.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, type Tone, toned, wrapLine} from './line.ts';
 import {printable} from './printable.ts';
@@ -62,6 +62,12 @@ function eventPieces({events}: CgroupResource): Piece[] {
     .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}`)]);
 }
 
+/** memory.high holds back whoever allocates; the soft limit of v1 does nothing while there is memory (Documentation/admin-guide/cgroup-v1/memory.rst). */
+const SOFT = [
+  ['soft', 'slowed down'],
+  ['first', 'when the machine is short of it, reclaimed first'],
+] as const;
+
 const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): string =>
   `${some}% some${full === undefined ? '' : `, ${full}% all`}`;
 
@@ -89,7 +95,12 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
     const events = here === undefined ? [] : eventPieces(here);
     const extra: Piece[] = [];
     if (here?.peak !== undefined && here.peak !== '0') extra.push(GAP, dim(`peak ${amountText(resource, BigInt(here.peak))}`));
-    if (here?.soft !== undefined) extra.push(GAP, plain(`slowed down above ${amountText(resource, BigInt(here.soft))}`));
+    for (const [of, means] of SOFT) {
+      const lowest = lowestOf(levels, resource, of);
+      if (lowest === null) continue;
+      const by = lowest.path === own.path ? [] : [GAP, plain(`set by ${printable(lowest.path)}`)];
+      extra.push(GAP, plain(`${means} above ${amountText(resource, lowest.at)}`), ...by);
+    }
     if (here?.text !== undefined) extra.push(GAP, plain(printable(here.text)));
     if (here?.pressure !== undefined && here.pressure.some > 0)
       extra.push(GAP, toned('warn', `waited for it ${pressureText(here.pressure)}`));

@@ -10,6 +10,7 @@ type Files = {
   readonly resource: string;
   readonly limit?: string;
   readonly soft?: string;
+  readonly first?: string;
   readonly use?: string;
   readonly peak?: string;
   /** A file that counts since the cgroup exists, and its decoder to the unit of CgroupResource.total. */
@@ -80,7 +81,7 @@ const V1: readonly Files[] = [
   {
     resource: 'memory',
     limit: 'memory.limit_in_bytes',
-    soft: 'memory.soft_limit_in_bytes',
+    first: 'memory.soft_limit_in_bytes',
     use: 'memory.usage_in_bytes',
     peak: 'memory.max_usage_in_bytes',
     events: ['memory.oom_control', 'memory.failcnt'],
@@ -202,6 +203,7 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   return {
     ...shared,
     ...optional('soft', number(files.soft)),
+    ...optional('first', number(files.first)),
     ...optional('peak', number(files.peak)),
     ...optional('total', counted === null ? null : (files.total?.[1](counted) ?? null)),
     ...optional('weight', number(files.weight)),

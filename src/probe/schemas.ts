@@ -178,6 +178,7 @@ const cgroupLevel = z.object({
       resource: z.string().describe('memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of a CPU.'),
       limit: count.nullable(),
       soft: count.exactOptional(),
+      first: count.exactOptional().describe('Where it is among the first to be reclaimed from: memory.soft_limit_in_bytes.'),
       use: count.exactOptional(),
       peak: count.exactOptional(),
       weight: count.exactOptional(),

@@ -1,5 +1,5 @@
 import {describe, expect, test} from 'vitest';
-import {type CgroupLevel, effectiveLimit} from '../../src/model/cgroup-limit.ts';
+import {type CgroupLevel, effectiveLimit, lowestOf} from '../../src/model/cgroup-limit.ts';
 import {amountText, bytesText, gauge, limitLines} from '../../src/model/cgroup-lines.ts';
 import {lineCells, lineText} from '../../src/model/line.ts';
 
@@ -24,6 +24,16 @@ describe('the limit that binds', () => {
     ['beyond 2^53', [level('/a', '9007199254740993', '1')], {limit: 9007199254740993n, use: 1n, path: '/a'}],
   ])('%s', (_, levels, expected) => expect(effectiveLimit(levels, 'memory')).toEqual(expected));
   test('of another resource says nothing', () => expect(effectiveLimit([level('/a', '1')], 'pids')).toBe(null));
+});
+
+test('what slows down holds for all below', () => {
+  const soft = (path: string, at?: string): CgroupLevel => ({
+    ...level(path, null),
+    resources: [{resource: 'memory', limit: null, ...(at === undefined ? {} : {soft: at})}],
+  });
+  expect(lowestOf([soft('/a/b'), soft('/a', '20'), soft('/')], 'memory', 'soft')).toEqual({at: 20n, path: '/a'});
+  expect(lowestOf([soft('/a/b', '10'), soft('/a', '20')], 'memory', 'soft')).toEqual({at: 10n, path: '/a/b'});
+  expect(lowestOf([soft('/a')], 'memory', 'soft')).toBe(null);
 });
 
 test.each([

@@ -131,6 +131,16 @@ describe('what limits a cgroup', () => {
     expect(tab(one.pid, 100)).toMatch(/memory \S+ \S+ of 64 MiB ░+ \d%/);
   });
 
+  it('memory: the soft limit of v1 slows nobody down, memory.high of one above everybody', async context => {
+    if (memory === null) return context.skip('needs a cgroup, v1 or v2, with the controller memory');
+    const {outer, inner} = nest(memory.directory, memory.version, 'memory');
+    writeFileSync(`${outer}/${memory.version === 1 ? 'memory.soft_limit_in_bytes' : 'memory.high'}`, String(64 * 1024 * 1024));
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const means = memory.version === 1 ? 'when the machine is short of it, reclaimed first' : 'slowed down';
+    for (const width of [60, 100]) expect(tab(one.pid, width)).toContain(`${means} above 64 MiB set by /nsview-test-${process.pid}`);
+  });
+
   const cpu = home('cpu');
   it('cpu: quota over period', async context => {
     if (cpu === null) return context.skip('needs a cgroup, v1 or v2, with the controller cpu');
