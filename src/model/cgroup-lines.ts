@@ -54,12 +54,13 @@ function limitPieces(resource: string, {limit, use, path, tighter}: EffectiveLim
 }
 
 /** What counts as trouble among events: a limit was met, something was killed or held back. */
-const TELLING = /^(max|oom|oom_kill|oom_group_kill|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt)$/;
+const TELLING =
+  /^(max|oom|oom_kill|oom_group_kill|oom_kill_disable|under_oom|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt)$/;
 
-function eventPieces({events}: CgroupResource): Piece[] {
+function eventPieces({events}: CgroupResource, where = ''): Piece[] {
   return Object.entries(events ?? {})
     .filter(([name]) => TELLING.test(name))
-    .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}`)]);
+    .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}${where}`)]);
 }
 
 /** memory.high holds back whoever allocates; the soft limit of v1 does nothing while there is memory (Documentation/admin-guide/cgroup-v1/memory.rst). */
@@ -92,7 +93,10 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
   for (const resource of resourcesOf(levels)) {
     const here = own.resources.find(one => one.resource === resource);
     const found = effectiveLimit(levels, resource);
-    const events = here === undefined ? [] : eventPieces(here);
+    const binding = levels.find(({path}) => path === found?.path);
+    // Met is the limit where it is set: what it held back is counted there, and of the CPU and in v1 nowhere else.
+    const met = binding === undefined || binding === own ? undefined : binding.resources.find(one => one.resource === resource);
+    const events = [...(met === undefined ? [] : eventPieces(met, ' there')), ...(here === undefined ? [] : eventPieces(here))];
     const extra: Piece[] = [];
     if (here?.peak !== undefined && here.peak !== '0') extra.push(GAP, dim(`peak ${amountText(resource, BigInt(here.peak))}`));
     for (const [of, means] of SOFT) {

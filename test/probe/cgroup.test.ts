@@ -153,6 +153,34 @@ describe('what limits a cgroup', () => {
     expect(tab(one.pid, 100)).toContain('cpu 0.5 CPUs at most set by /nsview-test');
   });
 
+  it('cpu: what was held back is told, though it is counted in the cgroup above', async context => {
+    if (cpu === null) return context.skip('needs a cgroup, v1 or v2, with the controller cpu');
+    const {outer, inner} = nest(cpu.directory, cpu.version, 'cpu');
+    if (cpu.version === 1) writeFileSync(`${outer}/cpu.cfs_quota_us`, '1000');
+    else writeFileSync(`${outer}/cpu.max`, '1000 100000');
+    await using one = new Running('sh', ['-c', 'read go; while :; do :; done']);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).not.toContain('nr_throttled');
+    one.child.stdin?.write('\n');
+    const throttled = (directory: string) => Number(/^nr_throttled (\d+)/m.exec(readFileSync(`${directory}/cpu.stat`, 'utf8'))?.[1]);
+    for (const limit = Date.now() + patient(10_000); throttled(outer) === 0 && Date.now() < limit; )
+      await new Promise(resolve => setTimeout(resolve, 50));
+    expect(throttled(inner)).toBe(0);
+    expect(tab(one.pid, 100)).toMatch(/cpu .*at most set by \S+ nr_throttled [1-9]\d* there/);
+  });
+
+  it('memory: who is not killed when it has no more of it, but waits', async context => {
+    if (memory === null || memory.version !== 1) return context.skip('needs a cgroup v1 with the controller memory');
+    const {outer, inner} = nest(memory.directory, 1, 'memory');
+    writeFileSync(`${outer}/memory.limit_in_bytes`, String(64 * 1024 * 1024));
+    writeFileSync(`${outer}/memory.oom_control`, '1');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).toContain('oom_kill_disable 1 there');
+    writeFileSync(`${outer}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).toMatch(/set here oom_kill_disable 1/);
+  });
+
   const freezer = home('freezer');
   it('frozen, and by whom', async context => {
     if (freezer === null) return context.skip('needs a mounted cgroup v1 with the freezer: in v2 every cgroup has its own');
