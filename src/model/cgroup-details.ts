@@ -1,5 +1,6 @@
 // Knows what the tab of the cgroups says of a process.
 
+import {isOutsidePath} from './cgroup-limit.ts';
 import {isLimited, limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
@@ -97,7 +98,7 @@ function insidePieces(one: CgroupPath, view: Seen<CgroupView> | null): Piece[] {
   if (view === null || isRefusal(view) || view.sameNamespace !== false || isRefusal(view.inside)) return [];
   const inside = view.inside.find(other => other.hierarchy === one.hierarchy);
   if (inside === undefined || (inside.path === '/' && one.path === '/')) return [];
-  const isAbove = inside.path.startsWith('/..');
+  const isAbove = isOutsidePath(inside.path);
   return [
     dim(' › '),
     isAbove ? toned('warn', printable(inside.path)) : strong(printable(inside.path)),

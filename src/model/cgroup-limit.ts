@@ -38,6 +38,9 @@ export type CgroupLevel = {
   readonly writer: Seen<{readonly uid: number; readonly gid: number; readonly mode: string}>;
 };
 
+/** The path of what is outside of the cgroup namespace that it is told in (cgroup_namespaces(7)), not of a cgroup whose name begins with dots. */
+export const isOutsidePath = (path: string): boolean => path === '/..' || path.startsWith('/../');
+
 export type EffectiveLimit = {
   readonly limit: bigint;
   readonly use: bigint | null;

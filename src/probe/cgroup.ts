@@ -1,6 +1,6 @@
 // Knows cgroups: where their hierarchies are mounted, and what their directories say (cgroups(7)).
 
-import {type CgroupLevel, effectiveLimit, resourcesOf} from '../model/cgroup-limit.ts';
+import {type CgroupLevel, effectiveLimit, isOutsidePath, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {levelsAbove, readLevel} from './cgroup-files.ts';
@@ -37,7 +37,7 @@ export function cgroupDirectory(cgroup: CgroupPath, mounts: readonly Mount[]): S
   if (mount === undefined) return {errno: 'ENOENT', during: 'find mount'};
   const root = mount.root === '/' ? '' : mount.root;
   // Paths that begin with /.. lie outside of nsview's cgroup namespace, and so outside of what this mount shows.
-  if (cgroup.path.startsWith('/..') || !(`${cgroup.path}/`.startsWith(`${root}/`) || cgroup.path === root))
+  if (isOutsidePath(cgroup.path) || !(`${cgroup.path}/`.startsWith(`${root}/`) || cgroup.path === root))
     return {errno: 'ENOENT', during: 'find cgroup below its mount'};
   const below = cgroup.path.slice(root.length);
   return `${mount.point}${below === '/' ? '' : below}`;

@@ -324,6 +324,21 @@ describe('the files', () => {
     expect(decodeEvents('7\n', 'memory.failcnt')).toEqual({'memory.failcnt': 7});
   });
 
+  it('are those of a cgroup whose name begins as the way up does', async () => {
+    const mounts = readMounts('self');
+    const found = ['pids', 'freezer', 'memory', 'cpu'].map(home).find(one => one !== null);
+    if (found === undefined || found === null || isRefusal(mounts)) return;
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `/..nsview-test-${process.pid}`;
+    mkdirSync(`${found.directory}${path}`);
+    made.push(`${found.directory}${path}`);
+    await using one = new Running('cat', []);
+    writeFileSync(`${found.directory}${path}/cgroup.procs`, String(one.pid));
+    expect(factOf(one.pid, found.cgroup.hierarchy)).toMatchObject({path, directory: `${found.directory}${path}`, members: [one.pid]});
+    for (const outside of ['/..', '/../other'])
+      expect(cgroupDirectory({...found.cgroup, path: outside}, mounts)).toMatchObject({errno: 'ENOENT'});
+  });
+
   it('goes up to the root of the mount and no further', () => {
     expect(levelsAbove('/m/b', '/a/b', '/m').map(({path}) => path)).toEqual(['/a/b', '/a']);
     expect(levelsAbove('/m', '/', '/m')).toEqual([{directory: '/m', path: '/'}]);
