@@ -1,6 +1,6 @@
 // Knows what the tab of the cgroups says of a process.
 
-import {isOutsidePath} from './cgroup-limit.ts';
+import {isCut, isOutsidePath} from './cgroup-limit.ts';
 import {isLimited, limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
@@ -47,8 +47,8 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   for (const fact of ordered) {
     const {levels = [], path} = fact;
     const limits = limitLines(levels, look);
-    // The root of a hierarchy has no limits; root may write it, and nobody else.
-    if (limits.length === 0 || (path === '/' && !isLimited(levels))) continue;
+    // The root of a hierarchy has no limits; root may write it, and nobody else. That of nsview's cgroup namespace may be no such one.
+    if (limits.length === 0 || (path === '/' && !isLimited(levels) && !isCut(levels))) continue;
     lines.push([], cutLine([dim('limits of '), plain(`${hierarchyName(fact)} ${printable(path)}`)], look.width), ...limits);
   }
   for (const fact of ordered) {

@@ -22,6 +22,8 @@ export type CgroupResource = {
   /** Share among siblings: cpu.weight, cpu.shares. */
   readonly weight?: string;
   readonly text?: string;
+  /** It is only counted here, as in every cgroup: the controller that limits it is not enabled, or is in another hierarchy. */
+  readonly uncontrolled?: true;
   /** Lines of memory.events, pids.events, cpu.stat and the like, as the kernel names them. */
   readonly events?: {readonly [name: string]: number};
   /** Percent of the last ten seconds in which some, and all, of its tasks waited for it (PSI). */
@@ -34,6 +36,8 @@ export type CgroupLevel = {
   readonly resources: readonly CgroupResource[];
   /** It is what was told to freeze: not one above it. */
   readonly frozen?: boolean;
+  /** There are cgroups above it that nsview cannot see, outside of its cgroup namespace or of what is mounted: they limit it as well. */
+  readonly cut?: true;
   /** Owner and mode of cgroup.procs: who may move processes in, and with `0644` none but the owner. */
   readonly writer: Seen<{readonly uid: number; readonly gid: number; readonly mode: string}>;
 };
@@ -110,6 +114,13 @@ export function withRates<Fact extends Reading>(fact: Fact, before: Reading | un
   }));
   return {...fact, levels};
 }
+
+/** Whether anything could limit it: else it says nothing that there is no limit. */
+export const isControlled = (levels: readonly CgroupLevel[], resource: string): boolean =>
+  levels.some(({resources}) => resources.some(one => one.resource === resource && one.uncontrolled !== true));
+
+/** Not all that may limit it is seen. */
+export const isCut = (levels: readonly CgroupLevel[]): boolean => levels.at(-1)?.cut === true;
 
 /** All that any of the levels speaks of, in their order. */
 export const resourcesOf = (levels: readonly CgroupLevel[]): string[] => [

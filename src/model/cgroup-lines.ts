@@ -1,6 +1,15 @@
 // Knows what the tab of the cgroups says of limits: what binds, how near it is, and who sets it.
 
-import {type CgroupLevel, type CgroupResource, type EffectiveLimit, effectiveLimit, lowestOf, resourcesOf} from './cgroup-limit.ts';
+import {
+  type CgroupLevel,
+  type CgroupResource,
+  type EffectiveLimit,
+  effectiveLimit,
+  isControlled,
+  isCut,
+  lowestOf,
+  resourcesOf,
+} from './cgroup-limit.ts';
 import {type Look, refusalPieces} from './details-parts.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, type Tone, toned, wrapLine} from './line.ts';
 import {printable} from './printable.ts';
@@ -90,6 +99,7 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
       lines.push(cutLine([plain('  '), column('dim', index === 0 ? label : '', LABEL), ...row], look.width));
   };
   const unlimited: string[] = [];
+  const none = isCut(levels) ? 'no limit seen' : 'no limit';
   for (const resource of resourcesOf(levels)) {
     const here = own.resources.find(one => one.resource === resource);
     const found = effectiveLimit(levels, resource);
@@ -112,14 +122,15 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
     else if (here?.use !== undefined && here.use !== '0')
       say(resource, [
         plain(amountText(resource, BigInt(here.use))),
-        dim(here.text === undefined ? ' used, no limit' : ' used'),
+        dim(here.text === undefined && isControlled(levels, resource) ? ` used, ${none}` : ' used'),
         ...events,
         ...extra,
       ]);
     else if (events.length > 0 || extra.length > 0) say(resource, [...events, ...extra].slice(1));
-    else unlimited.push(resource);
+    else if (isControlled(levels, resource)) unlimited.push(resource);
   }
-  if (unlimited.length > 0) say('no limit', [dim(unlimited.join(', '))]);
+  if (unlimited.length > 0) say(isCut(levels) ? 'none seen' : 'no limit', [dim(unlimited.join(', '))]);
+  if (isCut(levels)) say('above', [toned('warn', 'cgroups that nsview does not see: what they limit is not known')]);
   const frozen = levels.find(level => level.frozen === true);
   if (frozen !== undefined) say('frozen', [toned('bad', frozen === own ? 'yes, here' : `yes, by ${printable(frozen.path)}`)]);
   say('writable', isRefusal(own.writer) ? refusalPieces(own.writer) : writerPieces(own.writer));

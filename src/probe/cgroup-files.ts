@@ -1,6 +1,6 @@
 // Knows the files of cgroups that say what limits them, by version, and how each is decoded.
 
-import {readdirSync, statSync} from 'node:fs';
+import {existsSync, readdirSync, statSync} from 'node:fs';
 import type {CgroupLevel, CgroupResource} from '../model/cgroup-limit.ts';
 import {isRefusal} from '../model/fact.ts';
 import {readText, refusalOf} from './proc-file.ts';
@@ -194,14 +194,17 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     ...(files.bandwidth ?? []),
     ...(files.texts ?? []).map(([, file]) => file),
   ];
-  if (!all.some(file => file !== undefined && names.has(file))) return null;
+  const isThere = (file: string | undefined): boolean => file !== undefined && names.has(file);
+  if (!all.some(isThere)) return null;
   if (!full) return shared;
+  const isCounted = (file: string | undefined): boolean => file === files.pressure || file === files.total?.[0];
   const events: {[name: string]: number} = {};
   for (const file of files.events ?? []) Object.assign(events, decodeEvents(text(file) ?? '', file));
   const pressure = decodePressure(text(files.pressure) ?? '');
   const counted = text(files.total?.[0]);
   return {
     ...shared,
+    ...(all.some(file => isThere(file) && !isCounted(file)) ? {} : {uncontrolled: true}),
     ...optional('soft', number(files.soft)),
     ...optional('first', number(files.first)),
     ...optional('peak', number(files.peak)),
@@ -245,6 +248,13 @@ export function readLevel(directory: string, path: string, version: 1 | 2, full:
     ...(frozen === null ? {} : {frozen}),
     writer: full ? readWriter(directory) : {errno: 'ENODATA', during: 'not asked for'},
   };
+}
+
+/** What only the root of a whole hierarchy has, or all but that: the topmost directory that can be seen may be of another cgroup. */
+export function hasMoreAbove(directory: string, version: 1 | 2): boolean {
+  return version === 2
+    ? existsSync(`${directory}/cgroup.events`)
+    : existsSync(`${directory}/tasks`) && !existsSync(`${directory}/release_agent`);
 }
 
 /** The directories of a cgroup and of those above it, as far as its mount shows them: `directory` is of `path`, and its last is the mount's. */

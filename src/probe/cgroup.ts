@@ -3,7 +3,7 @@
 import {type CgroupLevel, effectiveLimit, isOutsidePath, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {levelsAbove, readLevel} from './cgroup-files.ts';
+import {hasMoreAbove, levelsAbove, readLevel} from './cgroup-files.ts';
 import {readMounts} from './mountinfo.ts';
 import {readText} from './proc-file.ts';
 
@@ -47,7 +47,10 @@ export function cgroupDirectory(cgroup: CgroupPath, mounts: readonly Mount[]): S
 function readLevels(cgroup: CgroupPath, directory: string, mounts: readonly Mount[]): CgroupLevel[] {
   const point = hierarchyMount(cgroup, mounts)?.point ?? directory;
   const version = cgroup.controllers.length === 0 ? 2 : 1;
-  return levelsAbove(directory, cgroup.path, point).map(level => readLevel(level.directory, level.path, version, true));
+  return levelsAbove(directory, cgroup.path, point).map((level, index, all) => ({
+    ...readLevel(level.directory, level.path, version, true),
+    ...(index === all.length - 1 && hasMoreAbove(level.directory, version) ? {cut: true as const} : {}),
+  }));
 }
 
 /** What limits a cgroup, by resource, and which cgroup above it sets that. Cgroups that have one above in common read it once. */

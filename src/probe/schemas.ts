@@ -183,12 +183,14 @@ const cgroupLevel = z.object({
       peak: count.exactOptional(),
       weight: count.exactOptional(),
       text: z.string().exactOptional(),
+      uncontrolled: z.literal(true).exactOptional().describe('Only counted: its controller is not enabled here.'),
       events: z.record(z.string(), z.number()).exactOptional(),
       total: count.exactOptional().describe('Since the cgroup exists: cpu in µs of CPU time, io in bytes read and written.'),
       pressure: z.object({some: z.number(), full: z.number().exactOptional()}).exactOptional(),
     }),
   ),
   frozen: z.boolean().exactOptional(),
+  cut: z.literal(true).exactOptional().describe('There are cgroups above it that nsview cannot see.'),
   writer: seen(z.object({uid: z.int(), gid: z.int(), mode: z.string()})),
 }) satisfies Holds<CgroupLevel>;
 

@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import {effectiveLimit, withRates} from '../../src/model/cgroup-limit.ts';
 import {detailsOf} from '../../src/model/details.ts';
@@ -17,6 +17,7 @@ import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
 import {patient} from '../support/patience.ts';
+import {tabsAs} from '../support/tabs.ts';
 import {needsRoot} from '../support/user.ts';
 
 const made: string[] = [];
@@ -112,6 +113,21 @@ describe('what limits a cgroup', () => {
     expect(inSnapshot?.limits).toMatchObject({pids: {limit: '4', use: '2', by: path}});
     // Narrower, its end is cut where the number in its name has four digits.
     for (const width of [40, 60, 100]) expect(tab(one.pid, width)).toContain(`pids 2 of 4 █████░░░░░ 50% set by ${path}`);
+  });
+
+  it('is not known of those outside of nsview’s own cgroup namespace, which is not the same as none', async context => {
+    if (pids === null) return context.skip('needs a cgroup, v1 or v2, with the controller pids');
+    const {outer, inner} = nest(pids.directory, pids.version, 'pids');
+    writeFileSync(`${outer}/pids.max`, '500');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).toContain('pids 1 of 500');
+    // As in a container: its own cgroup is the root of what it sees.
+    const mount = pids.version === 2 ? 'mount -t cgroup2 cgroup2' : 'mount -t cgroup -o pids cgroup';
+    const program = `echo $$ > '${inner}/cgroup.procs'; exec unshare -Cm sh -c 'umount "$0" && ${mount} "$0" && exec "$@"' "$0" "$@"`;
+    const text = tabsAs(['sh', '-c', program, pids.directory], [one.pid])[one.pid]?.widths[100]?.cgroup?.replaceAll(/\s+/g, ' ');
+    expect(text).toMatch(/limits of (pids|v2) \/ (?:(?!limits of).)*pids \d+ used, no limit seen/);
+    expect(text).toContain('above cgroups that nsview does not see: what they limit is not known');
   });
 
   const memory = home('memory');
@@ -308,6 +324,29 @@ describe('the unified hierarchy', () => {
     } finally {
       writeFileSync(`${outer}/cgroup.freeze`, '0');
     }
+  });
+});
+
+describe('what no controller limits', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it.skipIf(root === null || isRefusal(root))('is not said to have no limit: it may have one in another hierarchy', async () => {
+    if (root === null || isRefusal(root)) return;
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `/nsview-test-${process.pid}`;
+    const directory = `${root}${path}`;
+    mkdirSync(directory);
+    made.push(directory);
+    await using one = new Running('cat', []);
+    writeFileSync(`${directory}/cgroup.procs`, String(one.pid));
+    const limits = new RegExp(`limits of v2 ${path}(.*?) writable`).exec(tab(one.pid, 100))?.[1] ?? '';
+    for (const [resource, file] of [
+      ['memory', 'memory.max'],
+      ['cpu', 'cpu.max'],
+      ['io', 'io.max'],
+    ] as const)
+      expect([resource, new RegExp(`\\b${resource}\\b`).test(limits)]).toEqual([resource, existsSync(`${directory}/${file}`)]);
   });
 });
 
