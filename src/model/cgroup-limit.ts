@@ -3,7 +3,7 @@
 import type {Seen} from './seen.ts';
 
 /**
- * What is limited, in which unit: memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of one CPU. cpuset and io
+ * What is limited, in which unit: memory, swap, memory+swap and hugetlb, taken or (`rsvd`) promised, in bytes, pids in tasks, cpu in thousandths of one CPU. cpuset and io
  * have `text` instead of a limit.
  */
 export type CgroupResource = {

@@ -17,6 +17,7 @@ import {isRefusal} from './seen.ts';
 
 /** `memory+swap` and a space. */
 const LABEL = 12;
+const PROMISED = ' rsvd';
 const GAP = plain('  ');
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
@@ -94,7 +95,9 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
   const [own] = levels;
   if (own === undefined) return [];
   const lines: Line[] = [];
-  const say = (label: string, value: Line) => {
+  const say = (resource: string, told: Line) => {
+    const label = resource.replace(PROMISED, '').replace(/^hugetlb (?=[0-9]{2})/, 'huge ');
+    const value = resource.endsWith(PROMISED) ? [dim('promised '), ...told] : told;
     for (const [index, row] of wrapLine(value, Math.max(8, look.width - LABEL - 2)).entries())
       lines.push(cutLine([plain('  '), column('dim', index === 0 ? label : '', LABEL), ...row], look.width));
   };

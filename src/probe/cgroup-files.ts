@@ -31,6 +31,9 @@ export function decodeIoStat(text: string): string {
   return String(bytes);
 }
 
+/** Of x86-64, and of arm64 with pages of 4 and of 64 KiB (Documentation/arch/arm64/hugetlbpage.rst). */
+const HUGE_PAGES = ['64KB', '2MB', '32MB', '512MB', '1GB', '16GB'];
+
 /** Documentation/admin-guide/cgroup-v2.rst. */
 const V2: readonly Files[] = [
   {
@@ -66,14 +69,16 @@ const V2: readonly Files[] = [
       ['mems', 'cpuset.mems.effective'],
     ],
   },
-  ...['2MB', '1GB'].map(
-    (size): Files => ({
+  ...HUGE_PAGES.flatMap((size): Files[] => [
+    {
       resource: `hugetlb ${size}`,
       limit: `hugetlb.${size}.max`,
       use: `hugetlb.${size}.current`,
       events: [`hugetlb.${size}.events`],
-    }),
-  ),
+    },
+    // What mmap(2) promises: where that is out it fails, and without it the first touch ends in SIGBUS.
+    {resource: `hugetlb ${size} rsvd`, limit: `hugetlb.${size}.rsvd.max`, use: `hugetlb.${size}.rsvd.current`},
+  ]),
 ];
 
 /** Documentation/admin-guide/cgroup-v1/. */
@@ -119,13 +124,16 @@ const V1: readonly Files[] = [
       ['mems', 'cpuset.effective_mems'],
     ],
   },
-  ...['2MB', '1GB'].map(
-    (size): Files => ({
-      resource: `hugetlb ${size}`,
-      limit: `hugetlb.${size}.limit_in_bytes`,
-      use: `hugetlb.${size}.usage_in_bytes`,
-      peak: `hugetlb.${size}.max_usage_in_bytes`,
-      events: [`hugetlb.${size}.failcnt`],
+  ...HUGE_PAGES.flatMap(size =>
+    ['', ' rsvd'].map((rsvd): Files => {
+      const name = `hugetlb.${size}${rsvd.replace(' ', '.')}`;
+      return {
+        resource: `hugetlb ${size}${rsvd}`,
+        limit: `${name}.limit_in_bytes`,
+        use: `${name}.usage_in_bytes`,
+        peak: `${name}.max_usage_in_bytes`,
+        events: [`${name}.failcnt`],
+      };
     }),
   ),
 ];

@@ -327,6 +327,37 @@ describe('the unified hierarchy', () => {
   });
 });
 
+describe('huge pages', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it('are limited where they are promised as well, which fails in mmap', async context => {
+    if (root === null || isRefusal(root) || !/\bhugetlb\b/.test(readFileSync(`${root}/cgroup.controllers`, 'utf8')))
+      return context.skip('needs a cgroup v2 with the controller hugetlb');
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const wasEnabled = /\bhugetlb\b/.test(readFileSync(`${root}/cgroup.subtree_control`, 'utf8'));
+    if (!wasEnabled) writeFileSync(`${root}/cgroup.subtree_control`, '+hugetlb');
+    try {
+      const {outer, inner} = nest(root, 2, 'hugetlb');
+      const file = `${outer}/hugetlb.2MB.rsvd.max`;
+      if (!existsSync(file)) return context.skip('needs huge pages of 2 MiB, and Linux 5.7');
+      writeFileSync(file, String(4 * 1024 * 1024));
+      await using one = new Running('cat', []);
+      writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+      const path = `/nsview-test-${process.pid}`;
+      expect(effectiveLimit(factOf(one.pid, 0).levels ?? [], 'hugetlb 2MB rsvd')).toEqual({limit: 4n << 20n, use: 0n, path});
+      for (const width of [60, 100])
+        expect(tab(one.pid, width)).toContain(`hugetlb 2MB promised 0 B of 4 MiB ░░░░░░░░░░ 0% set by ${path}`);
+      writeFileSync(`${root}/cgroup.procs`, String(one.pid));
+    } finally {
+      if (!wasEnabled) {
+        for (const path of made.splice(0).reverse()) rmdirSync(path);
+        writeFileSync(`${root}/cgroup.subtree_control`, '-hugetlb');
+      }
+    }
+  });
+});
+
 describe('what no controller limits', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const mounts = readMounts('self');
