@@ -1,10 +1,10 @@
 // Knows what the tab of the cgroups says of a process.
 
-import {isCut, isOutsidePath} from './cgroup-limit.ts';
+import {type CgroupLevel, isCut, isOutsidePath} from './cgroup-limit.ts';
 import {isLimited, limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
-import {column, cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned, wrapLine} from './line.ts';
+import {column, cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -62,18 +62,51 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
       lines.push(cutLine([plain('  members: '), ...refusalPieces(fact.members)], look.width));
       continue;
     }
-    const {members} = fact;
+    const {members, levels = []} = fact;
+    for (const row of wrapWords(typeText(levels), Math.max(8, look.width - 2))) if (row !== '') lines.push([plain(`  ${row}`)]);
+    const ofThread = levels[0]?.type === 'threaded' ? threadsOf(world) : null;
     if (members.length === 0) lines.push([dim('  no member')]);
-    lists.push({after: lines.length, count: members.length, line: index => memberLine(world, process, members[index] ?? 0, look.width)});
+    lists.push({
+      after: lines.length,
+      count: members.length,
+      line: index => memberLine(world, process, members[index] ?? 0, ofThread, look.width),
+    });
   }
   if (ordered.length === 0) lines.push([], ...said(unread(process, look, 'what limits them and who is in them'), look.width));
   return withLists(title, lines, lists);
 }
 
-function memberLine(world: World, process: Process, pid: number, width: number): Line {
-  const member = world.byPid.get(pid);
-  const name = member === undefined ? dim('outside of what is followed') : plain(printable(member.comm));
-  return cutLine([plain(`${String(pid).padStart(9)}  `), member === process ? strong(name.text) : name], width);
+/** What follows from the type of the first of them (cgroups(7), "Thread mode"). */
+function typeText(levels: readonly CgroupLevel[]): string {
+  switch (levels[0]?.type) {
+    case 'threaded': {
+      const domain = levels.find(({type}) => type !== 'threaded');
+      const whose = domain === undefined ? 'a cgroup above' : printable(domain.path);
+      return `threaded: its members are threads; what only a domain limits, as memory and io, is limited from ${whose} up`;
+    }
+    case 'domain threaded':
+      return 'domain threaded: of its processes threads may be in cgroups below';
+    case 'domain invalid':
+      return 'domain invalid: nobody can be in it, since one above is threaded';
+    default:
+      return '';
+  }
+}
+
+function threadsOf(world: World): ReadonlyMap<number, Process> {
+  const threads = new Map<number, Process>();
+  for (const process of world.byPid.values()) for (const tid of process.threads.keys()) threads.set(tid, process);
+  return threads;
+}
+
+/** `ofThread`: it is a thread's id, and that is whose. */
+function memberLine(world: World, process: Process, id: number, ofThread: ReadonlyMap<number, Process> | null, width: number): Line {
+  const member = world.byPid.get(id);
+  const leader = ofThread?.get(id);
+  const comm = member?.comm ?? leader?.threads.get(id)?.comm;
+  const name = comm === undefined ? dim('outside of what is followed') : plain(printable(comm));
+  const whose = leader === undefined ? [] : [dim(`  thread of ${leader.pid}`)];
+  return cutLine([plain(`${String(id).padStart(9)}  `), id === process.pid ? strong(name.text) : name, ...whose], width);
 }
 
 /** Lines of which there may be thousands, behind the first `after` of the others, in that order. */

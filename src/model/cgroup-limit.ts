@@ -36,6 +36,8 @@ export type CgroupLevel = {
   readonly resources: readonly CgroupResource[];
   /** It is what was told to freeze: not one above it. */
   readonly frozen?: boolean;
+  /** cgroup.type, where it is not `domain`: `threaded`, `domain threaded`, `domain invalid` (v2). */
+  readonly type?: string;
   /** There are cgroups above it that nsview cannot see, outside of its cgroup namespace or of what is mounted: they limit it as well. */
   readonly cut?: true;
   /** Owner and mode of cgroup.procs: who may move processes in, and with `0644` none but the owner. */

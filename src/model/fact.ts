@@ -252,6 +252,7 @@ export type CgroupFact = At & {
   readonly directory: Seen<string>;
   /** Itself, and each cgroup above it that nsview can see. */
   readonly levels?: readonly CgroupLevel[];
+  /** Pids; of a threaded cgroup tids, since it has no processes (cgroups(7), "Thread mode"). */
   readonly members: Seen<readonly number[]>;
   /** Lines of cgroup.events (v2): `populated`, `frozen`. */
   readonly events?: {readonly [name: string]: number};

@@ -231,6 +231,12 @@ function readFrozen(directory: string, names: ReadonlySet<string>): boolean | nu
   return isRefusal(text) ? null : text.trim() === '1';
 }
 
+/** null: it is a domain, as all are that nobody made anything else; or it is a cgroup of v1, or the root. */
+export function readType(directory: string): string | null {
+  const text = readText(`${directory}/cgroup.type`);
+  return isRefusal(text) || text.trim() === 'domain' ? null : text.trim();
+}
+
 function readWriter(directory: string): CgroupLevel['writer'] {
   try {
     const {uid, gid, mode} = statSync(`${directory}/cgroup.procs`);
@@ -250,10 +256,12 @@ export function readLevel(directory: string, path: string, version: 1 | 2, full:
   }
   const table = version === 2 ? V2 : V1;
   const frozen = full ? readFrozen(directory, names) : null;
+  const type = full && names.has('cgroup.type') ? readType(directory) : null;
   return {
     path,
     resources: table.flatMap(files => readResource(directory, names, files, full) ?? []),
     ...(frozen === null ? {} : {frozen}),
+    ...(type === null ? {} : {type}),
     writer: full ? readWriter(directory) : {errno: 'ENODATA', during: 'not asked for'},
   };
 }

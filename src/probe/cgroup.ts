@@ -3,11 +3,11 @@
 import {type CgroupLevel, effectiveLimit, isOutsidePath, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {hasMoreAbove, levelsAbove, readLevel} from './cgroup-files.ts';
+import {hasMoreAbove, levelsAbove, readLevel, readType} from './cgroup-files.ts';
 import {readMounts} from './mountinfo.ts';
 import {readText} from './proc-file.ts';
 
-/** Pids, one a line; 0 stands for a process that the reader's pid namespace does not show. */
+/** Pids or tids, one a line; 0 stands for a process that the reader's pid namespace does not show. */
 export function decodeProcs(text: string): number[] {
   return text
     .split('\n')
@@ -83,7 +83,9 @@ export function readCgroups(paths: readonly CgroupPath[]): CgroupFact[] {
   const mounts = readMounts('self');
   return paths.map(cgroup => {
     const directory = isRefusal(mounts) ? mounts : cgroupDirectory(cgroup, mounts);
-    const procs = isRefusal(directory) ? directory : readText(`${directory}/cgroup.procs`);
+    // A threaded one has no processes, but threads of them.
+    const list = isRefusal(directory) || readType(directory) !== 'threaded' ? 'cgroup.procs' : 'cgroup.threads';
+    const procs = isRefusal(directory) ? directory : readText(`${directory}/${list}`);
     const events = isRefusal(directory) || cgroup.controllers.length > 0 ? null : readText(`${directory}/cgroup.events`);
     return {
       kind: 'cgroup',

@@ -190,6 +190,7 @@ const cgroupLevel = z.object({
     }),
   ),
   frozen: z.boolean().exactOptional(),
+  type: z.string().exactOptional().describe('cgroup.type, where it is not domain.'),
   cut: z.literal(true).exactOptional().describe('There are cgroups above it that nsview cannot see.'),
   writer: seen(z.object({uid: z.int(), gid: z.int(), mode: z.string()})),
 }) satisfies Holds<CgroupLevel>;
@@ -291,7 +292,7 @@ const FACTS = {
     path: z.string(),
     directory: seen(z.string()),
     levels: z.array(cgroupLevel).exactOptional(),
-    members: seen(z.array(z.int())),
+    members: seen(z.array(z.int())).describe('Pids; of a threaded cgroup tids.'),
     events: z.record(z.string(), z.int()).exactOptional(),
   }) satisfies Holds<CgroupFact>,
   containers: z.object({kind: z.literal('containers'), at, ...containersShape}) satisfies Holds<ContainersFact>,

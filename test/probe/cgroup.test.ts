@@ -16,6 +16,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {tabsAs} from '../support/tabs.ts';
 import {needsRoot} from '../support/user.ts';
@@ -324,6 +325,36 @@ describe('the unified hierarchy', () => {
     } finally {
       writeFileSync(`${outer}/cgroup.freeze`, '0');
     }
+  });
+});
+
+describe('a threaded cgroup', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it.skipIf(root === null || isRefusal(root))('has threads, and says whose', async () => {
+    if (root === null || isRefusal(root)) return;
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `/nsview-test-${process.pid}`;
+    const [domain, threaded] = [`${root}${path}`, `${root}${path}/threaded`];
+    for (const directory of [domain, threaded]) {
+      mkdirSync(directory);
+      made.push(directory);
+    }
+    writeFileSync(`${threaded}/cgroup.type`, 'threaded');
+    await using running = new Running(fixture('thread-apart'), ['/']);
+    const tid = Number((await running.says(/tid (\d+)/))[1]);
+    writeFileSync(`${domain}/cgroup.procs`, String(running.pid));
+    writeFileSync(`${threaded}/cgroup.threads`, String(tid));
+    expect(readCgroups([{hierarchy: 0, controllers: [], path: `${path}/threaded`}])).toMatchObject([
+      {members: [tid], levels: [{type: 'threaded'}, {type: 'domain threaded'}, {}]},
+    ]);
+    expect(tab(running.pid, 100)).toMatch(new RegExp(`in v2 ${path} .*domain threaded: .* ${running.pid} thread-apart`));
+    writeFileSync(`${threaded}/cgroup.threads`, String(running.pid));
+    const text = tab(running.pid, 100);
+    expect(text).toContain(`threaded: its members are threads; what only a domain limits, as memory and io, is limited from ${path} up`);
+    expect(text).toContain(`${running.pid} thread-apart`);
+    expect(text).toContain(`${tid} apart thread of ${running.pid}`);
   });
 });
 
