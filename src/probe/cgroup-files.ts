@@ -22,6 +22,8 @@ type Files = {
   readonly bandwidth?: readonly string[];
   /** Lists, and limits by device: what is not one number, each with what it is called. */
   readonly texts?: readonly (readonly [name: string, file: string])[];
+  /** A text that says nothing of limits. */
+  readonly saysNothing?: string;
 };
 
 /** A line a device: `8:0 rbytes=… wbytes=… …`; an empty file where it never read nor wrote. */
@@ -124,6 +126,8 @@ const V1: readonly Files[] = [
       ['mems', 'cpuset.effective_mems'],
     ],
   },
+  // That of all devices stands there whatever was denied of them one by one, which the kernel does not list (security/device_cgroup.c).
+  {resource: 'devices', texts: [['only', 'devices.list']], saysNothing: 'a *:* rwm'},
   ...HUGE_PAGES.flatMap(size =>
     ['', ' rsvd'].map((rsvd): Files => {
       const name = `hugetlb.${size}${rsvd.replace(' ', '.')}`;
@@ -189,10 +193,6 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   const bandwidth = files.bandwidth?.map(text) ?? [];
   const limit = bandwidth.length > 0 ? (bandwidth.includes(null) ? null : decodeBandwidth(bandwidth.join(' '))) : number(files.limit);
   const shared = {resource: files.resource, limit, ...optional('use', number(files.use))};
-  const texts = (files.texts ?? []).flatMap(([name, file]) => {
-    const read = text(file)?.trim().replaceAll('\n', '; ') ?? '';
-    return read === '' ? [] : [name === '' ? read : `${name} ${read}`];
-  });
   const all = [
     files.limit,
     files.use,
@@ -205,6 +205,11 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   const isThere = (file: string | undefined): boolean => file !== undefined && names.has(file);
   if (!all.some(isThere)) return null;
   if (!full) return shared;
+  const texts = (files.texts ?? []).flatMap(([name, file]) => {
+    const read = text(file)?.trim().replaceAll('\n', '; ') ?? '';
+    return read === '' || read === files.saysNothing ? [] : [name === '' ? read : `${name} ${read}`];
+  });
+  if (files.saysNothing !== undefined && texts.length === 0) return null;
   const isCounted = (file: string | undefined): boolean => file === files.pressure || file === files.total?.[0];
   const events: {[name: string]: number} = {};
   for (const file of files.events ?? []) Object.assign(events, decodeEvents(text(file) ?? '', file));

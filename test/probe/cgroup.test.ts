@@ -216,6 +216,23 @@ describe('what limits a cgroup', () => {
   });
 });
 
+describe('devices', () => {
+  const devices = home('devices');
+  it('that alone may be used, as v1 lists them', async context => {
+    if (devices === null || devices.version !== 1) return context.skip('needs a cgroup v1 with the controller devices');
+    const {inner} = nest(devices.directory, 1, 'devices');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    writeFileSync(`${inner}/devices.deny`, 'c 1:7 w');
+    expect(tab(one.pid, 100)).not.toMatch(/\bdevices (only|a )|no limit [^w]*devices/);
+    writeFileSync(`${inner}/devices.deny`, 'a');
+    for (const device of ['c 1:3 rwm', 'c 1:5 r']) writeFileSync(`${inner}/devices.allow`, device);
+    const listed = readFileSync(`${inner}/devices.list`, 'utf8').trim().split('\n').join('; ');
+    expect(listed).toBe('c 1:3 rwm; c 1:5 r');
+    for (const width of [60, 100]) expect(tab(one.pid, width)).toContain(`devices only ${listed} `);
+  });
+});
+
 describe('what is counted', () => {
   // The controller cpuacct of v1 is part of cpu in v2, where each cgroup has cpu.stat whatever is enabled (cgroup-v2.rst).
   const v1 = home('cpuacct');
