@@ -121,6 +121,8 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
     if (here?.text !== undefined) extra.push(GAP, plain(printable(here.text)));
     if (here?.pressure !== undefined && here.pressure.some > 0)
       extra.push(GAP, toned('warn', `waited for it ${pressureText(here.pressure)}`));
+    if (here?.weight !== undefined && (found !== null || events.length > 0 || extra.length > 0 || (here.use ?? '0') !== '0'))
+      extra.push(GAP, dim(`weight ${here.weight}`));
     if (found !== null) say(resource, [...limitPieces(resource, found, own.path), ...events, ...extra]);
     else if (here?.use !== undefined && here.use !== '0')
       say(resource, [
@@ -130,7 +132,7 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
         ...extra,
       ]);
     else if (events.length > 0 || extra.length > 0) say(resource, [...events, ...extra].slice(1));
-    else if (isControlled(levels, resource)) unlimited.push(resource);
+    else if (isControlled(levels, resource)) unlimited.push(here?.weight === undefined ? resource : `${resource} (weight ${here.weight})`);
   }
   if (unlimited.length > 0) say(isCut(levels) ? 'none seen' : 'no limit', [dim(unlimited.join(', '))]);
   if (isCut(levels)) say('above', [toned('warn', 'cgroups that nsview does not see: what they limit is not known')]);

@@ -170,6 +170,18 @@ describe('what limits a cgroup', () => {
     expect(tab(one.pid, 100)).toContain('cpu 0.5 CPUs at most set by /nsview-test');
   });
 
+  it('cpu: its share among its siblings, which is all that it has where there is no quota', async context => {
+    if (cpu === null) return context.skip('needs a cgroup, v1 or v2, with the controller cpu');
+    const {outer, inner} = nest(cpu.directory, cpu.version, 'cpu');
+    writeFileSync(`${inner}/${cpu.version === 1 ? 'cpu.shares' : 'cpu.weight'}`, '77');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).toMatch(/no limit [^)]*cpu \(weight 77\)|cpu [^(]*weight 77/);
+    if (cpu.version === 1) writeFileSync(`${outer}/cpu.cfs_quota_us`, '50000');
+    else writeFileSync(`${outer}/cpu.max`, '50000 100000');
+    expect(tab(one.pid, 100)).toMatch(/cpu 0\.5 CPUs at most set by \S+ .*weight 77/);
+  });
+
   it('cpu: what was held back is told, though it is counted in the cgroup above', async context => {
     if (cpu === null) return context.skip('needs a cgroup, v1 or v2, with the controller cpu');
     const {outer, inner} = nest(cpu.directory, cpu.version, 'cpu');
