@@ -46,7 +46,7 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   const ordered = [...below, ...roots].flatMap(one => world.cgroups.get(cgroupKey(one)) ?? []);
   for (const fact of ordered) {
     const {levels = [], path} = fact;
-    const limits = limitLines(levels, look);
+    const limits = limitLines(levels, look, fact.hierarchy === 0);
     // The root of a hierarchy has no limits; root may write it, and nobody else. That of nsview's cgroup namespace may be no such one.
     if (limits.length === 0 || (path === '/' && !isLimited(levels) && !isCut(levels))) continue;
     lines.push([], cutLine([dim('limits of '), plain(`${hierarchyName(fact)} ${printable(path)}`)], look.width), ...limits);

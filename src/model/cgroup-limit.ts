@@ -30,6 +30,9 @@ export type CgroupResource = {
   readonly pressure?: {readonly some: number; readonly full?: number};
 };
 
+/** Owner and mode of a file. */
+export type CgroupWriter = {readonly uid: number; readonly gid: number; readonly mode: string};
+
 /** One cgroup on the way from where a process is up to the root of its hierarchy, as far as it is mounted. */
 export type CgroupLevel = {
   readonly path: string;
@@ -41,7 +44,9 @@ export type CgroupLevel = {
   /** There are cgroups above it that nsview cannot see, outside of its cgroup namespace or of what is mounted: they limit it as well. */
   readonly cut?: true;
   /** Owner and mode of cgroup.procs: who may move processes in, and with `0644` none but the owner. */
-  readonly writer: Seen<{readonly uid: number; readonly gid: number; readonly mode: string}>;
+  readonly writer: Seen<CgroupWriter>;
+  /** Of the file by which single threads are moved in, where they differ: `tasks` in v1, cgroup.threads of what is threaded in v2. */
+  readonly threadWriter?: Seen<CgroupWriter>;
 };
 
 /** The path of what is outside of the cgroup namespace that it is told in (cgroup_namespaces(7)), not of a cgroup whose name begins with dots. */

@@ -3,6 +3,7 @@
 import {
   type CgroupLevel,
   type CgroupResource,
+  type CgroupWriter,
   type EffectiveLimit,
   effectiveLimit,
   isControlled,
@@ -90,8 +91,8 @@ export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
       resources.some(one => one.limit !== null || (one.use !== undefined && one.use !== '0') || one.pressure !== undefined),
   );
 
-/** `levels` of one hierarchy, its own cgroup first. */
-export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
+/** `levels` of one hierarchy, its own cgroup first. `isV2`: who writes it has to come from where both are theirs. */
+export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = false): Line[] {
   const [own] = levels;
   if (own === undefined) return [];
   const lines: Line[] = [];
@@ -138,12 +139,28 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look): Line[] {
   if (isCut(levels)) say('above', [toned('warn', 'cgroups that nsview does not see: what they limit is not known')]);
   const frozen = levels.find(level => level.frozen === true);
   if (frozen !== undefined) say('frozen', [toned('bad', frozen === own ? 'yes, here' : `yes, by ${printable(frozen.path)}`)]);
-  say('writable', isRefusal(own.writer) ? refusalPieces(own.writer) : writerPieces(own.writer));
+  if (isRefusal(own.writer)) say('writable', refusalPieces(own.writer));
+  else {
+    const threads =
+      own.threadWriter === undefined || isRefusal(own.threadWriter) ? [] : [GAP, dim('for threads '), ...writerPieces(own.threadWriter)];
+    say('writable', [...writerPieces(own.writer), ...(isV2 ? fromPieces(levels, own.writer.uid) : []), ...threads]);
+  }
   return lines;
 }
 
+/**
+ * In v2 who moves a process needs to write cgroup.procs of the nearest cgroup above both places too (cgroups(7), "Cgroups delegation: delegation
+ * containment"): what is given to a user takes processes from within what is given to them, and from nowhere else.
+ */
+function fromPieces(levels: readonly CgroupLevel[], uid: number): Piece[] {
+  if (uid === 0) return [];
+  const end = levels.findIndex(({writer}) => isRefusal(writer) || writer.uid !== uid);
+  const given = levels[end - 1];
+  return given === undefined ? [] : [GAP, dim(`from ${printable(given.path)} and below alone`)];
+}
+
 /** Who may move processes into it: the permission to write cgroup.procs (cgroups(7)). */
-function writerPieces({uid, gid, mode}: {readonly uid: number; readonly gid: number; readonly mode: string}): Piece[] {
+function writerPieces({uid, gid, mode}: CgroupWriter): Piece[] {
   const bits = Number.parseInt(mode, 8);
   const group = (bits & 0o020) !== 0 ? [GAP, strong(`and group ${gid}`)] : [];
   const others = (bits & 0o002) !== 0 ? [GAP, toned('bad', 'and everybody')] : [];

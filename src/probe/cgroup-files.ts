@@ -1,6 +1,7 @@
 // Knows the files of cgroups that say what limits them, by version, and how each is decoded.
 
 import {existsSync, readdirSync, statSync} from 'node:fs';
+import {isDeepStrictEqual} from 'node:util';
 import type {CgroupLevel, CgroupResource} from '../model/cgroup-limit.ts';
 import {isRefusal} from '../model/fact.ts';
 import {readText, refusalOf} from './proc-file.ts';
@@ -242,13 +243,21 @@ export function readType(directory: string): string | null {
   return isRefusal(text) || text.trim() === 'domain' ? null : text.trim();
 }
 
-function readWriter(directory: string): CgroupLevel['writer'] {
+function readWriter(file: string): CgroupLevel['writer'] {
   try {
-    const {uid, gid, mode} = statSync(`${directory}/cgroup.procs`);
+    const {uid, gid, mode} = statSync(file);
     return {uid, gid, mode: (mode & 0o7777).toString(8).padStart(4, '0')};
   } catch (error) {
     return refusalOf(error, 'stat');
   }
+}
+
+function readWriters(directory: string, version: 1 | 2, type: string | null): Pick<CgroupLevel, 'writer' | 'threadWriter'> {
+  const writer = readWriter(`${directory}/cgroup.procs`);
+  // Where nothing is threaded, a thread is moved with its process.
+  if (version === 2 && type === null) return {writer};
+  const threadWriter = readWriter(`${directory}/${version === 2 ? 'cgroup.threads' : 'tasks'}`);
+  return {writer, ...(isDeepStrictEqual(threadWriter, writer) ? {} : {threadWriter})};
 }
 
 /** What one cgroup says; without `full` its numeric limits and their use alone. */
@@ -267,7 +276,7 @@ export function readLevel(directory: string, path: string, version: 1 | 2, full:
     resources: table.flatMap(files => readResource(directory, names, files, full) ?? []),
     ...(frozen === null ? {} : {frozen}),
     ...(type === null ? {} : {type}),
-    writer: full ? readWriter(directory) : {errno: 'ENODATA', during: 'not asked for'},
+    ...(full ? readWriters(directory, version, type) : {writer: {errno: 'ENODATA', during: 'not asked for'}}),
   };
 }
 

@@ -2,7 +2,7 @@
 
 import * as z from 'zod';
 import type {Apart} from '../model/apart.ts';
-import type {CgroupLevel} from '../model/cgroup-limit.ts';
+import type {CgroupLevel, CgroupWriter} from '../model/cgroup-limit.ts';
 import {type Comparison, DIFFERENCES} from '../model/comparison.ts';
 import type {
   CallArgument,
@@ -171,6 +171,7 @@ const mount = z.object({
 const end = {code: z.int().min(0).max(255).exactOptional(), signal: z.string().exactOptional()};
 
 const count = z.string().regex(/^[0-9]+$/);
+const cgroupWriter = z.object({uid: z.int(), gid: z.int(), mode: z.string()}) satisfies Holds<CgroupWriter>;
 const cgroupLevel = z.object({
   path: z.string(),
   resources: z.array(
@@ -192,7 +193,8 @@ const cgroupLevel = z.object({
   frozen: z.boolean().exactOptional(),
   type: z.string().exactOptional().describe('cgroup.type, where it is not domain.'),
   cut: z.literal(true).exactOptional().describe('There are cgroups above it that nsview cannot see.'),
-  writer: seen(z.object({uid: z.int(), gid: z.int(), mode: z.string()})),
+  writer: seen(cgroupWriter),
+  threadWriter: seen(cgroupWriter).exactOptional().describe('Of tasks (v1) or cgroup.threads, where it differs.'),
 }) satisfies Holds<CgroupLevel>;
 
 const FACTS = {

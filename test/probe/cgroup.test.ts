@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {chownSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import {effectiveLimit, withRates} from '../../src/model/cgroup-limit.ts';
 import {detailsOf} from '../../src/model/details.ts';
@@ -225,6 +225,46 @@ describe('what limits a cgroup', () => {
     } finally {
       writeFileSync(`${outer}/freezer.state`, 'THAWED');
     }
+  });
+});
+
+describe('who may move processes into it', () => {
+  const user = ['--reuid=12345', '--regid=12345', '--clear-groups'];
+  const moved = (file: string) => ['sh', '-c', `{ echo $$ > '${file}'; } 2> /dev/null && cat /proc/$$/cgroup`];
+  const first = ['pids', 'freezer', 'memory', 'cpu'].map(home).find(one => one?.version === 1);
+  it('in v1 also who may write tasks', async context => {
+    if (first === undefined || first === null) return context.skip('needs a cgroup v1');
+    needsRoot('give a cgroup to another user');
+    const directory = `${first.directory}/nsview-test-${process.pid}`;
+    mkdirSync(directory);
+    made.push(directory);
+    await using one = new Running('cat', []);
+    writeFileSync(`${directory}/cgroup.procs`, String(one.pid));
+    chownSync(`${directory}/tasks`, 12345, 12345);
+    expect(execFileSync('setpriv', [...user, ...moved(`${directory}/tasks`)]).toString()).toContain(`:/nsview-test-${process.pid}\n`);
+    for (const width of [60, 100]) expect(tab(one.pid, width)).toContain('writable by root (0644) for threads by uid 12345 (0644)');
+  });
+
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it('in v2 only from within what is theirs', async context => {
+    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    needsRoot('give a cgroup to another user');
+    const path = `/nsview-test-${process.pid}`;
+    const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
+    for (const directory of [outer, inner]) {
+      mkdirSync(directory);
+      made.push(directory);
+      chownSync(`${directory}/cgroup.procs`, 12345, 12345);
+    }
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const move = ['setpriv', ...user, ...moved(`${inner}/cgroup.procs`)];
+    expect(() => execFileSync(move[0] ?? '', move.slice(1))).toThrow();
+    const within = execFileSync('sh', ['-c', `echo $$ > '${outer}/cgroup.procs'; exec "$@"`, 'sh', ...move]).toString();
+    expect(within).toContain(`0::${path}/inner\n`);
+    for (const width of [60, 100]) expect(tab(one.pid, width)).toContain(`writable by uid 12345 (0644) from ${path} and below alone`);
   });
 });
 
