@@ -91,6 +91,13 @@ export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
       resources.some(one => one.limit !== null || (one.use !== undefined && one.use !== '0') || one.pressure !== undefined),
   );
 
+/** A list or limits by device. In v2 io.max of every cgroup above holds too; in v1 that of its own alone (blk-throttle.c, throtl_pd_init). */
+const textsOf = (levels: readonly CgroupLevel[], resource: string, isV2: boolean): {readonly text: string; readonly path: string}[] =>
+  levels.slice(0, isV2 && resource === 'io' ? levels.length : 1).flatMap(({path, resources}) => {
+    const text = resources.find(one => one.resource === resource)?.text;
+    return text === undefined ? [] : [{text, path}];
+  });
+
 /** `levels` of one hierarchy, its own cgroup first. `isV2`: who writes it has to come from where both are theirs. */
 export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = false): Line[] {
   const [own] = levels;
@@ -119,7 +126,9 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = fa
       const by = lowest.path === own.path ? [] : [GAP, plain(`set by ${printable(lowest.path)}`)];
       extra.push(GAP, plain(`${means} above ${amountText(resource, lowest.at)}`), ...by);
     }
-    if (here?.text !== undefined) extra.push(GAP, plain(printable(here.text)));
+    const texts = textsOf(levels, resource, isV2);
+    for (const {text, path} of texts)
+      extra.push(GAP, plain(printable(text)), ...(path === own.path ? [] : [GAP, plain(`set by ${printable(path)}`)]));
     if (here?.pressure !== undefined && here.pressure.some > 0)
       extra.push(GAP, toned('warn', `waited for it ${pressureText(here.pressure)}`));
     if (here?.weight !== undefined && (found !== null || events.length > 0 || extra.length > 0 || (here.use ?? '0') !== '0'))
@@ -128,7 +137,7 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = fa
     else if (here?.use !== undefined && here.use !== '0')
       say(resource, [
         plain(amountText(resource, BigInt(here.use))),
-        dim(here.text === undefined && isControlled(levels, resource) ? ` used, ${none}` : ' used'),
+        dim(texts.length === 0 && isControlled(levels, resource) ? ` used, ${none}` : ' used'),
         ...events,
         ...extra,
       ]);

@@ -223,7 +223,8 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     ...optional('first', number(files.first)),
     ...optional('peak', number(files.peak)),
     ...optional('total', counted === null ? null : (files.total?.[1](counted) ?? null)),
-    ...optional('weight', number(files.weight)),
+    // io.weight has weights by device as well, behind the one that holds for the others.
+    ...optional('weight', /^(?:default )?([0-9]+)/.exec(text(files.weight) ?? '')?.[1] ?? null),
     ...(texts.length === 0 ? {} : {text: texts.join(', ')}),
     ...(Object.keys(events).length === 0 ? {} : {events}),
     ...(pressure === null ? {} : {pressure}),

@@ -54,6 +54,18 @@ test.each([
   [0n, 0n, '██████████', 100, 'bad'],
 ] as const)('%s of %s is %s', (use, limit, bar, percent, tone) => expect(gauge(use, limit)).toEqual({bar, percent, tone}));
 
+test('what io may take is limited by all above in v2, and in v1 by its own alone', () => {
+  const io = (path: string, text?: string): CgroupLevel => ({
+    ...level(path, null),
+    resources: [{resource: 'io', limit: null, use: '0', ...(text === undefined ? {} : {text})}],
+  });
+  const levels = [io('/a/b'), io('/a', '8:0 rbps=1048576 wbps=max riops=max wiops=max'), io('/')];
+  const told = (isV2: boolean) =>
+    limitLines(levels, {width: 100, inodes: false, live: true}, isV2).map(lineText).join(' ').replaceAll(/ +/g, ' ');
+  expect(told(true)).toContain('io 8:0 rbps=1048576 wbps=max riops=max wiops=max set by /a');
+  expect(told(false)).toContain('no limit io');
+});
+
 test.each([36, 60, 100])('says how near the limit is, who sets it and what is held back, at %i cells', width => {
   const mega = 1024 * 1024;
   const levels: CgroupLevel[] = [

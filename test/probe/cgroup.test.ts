@@ -7,7 +7,15 @@ import {type CgroupFact, type CgroupPath, isRefusal} from '../../src/model/fact.
 import {lineText} from '../../src/model/line.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {cgroupDirectory, readCgroups} from '../../src/probe/cgroup.ts';
-import {decodeBandwidth, decodeEvents, decodeIoStat, decodeLimit, decodePressure, levelsAbove} from '../../src/probe/cgroup-files.ts';
+import {
+  decodeBandwidth,
+  decodeEvents,
+  decodeIoStat,
+  decodeLimit,
+  decodePressure,
+  levelsAbove,
+  readLevel,
+} from '../../src/probe/cgroup-files.ts';
 import {readCgroupView} from '../../src/probe/cgroup-view.ts';
 import {readMounts} from '../../src/probe/mountinfo.ts';
 import {decodeCgroup, readProcess} from '../../src/probe/process.ts';
@@ -15,7 +23,7 @@ import {parseFact} from '../../src/probe/schemas.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {readStudy} from '../../src/probe/study.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running} from '../support/nsview.ts';
+import {Running, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {tabsAs} from '../support/tabs.ts';
@@ -507,6 +515,12 @@ describe('the files', () => {
     expect(factOf(one.pid, found.cgroup.hierarchy)).toMatchObject({path, directory: `${found.directory}${path}`, members: [one.pid]});
     for (const outside of ['/..', '/../other'])
       expect(cgroupDirectory({...found.cgroup, path: outside}, mounts)).toMatchObject({errno: 'ENOENT'});
+  });
+
+  it('of io have a weight for all that have none of their own', () => {
+    using folder = temporaryFolder();
+    writeFileSync(folder.file('io.weight'), 'default 100\n8:16 200\n');
+    expect(readLevel(folder.path, '/', 2, true).resources).toMatchObject([{resource: 'io', weight: '100'}]);
   });
 
   it('goes up to the root of the mount and no further', () => {
