@@ -1,5 +1,6 @@
 // Knows cgroups: where their hierarchies are mounted, and what their directories say (cgroups(7)).
 
+import {existsSync} from 'node:fs';
 import {type CgroupLevel, effectiveLimit, isOutsidePath, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
@@ -79,10 +80,15 @@ export function createLimits(): (cgroup: CgroupPath) => {[resource: string]: {li
   };
 }
 
+/** Of a zombie whose cgroup of v2 was removed since, its last path with that behind it (cgroups(7)). A cgroup may be named so, too. */
+const isRemoved = ({hierarchy, path}: CgroupPath, directory: string): boolean =>
+  hierarchy === 0 && path.endsWith(' (deleted)') && !existsSync(directory);
+
 export function readCgroups(paths: readonly CgroupPath[]): CgroupFact[] {
   const mounts = readMounts('self');
   return paths.map(cgroup => {
-    const directory = isRefusal(mounts) ? mounts : cgroupDirectory(cgroup, mounts);
+    const found = isRefusal(mounts) ? mounts : cgroupDirectory(cgroup, mounts);
+    const directory = isRefusal(found) || !isRemoved(cgroup, found) ? found : {errno: 'ENOENT', during: 'find cgroup: it was removed'};
     // A threaded one has no processes, but threads of them.
     const list = isRefusal(directory) || readType(directory) !== 'threaded' ? 'cgroup.procs' : 'cgroup.threads';
     const procs = isRefusal(directory) ? directory : readText(`${directory}/${list}`);

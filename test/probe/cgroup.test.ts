@@ -405,6 +405,28 @@ describe('the unified hierarchy', () => {
   });
 });
 
+describe('a removed cgroup', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it.skipIf(root === null || isRefusal(root))('is told as such of the zombie that was in it, without limits', async () => {
+    if (root === null || isRefusal(root)) return;
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `/nsview-test-${process.pid}`;
+    mkdirSync(`${root}${path}`);
+    made.push(`${root}${path}`);
+    const script = `echo $$ > '${root}${path}/cgroup.procs'; exec "$0"`;
+    await using running = new Running('sh', ['-c', script, fixture('leaves-zombie')]);
+    const zombie = Number((await running.says(/zombie (\d+)/))[1]);
+    writeFileSync(`${root}/cgroup.procs`, String(running.pid));
+    rmdirSync(made.pop() ?? '');
+    const fact = factOf(zombie, 0);
+    expect(fact).toMatchObject({path: `${path} (deleted)`, directory: {errno: 'ENOENT', during: 'find cgroup: it was removed'}});
+    expect(fact).not.toHaveProperty('levels');
+    expect(tab(zombie, 100)).toContain('it was removed');
+  });
+});
+
 describe('a threaded cgroup', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const mounts = readMounts('self');
