@@ -39,6 +39,8 @@ export type CgroupLevel = {
   readonly resources: readonly CgroupResource[];
   /** It is what was told to freeze: not one above it. */
   readonly frozen?: boolean;
+  /** It or one above was told to freeze, and not all of its tasks have stopped: who is inside of a system call may take long to. */
+  readonly freezing?: true;
   /** cgroup.type, where it is not `domain`: `threaded`, `domain threaded`, `domain invalid` (v2). */
   readonly type?: string;
   /** There are cgroups above it that nsview cannot see, outside of its cgroup namespace or of what is mounted: they limit it as well. */

@@ -147,7 +147,12 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = fa
   if (unlimited.length > 0) say(isCut(levels) ? 'none seen' : 'no limit', [dim(unlimited.join(', '))]);
   if (isCut(levels)) say('above', [toned('warn', 'cgroups that nsview does not see: what they limit is not known')]);
   const frozen = levels.find(level => level.frozen === true);
-  if (frozen !== undefined) say('frozen', [toned('bad', frozen === own ? 'yes, here' : `yes, by ${printable(frozen.path)}`)]);
+  if (frozen !== undefined) {
+    const by = frozen === own ? 'here' : `by ${printable(frozen.path)}`;
+    say('frozen', [
+      own.freezing === true ? toned('warn', `not yet, told to ${by}: some of its tasks still run`) : toned('bad', `yes, ${by}`),
+    ]);
+  }
   if (isRefusal(own.writer)) say('writable', refusalPieces(own.writer));
   else {
     const threads =

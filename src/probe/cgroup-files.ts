@@ -238,6 +238,12 @@ function readFrozen(directory: string, names: ReadonlySet<string>): boolean | nu
   return isRefusal(text) ? null : text.trim() === '1';
 }
 
+/** Of a cgroup that is told to freeze, itself or by one above: some task of it has not stopped. */
+export function isFreezing(directory: string, version: 1 | 2): boolean {
+  const text = readText(`${directory}/${version === 2 ? 'cgroup.events' : 'freezer.state'}`);
+  return !isRefusal(text) && (version === 2 ? /^frozen 0$/m.test(text) : text.trim() === 'FREEZING');
+}
+
 /** null: it is a domain, as all are that nobody made anything else; or it is a cgroup of v1, or the root. */
 export function readType(directory: string): string | null {
   const text = readText(`${directory}/cgroup.type`);

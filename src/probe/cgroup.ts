@@ -4,7 +4,7 @@ import {existsSync} from 'node:fs';
 import {type CgroupLevel, effectiveLimit, isOutsidePath, resourcesOf} from '../model/cgroup-limit.ts';
 import type {CgroupFact, CgroupPath, Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {hasMoreAbove, levelsAbove, readLevel, readType} from './cgroup-files.ts';
+import {hasMoreAbove, isFreezing, levelsAbove, readLevel, readType} from './cgroup-files.ts';
 import {readMounts} from './mountinfo.ts';
 import {readText} from './proc-file.ts';
 
@@ -48,10 +48,14 @@ export function cgroupDirectory(cgroup: CgroupPath, mounts: readonly Mount[]): S
 function readLevels(cgroup: CgroupPath, directory: string, mounts: readonly Mount[]): CgroupLevel[] {
   const point = hierarchyMount(cgroup, mounts)?.point ?? directory;
   const version = cgroup.controllers.length === 0 ? 2 : 1;
-  return levelsAbove(directory, cgroup.path, point).map((level, index, all) => ({
-    ...readLevel(level.directory, level.path, version, true),
-    ...(index === all.length - 1 && hasMoreAbove(level.directory, version) ? {cut: true as const} : {}),
-  }));
+  const levels = levelsAbove(directory, cgroup.path, point).map(
+    (level, index, all): CgroupLevel => ({
+      ...readLevel(level.directory, level.path, version, true),
+      ...(index === all.length - 1 && hasMoreAbove(level.directory, version) ? {cut: true} : {}),
+    }),
+  );
+  const isTold = levels.some(({frozen}) => frozen === true);
+  return levels.map((level, index) => (index === 0 && isTold && isFreezing(directory, version) ? {...level, freezing: true} : level));
 }
 
 /** What limits a cgroup, by resource, and which cgroup above it sets that. Cgroups that have one above in common read it once. */

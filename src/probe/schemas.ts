@@ -191,6 +191,7 @@ const cgroupLevel = z.object({
     }),
   ),
   frozen: z.boolean().exactOptional(),
+  freezing: z.literal(true).exactOptional().describe('Told to freeze, and not all of its tasks have stopped.'),
   type: z.string().exactOptional().describe('cgroup.type, where it is not domain.'),
   cut: z.literal(true).exactOptional().describe('There are cgroups above it that nsview cannot see.'),
   writer: seen(cgroupWriter),

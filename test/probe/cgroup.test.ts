@@ -229,6 +229,10 @@ describe('what limits a cgroup', () => {
     writeFileSync(`${outer}/freezer.state`, 'FROZEN');
     try {
       expect(frozen()?.slice(0, 2)).toEqual([false, true]);
+      // The kernel freezes in its own time.
+      const isFrozen = () => readFileSync(`${inner}/freezer.state`, 'utf8') === 'FROZEN\n';
+      for (const limit = Date.now() + patient(3000); !isFrozen() && Date.now() < limit; )
+        await new Promise(resolve => setTimeout(resolve, 10));
       expect(tab(one.pid, 100)).toContain('frozen yes, by /nsview-test');
     } finally {
       writeFileSync(`${outer}/freezer.state`, 'THAWED');
@@ -402,6 +406,46 @@ describe('the unified hierarchy', () => {
     } finally {
       writeFileSync(`${outer}/cgroup.freeze`, '0');
     }
+  });
+});
+
+describe('a cgroup that is told to freeze', () => {
+  const [freezer, unified] = [home('freezer'), own.find(({hierarchy}) => hierarchy === 0)];
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  const stuck = async (directory: string, file: string, [freeze, thaw]: readonly [string, string], stopped: () => boolean) => {
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `${directory}/nsview-test-${process.pid}`;
+    mkdirSync(path);
+    made.push(path);
+    await using one = new Running('cat', []);
+    await using other = new Running(fixture('faults-in-kernel'), []);
+    await other.says(/waits/);
+    for (const {pid} of [one, other]) writeFileSync(`${path}/cgroup.procs`, String(pid));
+    const until = async (done: () => boolean) => {
+      for (const limit = Date.now() + patient(3000); !done() && Date.now() < limit; ) await new Promise(resolve => setTimeout(resolve, 10));
+    };
+    writeFileSync(`${path}/${file}`, freeze);
+    try {
+      expect(stopped()).toBe(false);
+      expect(tab(one.pid, 100)).toContain('frozen not yet, told to here: some of its tasks still run');
+      writeFileSync(`${directory}/cgroup.procs`, String(other.pid));
+      await until(stopped);
+      expect(tab(one.pid, 100)).toContain('frozen yes, here');
+    } finally {
+      writeFileSync(`${path}/${file}`, thaw);
+    }
+  };
+  it('is not frozen while one of it is inside of a system call, in v2', async context => {
+    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    const events = `${root}/nsview-test-${process.pid}/cgroup.events`;
+    await stuck(root, 'cgroup.freeze', ['1', '0'], () => readFileSync(events, 'utf8').includes('frozen 1'));
+  });
+
+  it('nor in v1', async context => {
+    if (freezer === null || freezer.version !== 1) return context.skip('needs a mounted cgroup v1 with the freezer');
+    const state = `${freezer.directory}/nsview-test-${process.pid}/freezer.state`;
+    await stuck(freezer.directory, 'freezer.state', ['FROZEN', 'THAWED'], () => readFileSync(state, 'utf8') === 'FROZEN\n');
   });
 });
 
