@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Knows what of a process is on a mount: statx(2) tells the mount of whatever a link of /proc/PID leads to, without looking at the file. */
+/* Knows what of a process is on a mount: statx(2) tells the mount of whatever a link of /proc/PID leads to, without looking at the file. A
+ * thread may have a cwd, a root and a file table of its own (unshare(2), CLONE_FS and CLONE_FILES), which keep a mount as well. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fanotify.h>
+#include <linux/kcmp.h>
 #include <linux/stat.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -27,6 +30,7 @@ struct uses {
         int ids_count;
         int64_t *rows;
         int count, max;
+        int tid; /* of which thread by itself; 0: of the process */
 };
 
 static int compare(const void *one, const void *other)
@@ -43,6 +47,7 @@ static void put(struct uses *uses, enum nsv_use what, int64_t number, int64_t mo
         row[0] = what;
         row[1] = number;
         row[2] = mount;
+        row[3] = uses->tid;
 }
 
 /* The id of the mount that a link leads to, or -errno. A link of /proc needs no look-up, and DONT_SYNC asks no server. */
@@ -112,9 +117,69 @@ static void put_maps(struct uses *uses, int folder, const int64_t *devices, int 
         fclose(maps);
 }
 
+/* 0: one for both of them. EPERM says no more than that it was not to be seen. */
+static bool have_one(pid_t one, pid_t other, int type)
+{
+        return syscall(SYS_kcmp, one, other, type, 0UL, 0UL) == 0;
+}
+
+/* What threads have apart from `first`, which has been asked as the process. */
+static void put_threads(struct uses *uses, int folder, int first)
+{
+        struct stat stat;
+        /* One link more for each thread (proc_task_getattr, fs/proc/base.c). */
+        if (fstatat(folder, "task", &stat, 0) < 0 || stat.st_nlink < 4)
+                return;
+        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+        if (!tasks) {
+                if (fd >= 0)
+                        close(fd);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(tasks));) {
+                int tid = atoi(entry->d_name);
+                if (tid <= 0 || tid == first)
+                        continue;
+                bool same_fs = have_one(first, tid, KCMP_FS), same_files = have_one(first, tid, KCMP_FILES);
+                _cleanup_close_ int task = same_fs && same_files ? -EBADF : openat(dirfd(tasks), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (task < 0)
+                        continue;
+                uses->tid = tid;
+                if (!same_fs) {
+                        put_if_on(uses, task, "cwd", NSV_USE_CWD, 0);
+                        put_if_on(uses, task, "root", NSV_USE_ROOT, 0);
+                }
+                if (!same_files)
+                        put_fds(uses, task);
+        }
+        closedir(tasks);
+}
+
+/* The first thread that goes on without its leader, or -1. */
+static int find_living_thread(int folder)
+{
+        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
+        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+        if (!tasks) {
+                if (fd >= 0)
+                        close(fd);
+                return -1;
+        }
+        for (struct dirent *entry; found < 0 && (entry = readdir(tasks));) {
+                char link[280];
+                snprintf(link, sizeof(link), "%s/root", entry->d_name);
+                int tid = atoi(entry->d_name);
+                if (tid > 0 && mount_of(dirfd(tasks), link) >= 0)
+                        found = tid;
+        }
+        closedir(tasks);
+        return found;
+}
+
 NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max)
 {
-        char path[32];
+        char path[40];
         snprintf(path, sizeof(path), "/proc/%d", pid);
         _cleanup_close_ int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0)
@@ -124,11 +189,23 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         if (root == -EACCES || root == -EPERM)
                 return (int)root;
         struct uses uses = {.ids = ids, .ids_count = ids_count, .rows = ret_rows, .max = max};
-        put_if_on(&uses, folder, "cwd", NSV_USE_CWD, 0);
-        put_if_on(&uses, folder, "root", NSV_USE_ROOT, 0);
-        put_if_on(&uses, folder, "exe", NSV_USE_EXE, 0);
-        put_fds(&uses, folder);
-        put_maps(&uses, folder, devices, devices_count);
+        int first = pid;
+        _cleanup_close_ int thread = -EBADF;
+        if (root < 0) {
+                first = find_living_thread(folder);
+                if (first < 0)
+                        return 0;
+                snprintf(path, sizeof(path), "/proc/%d/task/%d", pid, first);
+                thread = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                uses.tid = first;
+        }
+        int asked = thread < 0 ? folder : thread;
+        put_if_on(&uses, asked, "cwd", NSV_USE_CWD, 0);
+        put_if_on(&uses, asked, "root", NSV_USE_ROOT, 0);
+        put_if_on(&uses, asked, "exe", NSV_USE_EXE, 0);
+        put_fds(&uses, asked);
+        put_maps(&uses, asked, devices, devices_count);
+        put_threads(&uses, folder, first);
         return uses.count;
 }
 

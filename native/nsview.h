@@ -338,8 +338,8 @@ enum nsv_table_stage { NSV_TABLE_OPEN, NSV_TABLE_SETNS, NSV_TABLE_READ };
 /* The mountinfo of the mount namespace whose nsfs file is at `path`, read from inside by a thread that lives for it: bytes, at most `size`.
  * CAP_SYS_ADMIN over it and CAP_SYS_CHROOT are needed, or to be the one who made the user namespace that owns it. */
 NSV_API int nsv_mount_table(const char *path, void *buffer, uint32_t size, int32_t *ret_stage);
-/* Of lib_mount.c. A row: what, number, id of the mount. */
-#define NSV_USE_ROW 3
+/* Of lib_mount.c. A row: what, number, id of the mount, tid of the thread that has it by itself, or 0. */
+#define NSV_USE_ROW 4
 enum nsv_use {
         NSV_USE_CWD = 0,
         NSV_USE_ROOT = 1,

@@ -10,17 +10,18 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
   const [first] = uses;
   const pid = first?.pid ?? 0;
   const maps = uses.filter(use => use.by === 'map');
-  const words = uses.flatMap(({by, fd, path, perhaps}): string[] => {
+  const words = uses.flatMap(({by, tid, fd, path, perhaps}): string[] => {
     const maybe = perhaps ? ' (perhaps)' : '';
+    const whose = tid === undefined ? '' : ` of its thread ${tid}`;
     switch (by) {
       case 'cwd':
-        return ['cwd'];
+        return [`cwd${whose}`];
       case 'root':
-        return ['root'];
+        return [`root${whose}`];
       case 'exe':
         return ['its program'];
       case 'fd':
-        return [`fd ${fd}${path === undefined ? '' : ` ${printable(path)}`}`];
+        return [`fd ${fd}${whose}${path === undefined ? '' : ` ${printable(path)}`}`];
       case 'socket':
         return [`socket fd ${fd} bound to ${printable(path ?? '')}`];
       case 'map':
@@ -33,8 +34,8 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
   const calls = uses.map(({by, fd}) => (by === 'cwd' ? 'call (int)chdir("/")' : `call (int)close(${fd})`));
   return {
     who: `${printable(first?.comm ?? '')} ${pid}: ${words.join(', ')}`,
-    // A root, a program and a mapped file stay until the process goes.
-    release: uses.some(({by}) => by === 'root' || by === 'exe' || by === 'map')
+    // A root, a program and a mapped file stay until the process goes; and gdb calls in the first thread, which has its own.
+    release: uses.some(({by, tid}) => by === 'root' || by === 'exe' || by === 'map' || tid !== undefined)
       ? `kill ${pid}`
       : `gdb -p ${pid} -batch ${calls.map(call => `-ex '${call}'`).join(' ')}`,
   };

@@ -7,6 +7,8 @@ export type MountUse = {
   readonly by: 'cwd' | 'root' | 'exe' | 'fd' | 'map' | 'socket';
   readonly pid: number;
   readonly comm: string;
+  /** The thread that has it by itself, where not all threads of the process have it. */
+  readonly tid?: number;
   readonly fd?: number;
   /** Of an fd, a mapped file or the name that a unix socket is bound to, where it is to be read. */
   readonly path?: string;

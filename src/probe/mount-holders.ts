@@ -98,7 +98,7 @@ type MountLook = Look & {read(): MountHolders};
 /** What keeps the mount `id` of the mount namespace that `pid` is in. */
 function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLook> {
   const native = loadNative();
-  const rows = new BigInt64Array(ROWS * 3);
+  const rows = new BigInt64Array(ROWS * 4);
   let link: string;
   let pids: readonly number[] = [];
   let next = 0;
@@ -162,19 +162,21 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     let mapped: Map<number, string> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
-      const by = USES[Number(rows[row * 3])] ?? 'fd';
-      const number = Number(rows[row * 3 + 1]);
-      const on = Number(rows[row * 3 + 2]);
+      const by = USES[Number(rows[row * 4])] ?? 'fd';
+      const number = Number(rows[row * 4 + 1]);
+      const on = Number(rows[row * 4 + 2]);
+      const tid = Number(rows[row * 4 + 3]);
+      const folder = tid === 0 ? `/proc/${one}` : `/proc/${one}/task/${tid}`;
       let path: string | undefined;
       if (by === 'fd') {
-        const target = readLink(`/proc/${one}/fd/${number}`);
+        const target = readLink(`${folder}/fd/${number}`);
         if (!isRefusal(target)) path = target;
       } else if (by === 'map') {
-        mapped ??= readMapped(one);
+        mapped ??= readMapped(folder);
         path = mapped.get(number);
         if (on < 0 && (path === undefined || !isBelow(path, mount.point) || isElsewhere())) continue;
         // The program is told as such, and a file that is mapped in pieces once.
-        if (path !== undefined && (said.has(path) || (said.has('exe') && path === readLink(`/proc/${one}/exe`)))) continue;
+        if (path !== undefined && (said.has(path) || (said.has('exe') && path === readLink(`${folder}/exe`)))) continue;
         if (path !== undefined) said.add(path);
       } else if (by === 'exe') said.add('exe');
       const list = on === id || on < 0 ? uses : byId.get(on)?.uses;
@@ -185,6 +187,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
           by,
           pid: one,
           comm,
+          ...(tid === 0 ? {} : {tid}),
           ...(by === 'fd' ? {fd: number} : {}),
           ...(path === undefined ? {} : {path}),
           ...(on < 0 ? {perhaps: true as const} : {}),
@@ -272,8 +275,8 @@ function boundSockets(id: number, mount: Mount, namespace: string, pids: readonl
 const isBelow = (path: string, point: string): boolean => path === point || point === '/' || path.startsWith(`${point}/`);
 
 /** Files by the first address at which they are mapped, from maps: to read map_files wants a privilege. */
-function readMapped(pid: number): Map<number, string> {
-  const maps = readText(`/proc/${pid}/maps`);
+function readMapped(folder: string): Map<number, string> {
+  const maps = readText(`${folder}/maps`);
   const found = new Map<number, string>();
   for (const line of isRefusal(maps) ? [] : maps.split('\n')) {
     const slash = line.indexOf('/');
@@ -286,6 +289,7 @@ const use: z.ZodType<MountUse> = z.object({
   by: z.enum(['cwd', 'root', 'exe', 'fd', 'map', 'socket']),
   pid: z.int(),
   comm: z.string(),
+  tid: z.int().exactOptional(),
   fd: z.int().exactOptional(),
   path: z.string().exactOptional(),
   perhaps: z.literal(true).exactOptional(),

@@ -1,5 +1,5 @@
 import {execFileSync, spawnSync} from 'node:child_process';
-import {copyFileSync, mkdirSync} from 'node:fs';
+import {copyFileSync, mkdirSync, readFileSync} from 'node:fs';
 import {basename} from 'node:path';
 import {beforeEach, describe, expect, it} from 'vitest';
 import {press} from '../../src/model/commands.ts';
@@ -155,6 +155,39 @@ describe('who pins a mount', () => {
       await one.ended;
     }
     expect(holders(path).uses).toEqual([]);
+    expect(unmounts(path)).toBe(true);
+  });
+
+  it('finds the thread that has a cwd and a file table of its own, and the one that goes on without its leader', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    mkdirSync(`${path}/work`);
+    await using apart = new Running(fixture('thread-apart'), ['/', `${path}/work`]);
+    const tid = Number((await apart.says(/tid (\d+)\nready/))[1]);
+    expect(unmounts(path)).toBe(false);
+    expect(holders(path).uses).toEqual([
+      {by: 'fd', pid: apart.pid, comm: 'thread-apart', tid, fd: expect.any(Number), path: `${path}/work`},
+    ]);
+    expect(mountUsesText(holders(path).uses).who).toMatch(` of its thread ${tid} ${path}/work`);
+    apart.release();
+    await apart.ended;
+    await using moved = new Running(fixture('thread-apart'), [`${path}/work`]);
+    const other = Number((await moved.says(/tid (\d+)\nready/))[1]);
+    expect(unmounts(path)).toBe(false);
+    expect(holders(path).uses.map(({by, pid, tid}) => [by, pid, tid])).toEqual([
+      ['cwd', moved.pid, other],
+      ['root', moved.pid, other],
+    ]);
+    moved.release();
+    await moved.ended;
+    await using alone = new Running(fixture('leader-exits-first'), ['waits'], {cwd: `${path}/work`});
+    await alone.says(/leader/);
+    await expect.poll(() => readFileSync(`/proc/${alone.pid}/stat`, 'utf8')).toMatch(/ Z /);
+    expect(unmounts(path)).toBe(false);
+    const {uses} = holders(path);
+    expect(uses.map(({by, pid}) => [by, pid])).toEqual([['cwd', alone.pid]]);
+    execFileSync('sh', ['-c', mountUsesText(uses).release]);
+    await alone.ended;
     expect(unmounts(path)).toBe(true);
   });
 
