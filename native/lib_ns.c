@@ -110,20 +110,21 @@ static void put(struct rows *rows, int64_t what, int64_t number, int64_t type, u
         row[3] = (int64_t)inode;
 }
 
-/* What one thread of several can leave alone: of the others, unshare(2), setns(2) and clone(2) want a process of one thread, or of one
- * pid and time namespace. */
+/* What one thread of several can leave alone: user namespaces unshare(2) and setns(2) give to a process of one thread only, and the pid
+ * and time namespaces that a thread is in are those of its process (copy_process(), kernel/fork.c). Where its children will be born it may
+ * choose by itself. */
 static const bool apart[] = {
 #define APART(name) NSV_APART_##name,
 #define NSV_APART_user false
 #define NSV_APART_mnt true
 #define NSV_APART_pid false
-#define NSV_APART_pid_for_children false
+#define NSV_APART_pid_for_children true
 #define NSV_APART_net true
 #define NSV_APART_uts true
 #define NSV_APART_ipc true
 #define NSV_APART_cgroup true
 #define NSV_APART_time false
-#define NSV_APART_time_for_children false
+#define NSV_APART_time_for_children true
         NSV_LINKS(APART)
 #undef APART
 };
@@ -138,7 +139,8 @@ static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inod
         for (int i = 0; i < NSV_LINK_COUNT; i++) {
                 char link[64];
                 int32_t type = 0;
-                if (tid != 0 && !apart[i])
+                /* A leader that has ended has given most of them back: its threads tell. */
+                if (tid != 0 && !apart[i] && inodes[i] != 0)
                         continue;
                 ssize_t size = readlinkat(folder, names[i], link, sizeof(link) - 1);
                 if (size < 0)

@@ -372,7 +372,7 @@ export type SnapshotNamespace = {
   readonly forChildrenOf?: readonly number[];
   /** The user namespace that owns it; of a user namespace its parent. Absent where nsview may not look. */
   readonly owner?: string;
-  /** Bind mounts, fds and sockets of it; of one without tasks also the namespaces that it owns or that are below it. */
+  /** Bind mounts, fds and sockets of it, and threads whose children will be born in it while others' are not; of one without tasks also the namespaces that it owns or that are below it. */
   readonly heldBy?: readonly Holder[];
 };
 

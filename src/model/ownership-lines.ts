@@ -51,7 +51,10 @@ export function holderText(
     case 'thread':
       return {who: `thread ${holder.tid} of ${holder.pid}`, release: `kill ${holder.pid}`};
     case 'children':
-      return {who: `for the children of ${holder.pid}`, release: `kill ${holder.pid}`};
+      return {
+        who: `for the children of ${holder.tid === undefined ? '' : `thread ${holder.tid} of `}${holder.pid}`,
+        release: `kill ${holder.pid}`,
+      };
     case 'fd':
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
     case 'socket':

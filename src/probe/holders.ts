@@ -266,6 +266,7 @@ function createHolders(): HoldersLook {
   const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
     const own = new Map<string, string>();
+    const ofThreads = new Map<string, string>();
     for (const {by, number, link, type, inode} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
@@ -279,7 +280,14 @@ function createHolders(): HoldersLook {
         lookUp(inode, `${folder}/fd/${number}`);
         if (type === 'mnt') files.set(inode, `${folder}/fd/${number}`);
       } else if (by === 'thread') {
-        if (name !== typeOfLink(name)) continue;
+        if (name !== typeOfLink(name)) {
+          // Like that of most threads, where the leader's was not to be read.
+          if ((ofThreads.get(`${number} ${type}`) ?? own.get(type)) === inode) continue;
+          add(type, inode, {by: 'children', pid, tid: number});
+          lookUp(inode, `${folder}/task/${number}/ns/${name}`);
+          continue;
+        }
+        ofThreads.set(`${number} ${type}`, inode);
         add(type, inode, {by: 'thread', pid, tid: number});
         at(type, inode).inhabited = true;
         if (type === 'mnt') files.set(inode, `${folder}/task/${number}/ns/mnt`);

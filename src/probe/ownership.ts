@@ -15,7 +15,7 @@ const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])})
 const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('processes'), count: z.int(), pids: z.array(z.int())}),
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int()}),
-  z.object({by: z.literal('children'), pid: z.int()}),
+  z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional()}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
   z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
   z.object({

@@ -385,7 +385,9 @@ const snapshotSchema = z.object({
       heldBy: z
         .array(holderSchema)
         .exactOptional()
-        .describe('Bind mounts, fds, sockets of processes elsewhere and, where no task is in it, namespaces that keep it alive.'),
+        .describe(
+          'Bind mounts, fds, sockets of processes elsewhere, single threads whose children will be born in it and, where no task is in it, namespaces that keep it alive.',
+        ),
     }),
   ),
   mountNamespaces: z.array(

@@ -86,7 +86,10 @@ function namespacesOf(processes: readonly ProcessSeen[]): SnapshotNamespace[] {
       if (namespaces[link] === namespaces[typeOfLink(link)]) continue;
       each(namespaces, [link], found => found.forChildrenOf.push(pid));
     }
-    for (const thread of process.threads) each(thread.namespaces ?? {}, LEADER_LINKS, found => found.threads.push({pid, tid: thread.tid}));
+    for (const thread of process.threads) {
+      each(thread.namespaces ?? {}, LEADER_LINKS, found => found.threads.push({pid, tid: thread.tid}));
+      each(thread.namespaces ?? {}, CHILDREN_LINKS, () => {});
+    }
   }
   const order = (type: string) => NAMESPACES.findIndex(kind => kind.type === type);
   return [...byInode.values()]
@@ -223,7 +226,14 @@ function withHolders(
   };
   for (const {pid, namespaces, threads} of processes) {
     addPath(namespaces, `/proc/${pid}`);
-    for (const thread of threads) addPath(thread.namespaces ?? {}, `/proc/${pid}/task/${thread.tid}`);
+    for (const {tid, namespaces: apart = {}} of threads) {
+      addPath(apart, `/proc/${pid}/task/${tid}`);
+      for (const link of CHILDREN_LINKS) {
+        const [inode, type] = [apart[link], typeOfLink(link)];
+        if (inode === undefined || isRefusal(inode) || inode === (apart[type] ?? namespaces[type])) continue;
+        found(type, inode)?.heldBy.push({by: 'children', pid, tid});
+      }
+    }
     for (const {by, number, type, inode} of fdsOf(pid)) {
       if (by === 'socket') {
         const network = sockets.networkOf(pid, number, inode, (first, path) => {

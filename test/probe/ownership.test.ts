@@ -8,7 +8,7 @@ import type {Ownership} from '../../src/model/ownership.ts';
 import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {machineLook} from '../../src/probe/holders.ts';
-import {idInside, lookAtAll, powerOver, readOwnership} from '../../src/probe/ownership.ts';
+import {idInside, lookAtAll, powerOver, readNamespaceHolders, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
@@ -189,6 +189,26 @@ describe('ownership', () => {
     await running.ended;
     // Whole only as root outside of every container, on Linux 6.12 or later: EPERM and ENOTTY elsewhere.
     if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
+  });
+
+  it('finds where the children of one thread alone will be born', async context => {
+    if (!isRoot) return context.skip('a user namespace of its own is for a process of one thread');
+    await using running = await said(fixture('thread-parts-children'), []);
+    const {pid} = running;
+    const [tid = 0, child = 0] = /tid (\d+) child (\d+)/.exec(running.stdout)?.slice(1).map(Number) ?? [];
+    for (const type of ['pid', 'time']) {
+      const inode = inodeOf(`/proc/${child}/ns/${type}`);
+      expect(inodeOf(`/proc/${pid}/task/${tid}/ns/${type}_for_children`)).toBe(inode);
+      const held = {by: 'children', pid, tid} as const;
+      const processes = {by: 'processes', count: 1, pids: [child]};
+      expect(readNamespaceHolders(inode)).toMatchObject({type, holders: [processes, held]});
+      expect(holderText(held)).toEqual({who: `for the children of thread ${tid} of ${pid}`, release: `kill ${pid}`});
+      for (const snapshot of [readSnapshot({version: 'test'}), readSnapshot({version: 'test', root: pid})])
+        expect(snapshot.namespaces.find(one => one.inode === inode)).toMatchObject({processes: [child], heldBy: [held]});
+    }
+    // It ends its child as well.
+    running.release();
+    await running.ended;
   });
 
   it('finds a namespace that only an fd holds', async () => {
