@@ -2,6 +2,7 @@
 
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapWords} from './line.ts';
 import type {MountCopy, MountHolders, MountUse} from './mount-holders.ts';
+import {killCommand} from './ownership-lines.ts';
 import {printable} from './printable.ts';
 import {quoteArgument} from './timeline.ts';
 
@@ -36,7 +37,7 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
     who: `${printable(first?.comm ?? '')} ${pid}: ${words.join(', ')}`,
     // A root, a program and a mapped file stay until the process goes; and gdb calls in the first thread, which has its own.
     release: uses.some(({by, tid}) => by === 'root' || by === 'exe' || by === 'map' || tid !== undefined)
-      ? `kill ${pid}`
+      ? `${killCommand(first?.deaf)} ${pid}`
       : `gdb -p ${pid} -batch ${calls.map(call => `-ex '${call}'`).join(' ')}`,
   };
 }

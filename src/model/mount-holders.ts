@@ -9,6 +9,8 @@ export type MountUse = {
   readonly comm: string;
   /** The thread that has it by itself, where not all threads of the process have it. */
   readonly tid?: number;
+  /** SIGTERM does nothing to the process. */
+  readonly deaf?: true;
   readonly fd?: number;
   /** Of an fd, a mapped file or the name that a unix socket is bound to, where it is to be read. */
   readonly path?: string;

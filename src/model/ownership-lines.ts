@@ -37,6 +37,9 @@ function powerText({capabilities, rule}: Power, last: number): string {
   }
 }
 
+/** Of kill(1), for one to whom SIGTERM does something or nothing. */
+export const killCommand = (deaf: true | undefined): string => (deaf ? 'kill -KILL' : 'kill');
+
 /** Who holds it, and the command that makes it let go. */
 export function holderText(
   holder: Holder,
@@ -46,10 +49,10 @@ export function holderText(
     case 'processes':
       return {
         who: `${holder.count} process${holder.count === 1 ? '' : 'es'}`,
-        release: `kill ${holder.pids.join(' ')}${holder.count > holder.pids.length ? ' …' : ''}`,
+        release: `${killCommand(holder.deaf)} ${holder.pids.join(' ')}${holder.count > holder.pids.length ? ' …' : ''}`,
       };
     case 'thread':
-      return {who: `thread ${holder.tid} of ${holder.pid}`, release: `kill ${holder.pid}`};
+      return {who: `thread ${holder.tid} of ${holder.pid}`, release: `${killCommand(holder.deaf)} ${holder.pid}`};
     case 'children':
       return {
         who: `for the children of ${holder.tid === undefined ? '' : `thread ${holder.tid} of `}${holder.pid}`,

@@ -19,12 +19,12 @@ export type Lineage = {
   readonly ownersEnd: Refusal | null;
 };
 
-/** What keeps a namespace alive. */
+/** What keeps a namespace alive. `deaf`: SIGTERM does nothing to such a process, or to one of those that are named. */
 export type Holder =
-  | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]}
-  | {readonly by: 'thread'; readonly pid: number; readonly tid: number}
+  | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]; readonly deaf?: true}
+  | {readonly by: 'thread'; readonly pid: number; readonly tid: number; readonly deaf?: true}
   /** Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. */
-  | {readonly by: 'children'; readonly pid: number; readonly tid?: number}
+  | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly deaf?: true}
   | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
   /** A socket that was made in it, of a process that is in another: network namespaces only. */
   | {readonly by: 'socket'; readonly pid: number; readonly fd: number}

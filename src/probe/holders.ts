@@ -118,6 +118,19 @@ export function pathOfPin(pid: number, point: string, mounts: readonly Mount[]):
 /** The process in whose root such a path begins. */
 export const pidOfPin = (path: string): number => Number(/^\/proc\/(\d+)\//.exec(path)?.[1] ?? 0);
 
+const SIGTERM = 1n << 14n;
+
+/**
+ * To whom SIGTERM does nothing: who ignores it, as interactive shells do, and the first process of a pid namespace that has no handler for it
+ * (pid_namespaces(7)). SIGKILL from outside of that namespace ends it.
+ */
+export function isDeaf(pid: number): boolean {
+  const text = readText(`/proc/${pid}/status`);
+  if (isRefusal(text)) return false;
+  const has = (key: string) => (BigInt(`0x${new RegExp(`^${key}:\\t([0-9a-f]+)$`, 'm').exec(text)?.[1] ?? '0'}`) & SIGTERM) !== 0n;
+  return has('SigIgn') || (/^NSpid:\t.*\t1$/m.test(text) && !has('SigCgt'));
+}
+
 /** Who is not root has capabilities in the user namespaces that it made only, and enters what these own by them (setns(2)). */
 export function userFirst(pid: number): {readonly user?: string} {
   if (pid === 0 || process.geteuid?.() === 0) return {};

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';
-import {readNamespaceFds} from './holders.ts';
+import {isDeaf, readNamespaceFds} from './holders.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
@@ -159,6 +159,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const text = readText(`/proc/${one}/comm`);
     const comm = isRefusal(text) ? '?' : text.trimEnd();
     const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
+    const deaf = isDeaf(one);
     let mapped: Map<number, string> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
@@ -188,6 +189,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
           pid: one,
           comm,
           ...(tid === 0 ? {} : {tid}),
+          ...(deaf ? {deaf: true as const} : {}),
           ...(by === 'fd' ? {fd: number} : {}),
           ...(path === undefined ? {} : {path}),
           ...(on < 0 ? {perhaps: true as const} : {}),
@@ -290,6 +292,7 @@ const use: z.ZodType<MountUse> = z.object({
   pid: z.int(),
   comm: z.string(),
   tid: z.int().exactOptional(),
+  deaf: z.literal(true).exactOptional(),
   fd: z.int().exactOptional(),
   path: z.string().exactOptional(),
   perhaps: z.literal(true).exactOptional(),

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
-import {machineLook as look} from './holders.ts';
+import {isDeaf, machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
@@ -12,10 +12,11 @@ import {readNamespaceLinks, readStatus, type Status} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])});
+const deaf = z.literal(true).exactOptional().describe('SIGTERM does nothing to it, or to one of those that are named.');
 const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
-  z.object({by: z.literal('processes'), count: z.int(), pids: z.array(z.int())}),
-  z.object({by: z.literal('thread'), pid: z.int(), tid: z.int()}),
-  z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional()}),
+  z.object({by: z.literal('processes'), count: z.int(), pids: z.array(z.int()), deaf}),
+  z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
+  z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
   z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
   z.object({
@@ -110,8 +111,10 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
 }
 
 const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly number[]; others: readonly Holder[]}): Holder[] => [
-  ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids}] : []),
-  ...others,
+  ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids, ...(pids.some(isDeaf) ? {deaf: true as const} : {})}] : []),
+  ...others.map(holder =>
+    (holder.by === 'thread' || holder.by === 'children') && isDeaf(holder.pid) ? {...holder, deaf: true as const} : holder,
+  ),
 ];
 
 /** At once, from the first process that there is now to the last, for who can wait. */
@@ -156,7 +159,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
     }),
     // Until all were asked, somebody else may be in it.
     empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
-      processes > 0 || inhabited ? [] : [{type, inode, holders: others, more}],
+      processes > 0 || inhabited ? [] : [{type, inode, holders: holdersOf({processes, pids: [], others}), more}],
     ),
     unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},

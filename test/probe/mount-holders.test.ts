@@ -191,6 +191,22 @@ describe('who pins a mount', () => {
     expect(unmounts(path)).toBe(true);
   });
 
+  it('names the signal that ends the first process of a pid namespace', async () => {
+    using folder = mountedFolder();
+    copyFileSync('/bin/sleep', `${folder.path}/program`);
+    execFileSync('chmod', ['+x', `${folder.path}/program`]);
+    await using running = new Running('unshare', ['--pid', '--fork', `${folder.path}/program`, '60']);
+    await expect.poll(() => holders(folder.path).uses.length).toBe(1);
+    const {uses} = holders(folder.path);
+    process.kill(uses[0]?.pid ?? 0, 'SIGTERM');
+    expect(unmounts(folder.path)).toBe(false);
+    const {release} = mountUsesText(uses);
+    expect(release).toBe(`kill -KILL ${uses[0]?.pid}`);
+    execFileSync('sh', ['-c', release]);
+    await running.ended;
+    expect(unmounts(folder.path)).toBe(true);
+  });
+
   it('tells the copies in other mount namespaces with who uses them', async () => {
     using folder = mountedFolder();
     const {path} = folder;

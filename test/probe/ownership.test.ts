@@ -7,7 +7,7 @@ import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
 import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
-import {machineLook} from '../../src/probe/holders.ts';
+import {isDeaf, machineLook} from '../../src/probe/holders.ts';
 import {idInside, lookAtAll, powerOver, readNamespaceHolders, readOwnership} from '../../src/probe/ownership.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -209,6 +209,31 @@ describe('ownership', () => {
     // It ends its child as well.
     running.release();
     await running.ended;
+  });
+
+  it('names the signal that ends the first process of a pid namespace, which SIGTERM does not', async () => {
+    await using running = await inside('--pid', '--fork');
+    const init = Number(readChildren(running.pid));
+    const inode = inodeOf(`/proc/${init}/ns/pid`);
+    const [held] = readNamespaceHolders(inode)?.holders ?? [];
+    if (held === undefined) throw new Error('nobody');
+    process.kill(init, 'SIGTERM');
+    expect(readFileSync(`/proc/${init}/status`, 'utf8')).toMatch(/^ShdPnd:\t0+$/m);
+    const {release} = holderText(held);
+    expect(release).toBe(`kill -KILL ${init}`);
+    execFileSync('sh', ['-c', release]);
+    await running.ended;
+    // Who is there to hear of it is asked to go; an interactive shell ignores that.
+    await using hears = await said('sh', ['-c', 'echo ready; exec cat']);
+    await using ignores = await said('sh', ['-c', "trap '' TERM; echo ready; exec cat"]);
+    expect(isDeaf(hears.pid)).toBe(false);
+    expect(isDeaf(ignores.pid)).toBe(true);
+    await using handles = await said('unshare', [...ownUser, '--pid', '--fork', 'sh', '-c', "trap 'exit 0' TERM; echo ready; read x"]);
+    expect(isDeaf(Number(readChildren(handles.pid)))).toBe(false);
+    for (const one of [hears, ignores, handles]) {
+      one.release();
+      await one.ended;
+    }
   });
 
   it('finds a namespace that only an fd holds', async () => {
