@@ -13,6 +13,7 @@ import {
   otherSpaces,
   type Places,
   type Propagation,
+  propagationKey,
   propagationOf,
   spacesAbove,
   type Table,
@@ -38,8 +39,10 @@ function elsewhere(places: Places, own: Namespace, itself: number): Namespace[] 
 export type Leak = {
   readonly both: readonly Namespace[];
   readonly out: readonly Namespace[];
-  /** Null: it hears nobody. Empty: it does, but whom is not to be found. */
+  /** Null: it hears nobody. Empty: it does, but nobody who is known. */
   readonly into: readonly Namespace[] | null;
+  /** Its master is out of reach, whether or not that one's master is known. */
+  readonly isMasterUnknown: boolean;
   readonly kind: 'private' | 'unbindable' | 'shared' | 'slave';
 };
 
@@ -49,7 +52,8 @@ function leakOf(found: Propagation, own: Namespace, mount: Mount): Leak {
   return {
     both,
     out: elsewhere(found.slaves, own, 0).filter(space => !both.includes(space)),
-    into: found.masters === null ? null : elsewhere(found.masters, own, 0),
+    into: found.masters === null || (found.masters.size === 0 && !found.isMasterUnknown) ? null : elsewhere(found.masters, own, 0),
+    isMasterUnknown: found.isMasterUnknown,
     kind: unbindable ? 'unbindable' : shared !== undefined ? 'shared' : master !== undefined ? 'slave' : 'private',
   };
 }
@@ -70,7 +74,7 @@ export function leakPieces(leak: Leak, own: Namespace): Line {
   if (leak.both.length > 0) add('⇄', leak.both);
   if (leak.out.length > 0) add('→', leak.out);
   if (leak.into !== null && leak.into.length > 0) add('←', leak.into);
-  if (leak.into?.length === 0) pieces.push(...(pieces.length > 0 ? [plain(' ')] : []), toned('warn', '← unknown'));
+  if (leak.isMasterUnknown) pieces.push(...(pieces.length > 0 ? [plain(' ')] : []), toned('warn', '← unknown'));
   if (pieces.length > 0) return pieces;
   return [dim(leak.kind === 'shared' ? 'shared, alone' : leak.kind)];
 }
@@ -86,7 +90,7 @@ export type MountView = {
   readonly leakOf: (mount: Mount) => Leak;
 };
 
-type Memo = {readonly tables: readonly Table[]; readonly leaks: Map<number, Leak>; summary: Summary | null};
+type Memo = {readonly tables: readonly Table[]; readonly leaks: Map<string, Leak>; summary: Summary | null};
 const memos = new WeakMap<readonly Mount[], Memo>();
 
 /** What was found out of a table, as long as it and those that it was found in are the same. */
@@ -102,12 +106,10 @@ function memoOf(mounts: readonly Mount[], tables: readonly Table[]): Memo {
 export function viewOf(world: World, process: Process, own: Namespace, fact: MountsFact, mounts: readonly Mount[]): MountView {
   const tables = knownTables(world, own);
   const {leaks} = memoOf(mounts, tables);
-  // One object for all whose line ends alike.
-  let last: {readonly propagation: Mount['propagation']; readonly leak: Leak} | null = null;
+  // One object for all whose line ends alike and that show the same directory, which mostly come one after the other.
+  let last: {readonly propagation: Mount['propagation']; readonly root: string; readonly leak: Leak} | null = null;
   const leakAlike = (mount: Mount): Leak => {
-    const {shared, master, unbindable} = mount.propagation;
-    // Numbers of peer groups are small: the kernel gives the lowest free one (mnt_alloc_group_id(), fs/namespace.c).
-    const key = ((shared ?? 0) * 2 ** 26 + (master ?? 0)) * 2 + (unbindable ? 1 : 0);
+    const key = `${propagationKey(mount)}${mount.propagation.unbindable ? ' unbindable' : ''}`;
     const known = leaks.get(key);
     if (known !== undefined) return known;
     const leak = leakOf(propagationOf(tables, mounts, mount), own, mount);
@@ -121,7 +123,8 @@ export function viewOf(world: World, process: Process, own: Namespace, fact: Mou
     tables,
     locks: locksOf(world, process),
     leakOf: mount => {
-      if (last?.propagation !== mount.propagation) last = {propagation: mount.propagation, leak: leakAlike(mount)};
+      const {propagation, root} = mount;
+      if (last?.propagation !== propagation || last.root !== root) last = {propagation, root, leak: leakAlike(mount)};
       return last.leak;
     },
   };
@@ -177,9 +180,13 @@ function leakSentence(group: LeakGroup, own: Namespace): Line {
     pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, own, 'or'));
     pieces.push(plain(again ? ' appears here.' : ` appears here below ${below}; one made here does not appear there.`));
   }
-  if (leak.into?.length === 0) {
+  if (leak.isMasterUnknown) {
     pieces.push(
-      plain(leak.both.length + leak.out.length > 0 ? ' What is mounted at its master' : `What is mounted at the master of ${below}`),
+      plain(
+        leak.both.length + leak.out.length + (leak.into?.length ?? 0) > 0
+          ? ' What is mounted at its master'
+          : `What is mounted at the master of ${below}`,
+      ),
     );
     pieces.push(plain(' appears here, but that master is out of reach: in no mount namespace that nsview has read.'));
   }
@@ -240,7 +247,7 @@ function summarize(view: MountView): Summary {
     }
     let key = keys.get(leak);
     if (key === undefined) {
-      key = [inodes(leak.both), inodes(leak.out), leak.into === null ? '-' : inodes(leak.into)].join(';');
+      key = [inodes(leak.both), inodes(leak.out), leak.into === null ? '-' : inodes(leak.into), leak.isMasterUnknown].join(';');
       keys.set(leak, key);
     }
     const group = groups.get(key);

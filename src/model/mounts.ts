@@ -165,6 +165,8 @@ function groupsOf(mounts: readonly Mount[]): Groups {
   for (const mount of mounts) {
     add(peers, mount.propagation.shared, mount);
     add(slaves, mount.propagation.master, mount);
+    // Its master is not below the reader's root, but that one's master is, or the next (proc_pid_mountinfo(5)).
+    add(slaves, mount.propagation.propagateFrom, mount);
   }
   const groups = {peers, slaves};
   groupCache.set(mounts, groups);
@@ -194,11 +196,13 @@ export type Propagation = {
   readonly peers: Places;
   /** Slaves of that group, peers of theirs, their slaves and so on: one way. */
   readonly slaves: Places;
-  /** Members of the master group, which is heard; null where there is none. Empty: no table that is known has a member of it. */
+  /** Members of the master group, of its master and so on, which are heard; null where there is none. Empty: no table has a member of them. */
   readonly masters: Places | null;
+  /** It has a master group, of which no table that is known has a member. */
+  readonly isMasterUnknown: boolean;
 };
 
-function propagationOfGroups(tables: readonly Table[], shared: number | undefined, master: number | undefined): Propagation {
+function propagationOfGroups(tables: readonly Table[], {shared, master, propagateFrom}: Mount['propagation']): Propagation {
   const collect = (into: Map<Namespace, Mount[]>, space: Namespace, found: readonly Mount[]) => {
     if (found.length === 0) return;
     const places = into.get(space);
@@ -225,28 +229,79 @@ function propagationOfGroups(tables: readonly Table[], shared: number | undefine
       }
     }
   }
-  if (master === undefined) return {peers, slaves, masters: null};
-  for (const {space, mounts} of tables) collect(masters, space, groupsOf(mounts).peers.get(master) ?? []);
-  return {peers, slaves, masters};
+  if (master === undefined) return {peers, slaves, masters: null, isMasterUnknown: false};
+  const above = propagateFrom === undefined ? [master] : [propagateFrom, master];
+  const heard = new Set(above);
+  let isMasterUnknown = true;
+  for (let group = above.pop(); group !== undefined; group = above.pop())
+    for (const {space, mounts} of tables) {
+      const members = groupsOf(mounts).peers.get(group) ?? [];
+      collect(masters, space, members);
+      if (group === master && members.length > 0) isMasterUnknown = false;
+      for (const {propagation} of members)
+        for (const next of [propagation.master, propagation.propagateFrom])
+          if (next !== undefined && !heard.has(next)) {
+            heard.add(next);
+            above.push(next);
+          }
+    }
+  return {peers, slaves, masters, isMasterUnknown};
 }
 
-type Memo = {readonly tables: readonly Table[]; readonly byGroups: Map<string, Propagation>};
+/**
+ * Whether a directory can be below both: what is mounted on it goes to those mounts of the groups that show it (propagate_mnt(), fs/pnode.c), and
+ * of a peer group some may show one directory of the file system, and others another.
+ */
+function showAlike(one: string, other: string): boolean {
+  const [a, b] = [one, other].map(root => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root)) as [string, string];
+  return a === b || a === '/' || b === '/' || a.startsWith(`${b}/`) || b.startsWith(`${a}/`);
+}
+
+const DELETED = '//deleted';
+
+/** Of those places, where a directory below `root` is seen: no more mounts of each namespace than tell one from others. */
+function placesAlike(places: Places, root: string): Places {
+  const alike = new Map<Namespace, readonly Mount[]>();
+  for (const [space, mounts] of places) {
+    const found: Mount[] = [];
+    for (const mount of mounts) {
+      if (showAlike(mount.root, root)) found.push(mount);
+      if (found.length > 1) break;
+    }
+    if (found.length > 0) alike.set(space, found);
+  }
+  return alike;
+}
+
+type Memo = {readonly tables: readonly Table[]; readonly byGroups: Map<string, Propagation>; readonly byKey: Map<string, Propagation>};
 const propagationCache = new WeakMap<readonly Mount[], Memo>();
 
-/** Of a mount in the table `own`; mounts of the same groups get the same answer. */
+/** What tells the answer for one mount from that for another. */
+export const propagationKey = ({root, propagation: {shared, master, propagateFrom}}: Mount): string =>
+  shared === undefined && master === undefined ? '' : `${shared} ${master} ${propagateFrom} ${root}`;
+
+/** Of a mount in the table `own`; mounts of the same groups that show the same directory get the same answer. */
 export function propagationOf(tables: readonly Table[], own: readonly Mount[], mount: Mount): Propagation {
   let memo = propagationCache.get(own);
   const isSame = memo?.tables.length === tables.length && memo.tables.every((table, index) => table.mounts === tables[index]?.mounts);
   if (memo === undefined || !isSame) {
-    memo = {tables, byGroups: new Map()};
+    memo = {tables, byGroups: new Map(), byKey: new Map()};
     propagationCache.set(own, memo);
   }
-  const {shared, master} = mount.propagation;
-  const key = `${shared} ${master}`;
-  const known = memo.byGroups.get(key);
+  const key = propagationKey(mount);
+  const known = memo.byKey.get(key);
   if (known !== undefined) return known;
-  const found = propagationOfGroups(tables, shared, master);
-  memo.byGroups.set(key, found);
+  const {shared, master, propagateFrom} = mount.propagation;
+  const groups = `${shared} ${master} ${propagateFrom}`;
+  const all = memo.byGroups.get(groups) ?? propagationOfGroups(tables, mount.propagation);
+  memo.byGroups.set(groups, all);
+  const found = {
+    ...all,
+    peers: placesAlike(all.peers, mount.root),
+    slaves: placesAlike(all.slaves, mount.root),
+    masters: all.masters === null ? null : placesAlike(all.masters, mount.root),
+  };
+  memo.byKey.set(key, found);
   return found;
 }
 

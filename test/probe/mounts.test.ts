@@ -1,7 +1,9 @@
 import {spawnSync} from 'node:child_process';
 import {closeSync, openSync, readFileSync, readlinkSync, watch} from 'node:fs';
 import {describe, expect, it} from 'vitest';
+import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal, type Mount, type MountsFact} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
 import {
   bindSource,
   hiddenMounts,
@@ -233,6 +235,71 @@ describe('propagation', () => {
     expect(propagationOf(knownTables(world, own), tableOf(world, shell.pid), mount).masters?.size).toBe(0);
     shell.release();
     await shell.ended;
+  });
+});
+
+describe('propagation along more than one group', () => {
+  const inodes = (places: Places | null) => (places === null ? null : [...places.keys()].map(space => space.inode).sort());
+  const heard = (world: World, pid: number, point: string) => {
+    const own = processOf(world, pid).spaces.mnt;
+    if (own === undefined || own === null) throw new Error('no namespace');
+    const mounts = tableOf(world, pid);
+    return propagationOf(knownTables(world, own), mounts, mountAt(mounts, point));
+  };
+  const mountedIn = (pid: number, point: string) => tableOf(worldOf(pid), pid).some(mount => mount.point === point);
+
+  it('comes from the master of the master as well, where that one is read and where it is not', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const setup = 'mount -t tmpfs base .; cd "$1"; mount --make-shared .; mkdir sub other; mount --bind . other';
+    await using first = await new Shell(['-m'], setup, path).ready();
+    const enter = async (outer: Running, script: string) => {
+      const running = below(outer, ['-m', '--propagation', 'unchanged', 'sh', '-c', `cd ${path}; ${script}; echo ready; exec cat`]);
+      await running.says(/ready/);
+      return running;
+    };
+    await using second = await enter(first, 'mount --make-slave .; mount --make-shared .');
+    await using third = await enter(second, 'mount --make-slave .');
+    const pids = [first.pid, second.pid, third.pid];
+    const [one, two, three] = pids.map(spaceAt) as [string, string, string];
+    const world = worldOf(...pids);
+    // The bind mount is in the first group in all of the three.
+    expect(inodes(heard(world, third.pid, path).masters)).toEqual([one, two, three].sort());
+    expect(inodes(heard(world, first.pid, path).slaves)).toEqual([two, three].sort());
+    // The one between them unread: the kernel says from whom it hears nevertheless.
+    const without = worldOf(first.pid, third.pid);
+    expect(mountAt(tableOf(without, third.pid), path).propagation.propagateFrom).toBeDefined();
+    expect(inodes(heard(without, third.pid, path).masters)).toEqual([one, three].sort());
+    expect(heard(without, third.pid, path).isMasterUnknown).toBe(true);
+    expect(inodes(heard(without, first.pid, path).slaves)).toEqual([three]);
+    await first.does('mount -t tmpfs leaks sub');
+    expect(pids.map(pid => mountedIn(pid, `${path}/sub`))).toEqual([true, true, true]);
+    for (const one of [third, second]) {
+      one.release();
+      await one.ended;
+    }
+  });
+
+  it('does not reach a peer that shows another directory', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script = `mount -t tmpfs top .; cd "$1"; mkdir base a b all; mount -t tmpfs base base; mount --make-shared base; mkdir base/a base/b
+      mkdir base/a/sub base/b/sub; mount --bind base/a a; mount --bind base/b b; mount --bind base all; umount base`;
+    await using shell = await new Shell(['-m'], script, path).ready();
+    const world = worldOf(shell.pid);
+    const group = ['a', 'b', 'all'].map(name => mountAt(tableOf(world, shell.pid), `${path}/${name}`).propagation.shared);
+    expect(new Set(group).size).toBe(1);
+    await shell.does('mount -t tmpfs leaks a/sub');
+    expect(['a/sub', 'all/a/sub', 'b/sub'].map(name => mountedIn(shell.pid, `${path}/${name}`))).toEqual([true, true, false]);
+    await shell.does('umount a/sub; umount all');
+    const later = worldOf(shell.pid);
+    const {peers} = heard(later, shell.pid, `${path}/a`);
+    expect([...peers.values()].flat().map(mount => mount.point)).toEqual([`${path}/a`]);
+    // In words: what is shown beside that mount leaks nowhere.
+    const own = processOf(later, shell.pid);
+    const details = detailsOf(later, own, 'mounts', {width: 200, inodes: false, live: true});
+    const text = Array.from({length: details.count}, (_, index) => lineText(details.line(index)));
+    expect(text.find(line => /[├└] a +tmpfs/.test(line))).toContain('shared, alone');
   });
 });
 
