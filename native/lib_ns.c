@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/nsfs.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -200,8 +201,11 @@ static int put_fds(struct rows *rows, int folder, int what)
                         continue;
                 link[size] = '\0';
                 /* A path begins with a slash. */
-                if (link[0] == '/')
+                if (link[0] == '/') {
+                        if (what & NSV_HOLDS_SOCKETS && strcmp(link, "/dev/net/tun") == 0)
+                                put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, 0);
                         continue;
+                }
                 if (what & NSV_HOLDS_SOCKETS && strncmp(link, "socket:[", 8) == 0) {
                         put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, strtoull(link + 8, NULL, 10));
                         continue;
@@ -258,9 +262,12 @@ NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_ino
         if (fstat(copy, &stat) < 0)
                 return -errno;
         /* Another file by that number since. */
-        if (!S_ISSOCK(stat.st_mode) || (int64_t)stat.st_ino != socket)
+        bool is_it = socket == 0 ? S_ISCHR(stat.st_mode) && stat.st_rdev == makedev(10, 200) : S_ISSOCK(stat.st_mode) && (int64_t)stat.st_ino == socket;
+        if (!is_it)
                 return -ESTALE;
-        _cleanup_close_ int namespace = ioctl(copy, SIOCGSKNS);
+        /* The driver of tun copies one before it looks at what is asked. */
+        struct ifreq unused = {0};
+        _cleanup_close_ int namespace = ioctl(copy, SIOCGSKNS, &unused);
         if (namespace < 0 || fstat(namespace, &stat) < 0)
                 return -errno;
         *ret_inode = (int64_t)stat.st_ino;

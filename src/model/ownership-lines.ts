@@ -61,7 +61,10 @@ export function holderText(
     case 'fd':
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
     case 'socket':
-      return {who: `socket fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
+      return {
+        who: `${holder.tun ? '/dev/net/tun as' : 'socket'} fd ${holder.fd} of ${holder.pid}`,
+        release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`,
+      };
     case 'mount':
       return {
         who: `mounted on ${printable(holder.point)}${holder.pid === 0 ? ` in ${nameOf('mnt', holder.inode)}, where nobody is` : ''}`,

@@ -26,8 +26,8 @@ export type Holder =
   /** Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. */
   | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly deaf?: true}
   | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
-  /** A socket that was made in it, of a process that is in another: network namespaces only. */
-  | {readonly by: 'socket'; readonly pid: number; readonly fd: number}
+  /** A socket that was made in it, or a file of /dev/net/tun that was opened in it, of a process that is in another: network namespaces only. */
+  | {readonly by: 'socket'; readonly pid: number; readonly fd: number; readonly tun?: true}
   /**
    * A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. Where nobody is (0), `through` is a file that leads to
    * that mount namespace, if there is one. `user` leads to the user namespace that has to be entered first by who has no privilege elsewhere.

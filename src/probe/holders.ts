@@ -54,6 +54,16 @@ export const readThreadNetworks = (pid: number): {readonly tid: number; readonly
     by === 'thread' && NAMESPACE_LINKS[link] === 'net' ? [{tid: number, inode}] : [],
   );
 
+/** In the place of a socket's inode: a file of /dev/net/tun, which stays where it was opened as a socket does (tun_chr_open(), drivers/net/tun.c). */
+const TUN = '0';
+
+export const socketHolder = (pid: number, fd: number, socket: string): Holder => ({
+  by: 'socket',
+  pid,
+  fd,
+  ...(socket === TUN ? {tun: true} : {}),
+});
+
 /** A socket stays in the network namespace in which it was made, and keeps it, wherever its process goes (socket(7), network_namespaces(7)). */
 export type SocketNetworks = {
   /** The inode of a socket's network namespace. null: not to be known. `first` gets a path that is good while it runs, once for each. */
@@ -79,7 +89,8 @@ export function createSocketNetworks(
   return {
     known,
     networkOf: (pid, fd, socket, first) => {
-      const earlier = known.get(socket) ?? before?.get(socket);
+      // All files of tun have the one inode of their device.
+      const earlier = socket === TUN ? undefined : (known.get(socket) ?? before?.get(socket));
       if (earlier !== undefined && (earlier === null || met.has(earlier))) {
         known.set(socket, earlier);
         return earlier;
@@ -90,7 +101,7 @@ export function createSocketNetworks(
       const native = loadNative();
       const namespace = native.socketNetwork(pid, fd, BigInt(socket), ret);
       const inode = namespace < 0 ? null : String(ret[0]);
-      known.set(socket, inode);
+      if (socket !== TUN) known.set(socket, inode);
       if (inode !== null && !met.has(inode)) {
         met.add(inode);
         first(inode, `/proc/self/fd/${namespace}`);
@@ -284,10 +295,12 @@ function createHolders(): HoldersLook {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
         const have = building.sockets.get(inode);
-        if (have === undefined) building.sockets.set(inode, [pid]);
+        if (inode === TUN) {
+          // No socket that another could be connected with.
+        } else if (have === undefined) building.sockets.set(inode, [pid]);
         else if (have.length < KEPT && have.at(-1) !== pid) have.push(pid);
         const network = sockets.networkOf(pid, number, inode, lookUp);
-        if (network !== null && network !== own.get('net')) add('net', network, {by: 'socket', pid, fd: number});
+        if (network !== null && network !== own.get('net')) add('net', network, socketHolder(pid, number, inode));
       } else if (by === 'fd') {
         add(type, inode, {by: 'fd', pid, fd: number});
         lookUp(inode, `${folder}/fd/${number}`);

@@ -18,7 +18,7 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
   z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
-  z.object({by: z.literal('socket'), pid: z.int(), fd: z.int()}),
+  z.object({by: z.literal('socket'), pid: z.int(), fd: z.int(), tun: z.literal(true).exactOptional().describe('A file of /dev/net/tun.')}),
   z.object({
     by: z.literal('mount'),
     inode: z.string(),

@@ -19,7 +19,7 @@ import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
 import {readContainers} from './containers.ts';
 import {createInside} from './containers-inside.ts';
-import {createSocketNetworks, type Held, pathOfPin, pidOfPin, pinnedBy, readNamespaceFds, userFirst} from './holders.ts';
+import {createSocketNetworks, type Held, pathOfPin, pidOfPin, pinnedBy, readNamespaceFds, socketHolder, userFirst} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
@@ -242,7 +242,7 @@ function withHolders(
           kept.push(fd);
           paths.set(first, `/proc/self/fd/${fd}`);
         });
-        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push({by: 'socket', pid, fd: number});
+        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push(socketHolder(pid, number, inode));
         continue;
       }
       found(type, inode)?.heldBy.push({by: 'fd', pid, fd: number});

@@ -285,10 +285,14 @@ describe('ownership', () => {
     }
   });
 
-  it('finds a network namespace that only a socket holds, its owner and its interfaces, and what lets go', async () => {
+  it.for<[string, string[]]>([
+    ['a socket', []],
+    ['a file of /dev/net/tun', ['tun']],
+  ])('finds a network namespace that only %s holds, its owner and its interfaces, and what lets go', async ([, args], context) => {
+    if (args.length > 0 && !existsSync('/dev/net/tun')) return context.skip('no /dev/net/tun');
     // A look that began before the process did does not count.
     machineLook.advance(0);
-    await using running = await said(fixture('socket-elsewhere'), []);
+    await using running = await said(fixture('socket-elsewhere'), args);
     const {namespaces, networks} = readSnapshot({version: 'test'});
     const lone = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'socket' && one.pid === running.pid));
     const fd = Number(/socket (\d+)/.exec(running.stdout)?.[1]);
@@ -298,12 +302,12 @@ describe('ownership', () => {
       processes: [],
       // A user made one of their own for it, in which nobody is any more.
       owner: isRoot ? inodeOf('/proc/self/ns/user') : expect.stringMatching(/^\d+$/),
-      heldBy: [{by: 'socket', pid: running.pid, fd}],
+      heldBy: [{by: 'socket', pid: running.pid, fd, ...(args.length > 0 ? {tun: true} : {})}],
     });
     expect(networks?.find(({inode}) => inode === lone?.inode)).toMatchObject({pid: 0, interfaces: [{name: 'lo', up: false}]});
     // The tab says so of the whole machine, whoever is selected.
     expect(tab(process.pid, 60).replaceAll(/\s+/g, ' ')).toContain(
-      `net #${lone?.inode} socket fd ${fd} of ${running.pid} gdb -p ${running.pid}`,
+      `net #${lone?.inode} ${args.length > 0 ? '/dev/net/tun as' : 'socket'} fd ${fd} of ${running.pid} gdb -p ${running.pid}`,
     );
     running.release();
     await running.ended;
