@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -207,6 +208,55 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         put_maps(&uses, asked, devices, devices_count);
         put_threads(&uses, folder, first);
         return uses.count;
+}
+
+/* struct mnt_id_req and the first part of struct statmount (linux/mount.h of 6.8 and 6.11), which the headers of the machine may not have. */
+struct mount_request {
+        uint32_t size, unused;
+        uint64_t mount, parameter, namespace;
+};
+_Static_assert(sizeof(struct mount_request) == 32, "struct mnt_id_req, second version");
+struct mount_status {
+        uint32_t size, options;
+        uint64_t mask;
+        uint32_t major, minor;
+        uint64_t magic;
+        uint32_t flags, type;
+        uint64_t id, parent;
+        uint32_t old_id, old_parent;
+        uint8_t rest[448];
+};
+_Static_assert(sizeof(struct mount_status) == 512, "struct statmount");
+enum { SYS_STATMOUNT = 457, SYS_LISTMOUNT = 458 };
+#define LIST_FROM_ROOT UINT64_MAX
+#define STATUS_BASIC 2
+#define NAMESPACE_ID _IOR(0xb7, 5, uint64_t) /* NS_GET_MNTNS_ID (linux/nsfs.h) */
+
+NSV_API int nsv_mount_ages(const char *path, int64_t *ret_rows, int max)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        uint64_t ids[256];
+        struct mount_request list = {.size = sizeof(list), .mount = LIST_FROM_ROOT};
+        if (fd < 0 || ioctl(fd, NAMESPACE_ID, &list.namespace) < 0)
+                return -errno;
+        int count = 0;
+        for (long listed = 1; listed > 0 && count < max;) {
+                listed = syscall(SYS_LISTMOUNT, &list, ids, sizeof(ids) / sizeof(*ids), 0U);
+                if (listed < 0)
+                        return -errno;
+                for (long i = 0; i < listed && count < max; i++) {
+                        struct mount_request one = {sizeof(one), 0, ids[i], STATUS_BASIC, list.namespace};
+                        struct mount_status status;
+                        list.parameter = ids[i];
+                        /* It may be gone by now. */
+                        if (syscall(SYS_STATMOUNT, &one, &status, sizeof(status), 0U) < 0)
+                                continue;
+                        int64_t *row = ret_rows + (ptrdiff_t)count++ * NSV_AGE_ROW;
+                        row[0] = status.old_id;
+                        row[1] = (int64_t)ids[i];
+                }
+        }
+        return count;
 }
 
 /* Linux 6.15 (include/uapi/linux/fanotify.h). */

@@ -352,6 +352,12 @@ enum nsv_use {
  * 32 | minor), or all where there are none. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
 NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
 
+/* Of the mount namespace whose file is at `path` the mounts below its root: a row has the id, as mountinfo tells it, and a number that the kernel
+ * gives to no other mount, and to each a higher one than to those before. Returns the number of rows, at most max. listmount(2) and
+ * statmount(2) of another namespace: Linux 6.11, and CAP_SYS_ADMIN in the user namespace that owns it; before that -ENOTTY or -ENOSYS. */
+#define NSV_AGE_ROW 2
+NSV_API int nsv_mount_ages(const char *path, int64_t *ret_rows, int max);
+
 /* A fanotify group, non-blocking, that tells of each mount which is attached in the mount namespace at `path` (a file of nsfs), or detached:
  * FAN_MNT_ATTACH and FAN_MNT_DETACH, fanotify_mark(2), Linux 6.15. It does not tell of changed options, and does not keep the namespace
  * alive. -EINVAL where the kernel has no such events, -EPERM without CAP_SYS_ADMIN in the user namespace that owns it, -EMFILE where the

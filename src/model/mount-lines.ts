@@ -315,7 +315,10 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
         strong(`${locks.ids.size} locked`),
         plain('  They came from '),
         namespacePiece(locks.from),
-        plain(', of another user namespace: to unmount one of them alone, or to move it, fails with EINVAL.'),
+        plain(
+          ', of another user namespace: to unmount one of them alone, or to move it, fails with EINVAL. To take ro, nosuid, nodev or noexec',
+        ),
+        plain(' from what came from there, or to change its atime, fails with EPERM.'),
       ],
       [strong(`${locks.ids.size} locked`), plain(' as they came from '), namespacePiece(locks.from)],
     );

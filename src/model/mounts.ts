@@ -364,12 +364,16 @@ export function wholeAt(mounts: readonly Mount[], mount: Mount): string | null {
 
 const lockCache = new WeakMap<readonly Mount[], WeakMap<readonly Mount[], ReadonlySet<number>>>();
 
+/** A table that was read, with the ages of its mounts where the kernel tells them. */
+type Aged = {readonly mounts: readonly Mount[]; readonly ages?: readonly number[]};
+
 /**
  * The mounts that came, each with the one it is mounted on, from `source`, the table of a namespace that another user namespace owns.
  * They came as a unit and stay together: umount(2) and move_mount(2) fail with EINVAL (mount_namespaces(7), Restrictions on mount
- * namespaces). The kernel tells of no lock (MNT_LOCKED): this is where its rule puts them.
+ * namespaces). The kernel tells of no lock (MNT_LOCKED): this is where its rule puts them. What was mounted there later came by itself, by
+ * propagation, and is not locked (attach_recursive_mnt(), fs/namespace.c).
  */
-function lockedMounts(mounts: readonly Mount[], source: readonly Mount[]): ReadonlySet<number> {
+function lockedMounts({mounts, ages = []}: Aged, {mounts: source, ages: sourceAges = []}: Aged): ReadonlySet<number> {
   const kept = lockCache.get(mounts)?.get(source);
   if (kept !== undefined) return kept;
   const edges = (list: readonly Mount[]) => {
@@ -382,12 +386,21 @@ function lockedMounts(mounts: readonly Mount[], source: readonly Mount[]): Reado
       return `${parent.device}\0${parent.root}\0${at}\0${mount.device}\0${mount.root}`;
     };
   };
-  const known = new Set(source.map(edges(source)));
+  /** The age of the oldest that stands so. */
+  const known = new Map<string | null, number>();
+  const edgeOfSource = edges(source);
+  for (const [index, mount] of source.entries()) {
+    const key = edgeOfSource(mount);
+    if (!known.has(key)) known.set(key, sourceAges[index] ?? 0);
+  }
+  const ageOf = new Map(mounts.map((mount, index) => [mount.id, ages[index] ?? 0]));
   const edge = edges(mounts);
   const locked = new Set<number>();
   for (const mount of mounts) {
     const key = edge(mount);
-    if (key !== null && known.has(key)) locked.add(mount.id);
+    const age = key === null ? undefined : known.get(key);
+    const parent = ageOf.get(mount.parent) ?? 0;
+    if (age !== undefined && (age < parent || age === 0 || parent === 0)) locked.add(mount.id);
   }
   const bySource = lockCache.get(mounts) ?? new WeakMap<readonly Mount[], ReadonlySet<number>>();
   bySource.set(source, locked);
@@ -470,7 +483,7 @@ export function locksOf(world: World, process: Process): {readonly from: Namespa
     const source = world.mounts.get(space.inode);
     // A refusal to tell the owner (EPERM) means one outside of nsview's user namespace: another than this.
     if (source === undefined || isRefusal(source.mounts) || source.owner === undefined || source.owner === fact.owner) continue;
-    const ids = lockedMounts(fact.mounts, source.mounts);
+    const ids = lockedMounts({...fact, mounts: fact.mounts}, {...source, mounts: source.mounts});
     return ids.size > 0 ? {from: space, ids} : null;
   }
   return null;

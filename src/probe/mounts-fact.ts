@@ -3,6 +3,7 @@
 import {isRefusal, type Mount, type MountsFact, type Seen} from '../model/fact.ts';
 import {readLineage} from './lineage.ts';
 import {decodeMountinfo, readMounts} from './mountinfo.ts';
+import {loadNative} from './native.ts';
 import {readLink} from './proc-file.ts';
 
 /** How many members are asked for their root before a partial view is taken. */
@@ -25,6 +26,21 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
   return {inode, ...refused};
 }
 
+/** Mounts whose ages are asked for: a call for each. */
+const MOST_AGES = 4096;
+let ageRows: BigInt64Array | undefined;
+
+/** When each was made, before or after others: in the order of `mounts`, 0 where that is not known. Null: the kernel does not tell. */
+function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | null {
+  if (mounts.length > MOST_AGES) return null;
+  ageRows ??= new BigInt64Array(MOST_AGES * 2);
+  const count = loadNative().mountAges(`/proc/${pid}/ns/mnt`, ageRows, MOST_AGES);
+  if (count <= 0) return null;
+  const ages = new Map<number, number>();
+  for (let row = 0; row < count; row++) ages.set(Number(ageRows[row * 2]), Number(ageRows[row * 2 + 1]));
+  return mounts.map(({id}) => ages.get(id) ?? 0);
+}
+
 /** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
 export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
   const at = String(process.hrtime.bigint());
@@ -35,5 +51,6 @@ export function readMountsFact(inode: string, pid: number, table?: Buffer): Moun
   // It is another's pid by now, or it has moved on, where the namespace is not the same.
   const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
   const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
-  return {kind: 'mounts', at, owner, ...read};
+  const ages = isRefusal(read.mounts) ? null : readAges(pid, read.mounts);
+  return {kind: 'mounts', at, owner, ...read, ...(ages === null ? {} : {ages})};
 }

@@ -286,6 +286,10 @@ const FACTS = {
     pid,
     owner: seen(inode).exactOptional().describe('Inode of the user namespace that owns it.'),
     mounts: seen(z.array(mount)),
+    ages: z
+      .array(z.number())
+      .exactOptional()
+      .describe('A number for each of the mounts, in their order: which was made later has a higher one; 0: not known.'),
   }) satisfies Holds<MountsFact>,
   cgroup: z.object({
     kind: z.literal('cgroup'),

@@ -340,6 +340,48 @@ describe('locked mounts', () => {
     expect(inner.stdout.match(/not mounted/g)?.length).toBeGreaterThanOrEqual(4);
   });
 
+  it('are not those that came later by propagation, but what these brought with them', async context => {
+    using folder = temporaryFolder();
+    using other = temporaryFolder();
+    const {path} = folder;
+    const setup = `mount -t tmpfs base .; cd "$1"; mount --make-shared .; mkdir sub late tree; mount -t tmpfs -o nosuid sub sub
+      mount -t tmpfs tree ${other.path}; mkdir ${other.path}/on; mount -t tmpfs on ${other.path}/on`;
+    await using outer = await new Shell(['-m'], setup, path).ready();
+    await using inner = below(outer, [
+      '-U',
+      '-r',
+      '-m',
+      '--propagation',
+      'slave',
+      'bash',
+      '-c',
+      'echo ready; while read -r l; do eval "$l"; done',
+    ]);
+    await inner.says(/ready\n/);
+    await outer.does(
+      `mount -t tmpfs -o noexec late late; mkdir late/deep; mount -t tmpfs deep late/deep; mount --rbind ${other.path} tree`,
+    );
+    const world = worldOf(outer.pid, inner.pid);
+    const fact = world.mounts.get(spaceAt(inner.pid));
+    if (fact?.ages === undefined) return context.skip('this kernel does not tell which mount is older');
+    const process_ = processOf(world, inner.pid);
+    process_.maker = processOf(world, outer.pid);
+    const locks = locksOf(world, process_);
+    const here = tableOf(world, inner.pid).filter(({point}) => point.startsWith(path));
+    expect(here.map(({point}) => point.replace(path, ''))).toEqual(['', '/sub', '/late', '/late/deep', '/tree', '/tree/on']);
+    expect(
+      points(
+        here.filter(({id}) => locks?.ids.has(id)),
+        path,
+      ),
+    ).toEqual(['', '/sub', '/tree/on']);
+    inner.child.stdin?.write(
+      `for one in sub late/deep late tree/on tree; do umount -i ${path}/$one 2>&1 && echo $one: gone; done; echo end\n`,
+    );
+    await inner.says(/end\n/);
+    expect([...inner.stdout.matchAll(/^(.*): gone$/gm)].map(([, point]) => point)).toEqual(['late/deep', 'late']);
+  });
+
   it('are none where the same user namespace owns both', async () => {
     needsRoot('make a mount namespace that nsview’s own user namespace owns');
     using folder = temporaryFolder();
