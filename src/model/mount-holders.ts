@@ -25,7 +25,7 @@ export type MountCopy = {
   readonly pid: number;
   readonly id: number;
   readonly point: string;
-  /** In the peer group of the mount above: an unmount here unmounts it as well, and fails where it is busy (mount_namespaces(7)). */
+  /** On a peer or a slave of the mount above, or a slave of these: an unmount here unmounts it as well, and fails where it is busy (mount_namespaces(7)). */
   readonly together: boolean;
   readonly uses: readonly MountUse[];
 };

@@ -63,31 +63,50 @@ export function mountIdOf(path: string): Seen<number> {
   return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
 }
 
+/** Which directory of its parent's file system it is on. */
+function placeOn(parent: Mount, {point}: Mount): string {
+  const below = parent.point === '/' ? point : point.slice(parent.point.length);
+  return `${parent.root === '/' ? '' : parent.root}${below}`;
+}
+
+/** The peer groups that hear of a mount or unmount in one: itself, the groups of its slaves, of theirs and so on (mount_namespaces(7)). */
+function groupsBelow(group: number | undefined, tables: ReadonlyMap<string, Table>): ReadonlySet<number> {
+  const found = new Set(group === undefined ? [] : [group]);
+  for (let before = -1; before !== found.size; ) {
+    before = found.size;
+    for (const {mounts} of tables.values())
+      for (const {propagation} of mounts) if (propagation.shared !== undefined && hears(propagation, found)) found.add(propagation.shared);
+  }
+  return found;
+}
+
+const hears = ({shared, master, propagateFrom}: Mount['propagation'], groups: ReadonlySet<number>): boolean =>
+  [shared, master, propagateFrom].some(group => group !== undefined && groups.has(group));
+
 /** Other mounts of the same file system, in every mount namespace that nsview may look into. */
 function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table): (Omit<MountCopy, 'uses'> & {uses: MountUse[]})[] {
   const above = own.mounts.find(one => one.id === mount.parent);
-  const below = above === undefined || above.point === '/' ? mount.point : mount.point.slice(above.point.length);
-  const group = above?.propagation.shared;
+  const groups = groupsBelow(above?.propagation.shared, tables);
   const link = readLink('/proc/self/ns/mnt');
   const ownInode = isRefusal(link) ? '' : inodeOf(link);
   return [...tables].flatMap(([inode, {pid, mounts}]) => {
     const byId = new Map(mounts.map(one => [one.id, one]));
     return mounts
       .filter(one => one.device === mount.device && one.id !== mount.id)
-      .map(({id, root, point, parent}) => {
-        // Unmounts go to the peers and slaves of the mount above (mount_namespaces(7)), and take what sits at the same place.
+      .map(one => {
+        const {id, root, point, parent} = one;
+        // Unmounts go to the peers and slaves of the mount above, and take what is mounted on the same directory.
         const there = byId.get(parent);
-        const hears =
-          group !== undefined && there !== above && (there?.propagation.shared === group || there?.propagation.master === group);
+        const together =
+          above !== undefined &&
+          there !== undefined &&
+          there !== above &&
+          hears(there.propagation, groups) &&
+          there.device === above.device &&
+          root === mount.root &&
+          placeOn(there, one) === placeOn(above, mount);
         // In nsview's own namespace nobody has to be entered.
-        return {
-          inode,
-          pid: inode === ownInode ? 0 : pid,
-          id,
-          point,
-          together: hears && root === mount.root && point.endsWith(below),
-          uses: [],
-        };
+        return {inode, pid: inode === ownInode ? 0 : pid, id, point, together, uses: []};
       });
   });
 }

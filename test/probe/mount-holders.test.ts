@@ -1,5 +1,5 @@
 import {execFileSync, spawnSync} from 'node:child_process';
-import {copyFileSync, mkdirSync, readFileSync} from 'node:fs';
+import {copyFileSync, mkdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {basename} from 'node:path';
 import {beforeEach, describe, expect, it} from 'vitest';
 import {press} from '../../src/model/commands.ts';
@@ -216,6 +216,48 @@ describe('who pins a mount', () => {
     expect(copy).toMatchObject({point: path, pid: other.pid, uses: [{by: 'cwd', pid: other.pid}]});
     other.release();
     await other.ended;
+  });
+
+  it('tells the copies that go with it in slaves of slaves and below other directories, which keep it by their uses', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    execFileSync('sh', [
+      '-c',
+      'cd "$1"; mkdir s part; mount -t tmpfs s s; mount --make-shared s; mkdir -p s/in/at; mount --bind s/in part',
+      'sh',
+      path,
+    ]);
+    const enter = async (outer: number | null, kind: string, script: string) => {
+      const unshare = ['unshare', '-m', '--propagation', kind, 'sh', '-c', `${script}; echo ready; exec cat`];
+      const [program = '', ...args] = outer === null ? unshare : ['nsenter', '-t', String(outer), '-m', ...unshare];
+      const running = new Running(program, args);
+      await running.says(/ready/);
+      return running;
+    };
+    await using second = await enter(null, 'unchanged', `cd ${path}; umount part; mount --make-slave s; mount --make-shared s; cd /`);
+    await using third = await enter(second.pid, 'slave', 'cd /');
+    execFileSync('mount', ['-t', 'tmpfs', 'at', `${path}/s/in/at`]);
+    await using user = new Running('nsenter', ['-t', String(third.pid), '-m', 'sh', '-c', `cd ${path}/s/in/at; echo ready; exec sleep 60`]);
+    await user.says(/ready/);
+    const {copies, inode} = holders(`${path}/s/in/at`);
+    const there = (pid: number) => readlinkSync(`/proc/${pid}/ns/mnt`).replaceAll(/\D/g, '');
+    const told = copies.map(copy => `${copy.inode} ${copy.point} ${copy.together} ${copy.uses.length}`);
+    expect(new Set(told)).toEqual(
+      new Set([
+        `${inode} ${path}/part/at true 0`,
+        `${there(second.pid)} ${path}/s/in/at true 0`,
+        `${there(third.pid)} ${path}/s/in/at true 1`,
+      ]),
+    );
+    expect(unmounts(`${path}/s/in/at`)).toBe(false);
+    user.child.kill('SIGKILL');
+    await user.ended;
+    expect(unmounts(`${path}/s/in/at`)).toBe(true);
+    for (const pid of [process.pid, second.pid, third.pid]) expect(readFileSync(`/proc/${pid}/mountinfo`, 'utf8')).not.toMatch(/\/at /);
+    for (const one of [second, third]) {
+      one.release();
+      await one.ended;
+    }
   });
 
   it('sums many copies up by mount namespace, each with one command that lets all of them go', async () => {
