@@ -108,7 +108,8 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   if (seen.asked !== undefined) put(dim(`${printable(seen.asked)} is on the mount at`));
   put(strong(printable(seen.point)), dim(`  ${printable(seen.fsType)} of ${printable(seen.source)} in `), nameOf(seen.inode));
   const together = seen.copies.filter(copy => copy.together);
-  const busy = seen.uses.length + seen.more + seen.below.length + together.reduce((sum, copy) => sum + copy.uses.length, 0);
+  const loops = seen.loops ?? [];
+  const busy = seen.uses.length + seen.more + seen.below.length + loops.length + together.reduce((sum, copy) => sum + copy.uses.length, 0);
   if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
   else if (busy === 0 && seen.unread === 0)
     put(toned('good', 'Nothing keeps it: '), toned('accent', `umount ${quoted(seen.point)}`), plain(' would do it.'));
@@ -123,6 +124,15 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   if (more > 0 || seen.more > 0) put(dim(`  and ${more > 0 ? `${more} more processes` : `${seen.more} more uses`}`));
   for (const point of seen.below.slice(0, SHOWN)) command(`${printable(point)} is mounted on it`, `umount ${quoted(point)}`);
   if (seen.below.length > SHOWN) put(dim(`  and ${seen.below.length - SHOWN} more mounts on it`));
+  for (const {device, file, at} of loops.slice(0, SHOWN)) {
+    const enter = at === undefined || at.pid === 0 ? '' : `nsenter --mount=/proc/${at.pid}/ns/mnt `;
+    // A device that is mounted is let go of when that is not.
+    command(
+      `${printable(device)} has ${printable(file)} as its file${at === undefined ? '' : `, mounted on ${printable(at.point)}`}`,
+      at === undefined ? `losetup --detach ${quoted(device)}` : `${enter}umount ${quoted(at.point)}`,
+    );
+  }
+  if (loops.length > SHOWN) put(dim(`  and ${loops.length - SHOWN} more loop devices`));
   if (busy > 0) {
     put(dim('Or take it out of sight now, gone when the last lets go:'));
     put(plain('    '), toned('accent', `umount --lazy ${quoted(seen.point)}`));

@@ -30,6 +30,14 @@ export type MountCopy = {
   readonly uses: readonly MountUse[];
 };
 
+/** A loop device whose file is on it: the kernel has that open, and no process's fd tells of it (loop(4)). */
+export type MountLoop = {
+  readonly device: string;
+  readonly file: string;
+  /** Where the device itself is mounted, if it is; `pid` as of a copy. */
+  readonly at?: {readonly inode: string; readonly pid: number; readonly point: string};
+};
+
 export type MountHolders = {
   readonly inode: string;
   readonly id: number;
@@ -41,6 +49,7 @@ export type MountHolders = {
   readonly uses: readonly MountUse[];
   /** Mounts directly on it, by their mount points. */
   readonly below: readonly string[];
+  readonly loops?: readonly MountLoop[];
   readonly copies: readonly MountCopy[];
   /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
   readonly processes: number;

@@ -1,9 +1,9 @@
 // Knows how to find what keeps a mount busy: what of every process is on it, what is mounted on it, and where else it is mounted.
 
-import {closeSync, openSync} from 'node:fs';
+import {closeSync, openSync, readdirSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
-import type {MountCopy, MountHolders, MountUse} from '../model/mount-holders.ts';
+import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, readNamespaceFds} from './holders.ts';
 import {readMounts} from './mountinfo.ts';
@@ -111,6 +111,33 @@ function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table):
   });
 }
 
+const loopNames = (): string[] => {
+  try {
+    return readdirSync('/sys/block').filter(name => /^loop\d+$/.test(name));
+  } catch {
+    return [];
+  }
+};
+
+/** `pid` is in the mount's namespace: the kernel tells paths there. */
+function loopsOn(mount: Mount, pid: number, tables: ReadonlyMap<string, Table>): MountLoop[] {
+  if (MAY_HANG.test(mount.fsType)) return [];
+  const link = readLink('/proc/self/ns/mnt');
+  return loopNames().flatMap((name): MountLoop[] => {
+    const [file, number] = [readText(`/sys/block/${name}/loop/backing_file`), readText(`/sys/block/${name}/dev`)];
+    if (isRefusal(file) || isRefusal(number)) return [];
+    const path = file.replace(/\n$/, '');
+    if (!isBelow(path, mount.point) || mountIdOf(`/proc/${pid}/root${path}`) !== mount.id) return [];
+    for (const [inode, table] of tables) {
+      const at = table.mounts.findLast(one => one.device === number.trim());
+      if (at === undefined) continue;
+      const isHere = !isRefusal(link) && inodeOf(link) === inode;
+      return [{device: `/dev/${name}`, file: path, at: {inode, pid: isHere ? 0 : table.pid, point: at.point}}];
+    }
+    return [{device: `/dev/${name}`, file: path}];
+  });
+}
+
 /** A look at every process of the machine, some 50 µs each. */
 type MountLook = Look & {read(): MountHolders};
 
@@ -141,6 +168,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const copies = copiesOf(mount, tables, own);
     const {point, fsType, source} = mount;
     const uses: MountUse[] = [];
+    const loops = loopsOn(mount, pid, tables);
     counts = {unread: 0, more: 0};
     building = {
       mount,
@@ -156,6 +184,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
         ...(asked === undefined || asked === point ? {} : {asked}),
         uses,
         below: own.mounts.filter(one => one.parent === id && one.id !== id).map(one => one.point),
+        ...(loops.length > 0 ? {loops} : {}),
         copies,
         processes: 0,
         of: pids.length,
@@ -326,6 +355,15 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
   asked: z.string().exactOptional(),
   uses: z.array(use),
   below: z.array(z.string()),
+  loops: z
+    .array(
+      z.object({
+        device: z.string(),
+        file: z.string(),
+        at: z.object({inode: z.string(), pid: z.int(), point: z.string()}).exactOptional(),
+      }),
+    )
+    .exactOptional(),
   copies: z.array(z.object({inode: z.string(), pid: z.int(), id: z.int(), point: z.string(), together: z.boolean(), uses: z.array(use)})),
   processes: z.int(),
   of: z.int(),

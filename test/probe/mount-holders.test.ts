@@ -1,5 +1,5 @@
 import {execFileSync, spawnSync} from 'node:child_process';
-import {copyFileSync, mkdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {copyFileSync, mkdirSync, readFileSync, readlinkSync, truncateSync, writeFileSync} from 'node:fs';
 import {basename} from 'node:path';
 import {beforeEach, describe, expect, it} from 'vitest';
 import {press} from '../../src/model/commands.ts';
@@ -9,6 +9,7 @@ import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
 import type {MountHolders} from '../../src/model/mount-holders.ts';
 import {createState, reduce, selectedProcess} from '../../src/model/state.ts';
 import {pinnedMount} from '../../src/model/view.ts';
+import {mountPinsText} from '../../src/out/pins-text.ts';
 import {readHost} from '../../src/probe/host.ts';
 import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
 import {readMountsFact} from '../../src/probe/mounts-fact.ts';
@@ -257,6 +258,38 @@ describe('who pins a mount', () => {
     for (const one of [second, third]) {
       one.release();
       await one.ended;
+    }
+  });
+
+  it('finds the loop device whose file is on it, and what lets go of that', async context => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    writeFileSync(`${path}/image`, '');
+    truncateSync(`${path}/image`, 2 ** 23);
+    const {status, stdout} = spawnSync('losetup', ['--find', '--show', `${path}/image`]);
+    if (status !== 0) return context.skip('no loop devices');
+    const device = stdout.toString().trim();
+    try {
+      expect(unmounts(path)).toBe(false);
+      expect(holders(path)).toMatchObject({uses: [], below: [], loops: [{device, file: `${path}/image`}]});
+      execFileSync('mkfs.ext4', ['-q', device]);
+      using on = temporaryFolder();
+      execFileSync('mount', [device, on.path]);
+      const told = () => mountPinsText(holders(path), 0);
+      const line = () =>
+        told()
+          .split('\n')
+          .find(one => one.includes(device));
+      const command = () => line()?.split('  ').at(-1);
+      expect(told()).toContain(`${device} has ${path}/image as its file, mounted on ${on.path}`);
+      expect(command()).toBe(`umount ${on.path}`);
+      execFileSync('sh', ['-c', command() ?? '']);
+      expect(command()).toBe(`losetup --detach ${device}`);
+      execFileSync('sh', ['-c', command() ?? '']);
+      expect(holders(path).loops).toBeUndefined();
+      await expect.poll(() => unmounts(path)).toBe(true);
+    } finally {
+      spawnSync('losetup', ['--detach', device]);
     }
   });
 
