@@ -110,7 +110,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
   if (isRefusal(mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(mounts)], look.width)]);
   const view = viewOf(world, process, space, fact, mounts);
   const [top = []] = title([...named, dim(` ${mounts.length} mounts`)]);
-  if (look.pins !== undefined && look.pins !== null) return fixed([top], pinLines(world, process, mounts, look.pins, look));
+  if (look.pins !== undefined && look.pins !== null) return fixed([top], pinLines(world, process, view, look.pins, look));
   if (look.against !== undefined && look.against !== null) {
     const {lines, rows} = differenceLines(world, process, view, look.against, look.width);
     return {heading: [top], count: lines.length + rows.count, line: index => lines[index] ?? rows.line(index - lines.length)};
@@ -152,7 +152,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
 }
 
 /** What keeps the mount with this id, and how that lets go. */
-function pinLines(world: World, process: Process, mounts: readonly Mount[], id: number, look: Look): Line[] {
+function pinLines(world: World, process: Process, {mounts, locks}: MountView, id: number, look: Look): Line[] {
   const back = wrapLine([toned('key', 'w'), dim('  goes back to the mounts')], look.width);
   const mount = mounts.find(one => one.id === id);
   if (mount === undefined) return [...said('This mount is gone by now.', look.width), ...back];
@@ -164,7 +164,14 @@ function pinLines(world: World, process: Process, mounts: readonly Mount[], id: 
     const space = namespaceOf(world, inode);
     return space === null ? plain(`mnt:[${inode}]`) : namespacePiece(space);
   };
-  return [...mountHolderLines(seen, look.width, spaceName), [], ...back];
+  const hidden = hiddenMounts(mounts).get(id);
+  const stays =
+    hidden !== undefined && !(hidden.how === 'in place' && hidden.by.parent === id)
+      ? `umount does not reach it: ${hiddenText(hidden)}`
+      : locks?.ids.has(id)
+        ? 'it is locked: umount fails with EINVAL'
+        : undefined;
+  return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...back];
 }
 
 type MountWidths = {readonly point: number; readonly type: number; readonly leak: number; readonly rest: number};

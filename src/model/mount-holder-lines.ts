@@ -90,7 +90,7 @@ function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string
     lines.push(cutLine([plain('  '), nameOf(first.inode), plain(`  ${words.join(', ')}`), ...busy], width));
     if (together === group.length) continue;
     // umount(8): all mounts of that file system in the namespace that it is in.
-    const enter = first.pid === 0 ? '' : `nsenter --mount=/proc/${first.pid}/ns/mnt `;
+    const enter = enterMounts(first.pid);
     lines.push(...withCommand('   ', `${enter}umount --all-targets ${quoted(first.point)}`, width));
     if (used > 0) lines.push(cutLine([dim('    stops at those in use: they have to let go before')], width));
   }
@@ -98,7 +98,11 @@ function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string
   return lines;
 }
 
-export function mountHolderLines(seen: MountHolders, width: number, nameOf: (inode: string) => Piece): Line[] {
+/** Before a command that is to be run in the mount namespace of that process; none or 0: in nsview's own. */
+const enterMounts = (pid = 0): string => (pid === 0 ? '' : `nsenter --mount=/proc/${pid}/ns/mnt `);
+
+/** `stays`: why umount does not reach it, or fails, whether it is busy or not. */
+export function mountHolderLines(seen: MountHolders, width: number, nameOf: (inode: string) => Piece, stays?: string): Line[] {
   const lines: Line[] = [];
   const put = (...pieces: Line) => lines.push(cutLine(pieces, width));
   const say = (text: string) => {
@@ -107,14 +111,17 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   const command = (who: string, release: string) => lines.push(...withCommand(`  ${who}`, release, width));
   if (seen.asked !== undefined) put(dim(`${printable(seen.asked)} is on the mount at`));
   put(strong(printable(seen.point)), dim(`  ${printable(seen.fsType)} of ${printable(seen.source)} in `), nameOf(seen.inode));
+  const umount = (point: string, option = '') => `${enterMounts(seen.pid)}umount ${option}${quoted(point)}`;
   const together = seen.copies.filter(copy => copy.together);
   const loops = seen.loops ?? [];
   const busy = seen.uses.length + seen.more + seen.below.length + loops.length + together.reduce((sum, copy) => sum + copy.uses.length, 0);
   if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
+  else if (busy === 0 && stays !== undefined) say(`Nothing that nsview may see keeps it, but ${stays}.`);
   else if (busy === 0 && seen.unread === 0)
-    put(toned('good', 'Nothing keeps it: '), toned('accent', `umount ${quoted(seen.point)}`), plain(' would do it.'));
+    put(toned('good', 'Nothing keeps it: '), toned('accent', umount(seen.point)), plain(' would do it.'));
   else if (busy === 0) put(plain('Nothing that nsview may see keeps it.'));
   else put(toned('bad', 'Busy: '), plain('umount fails with EBUSY until all of these let go.'));
+  if (busy > 0 && stays !== undefined) say(`And ${stays}.`);
   const processes = byProcess(seen.uses);
   for (const uses of processes.slice(0, SHOWN)) {
     const {who, release} = mountUsesText(uses);
@@ -122,10 +129,10 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   }
   const more = Math.max(0, processes.length - SHOWN);
   if (more > 0 || seen.more > 0) put(dim(`  and ${more > 0 ? `${more} more processes` : `${seen.more} more uses`}`));
-  for (const point of seen.below.slice(0, SHOWN)) command(`${printable(point)} is mounted on it`, `umount ${quoted(point)}`);
+  for (const point of seen.below.slice(0, SHOWN)) command(`${printable(point)} is mounted on it`, umount(point));
   if (seen.below.length > SHOWN) put(dim(`  and ${seen.below.length - SHOWN} more mounts on it`));
   for (const {device, file, at} of loops.slice(0, SHOWN)) {
-    const enter = at === undefined || at.pid === 0 ? '' : `nsenter --mount=/proc/${at.pid}/ns/mnt `;
+    const enter = enterMounts(at?.pid);
     // A device that is mounted is let go of when that is not.
     command(
       `${printable(device)} has ${printable(file)} as its file${at === undefined ? '' : `, mounted on ${printable(at.point)}`}`,
@@ -133,9 +140,9 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     );
   }
   if (loops.length > SHOWN) put(dim(`  and ${loops.length - SHOWN} more loop devices`));
-  if (busy > 0) {
+  if (busy > 0 && stays === undefined) {
     put(dim('Or take it out of sight now, gone when the last lets go:'));
-    put(plain('    '), toned('accent', `umount --lazy ${quoted(seen.point)}`));
+    put(plain('    '), toned('accent', umount(seen.point, '--lazy ')));
   }
   if (seen.copies.length > 0) {
     put();
@@ -151,7 +158,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     const shown = isMany ? COPIES_SHOWN : FEW_COPIES;
     for (const copy of listed.slice(0, shown)) {
       const users = byProcess(copy.uses);
-      const enter = copy.pid === 0 ? '' : `nsenter --mount=/proc/${copy.pid}/ns/mnt `;
+      const enter = enterMounts(copy.pid);
       put(
         plain('  '),
         plain(printable(copy.point)),

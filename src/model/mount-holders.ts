@@ -40,6 +40,8 @@ export type MountLoop = {
 
 export type MountHolders = {
   readonly inode: string;
+  /** A process in that mount namespace, where it is not nsview's own. */
+  readonly pid?: number;
   readonly id: number;
   readonly point: string;
   readonly fsType: string;

@@ -177,6 +177,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
       byId: new Map(copies.map(copy => [copy.id, copy])),
       holders: {
         inode,
+        ...(link === readLink('/proc/self/ns/mnt') ? {} : {pid: own.pid}),
         id,
         point,
         fsType,
@@ -348,6 +349,7 @@ const use: z.ZodType<MountUse> = z.object({
 
 export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
   inode: z.string(),
+  pid: z.int().exactOptional(),
   id: z.int(),
   point: z.string(),
   fsType: z.string(),

@@ -3,12 +3,14 @@ import {copyFileSync, mkdirSync, readFileSync, readlinkSync, truncateSync, write
 import {basename} from 'node:path';
 import {beforeEach, describe, expect, it} from 'vitest';
 import {press} from '../../src/model/commands.ts';
-import {wantedDetails} from '../../src/model/details.ts';
+import {detailsOf, wantedDetails} from '../../src/model/details.ts';
 import {type Fact, isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
 import {mountUsesText} from '../../src/model/mount-holder-lines.ts';
 import type {MountHolders} from '../../src/model/mount-holders.ts';
 import {createState, reduce, selectedProcess} from '../../src/model/state.ts';
 import {pinnedMount} from '../../src/model/view.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {mountPinsText} from '../../src/out/pins-text.ts';
 import {readHost} from '../../src/probe/host.ts';
 import {mountIdOf, readMountHolders} from '../../src/probe/mount-holders.ts';
@@ -290,6 +292,68 @@ describe('who pins a mount', () => {
       await expect.poll(() => unmounts(path)).toBe(true);
     } finally {
       spawnSync('losetup', ['--detach', device]);
+    }
+  });
+
+  it('names commands that work in the mount namespace that it is in, and none for what umount does not let go', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    const script =
+      'cd "$1"; mkdir one two three; mount -t tmpfs in one; mkdir one/sub; mount -t tmpfs sub one/sub; mount -t tmpfs two two; mkdir two/on';
+    const more = '; mount -t tmpfs lost two/on; mount -t tmpfs over two; cd /; echo ready; exec cat';
+    await using inside = new Running('unshare', ['-m', 'sh', '-c', script + more, 'sh', path]);
+    await inside.says(/ready/);
+    await using other = new Running('nsenter', [
+      '-t',
+      String(inside.pid),
+      '-m',
+      'unshare',
+      '-U',
+      '-r',
+      '-m',
+      'sh',
+      '-c',
+      'echo ready; exec cat',
+    ]);
+    await other.says(/ready/);
+    const host = readHost();
+    const at = () => String(process.hrtime.bigint());
+    const world = createWorld({format: 'nsview/tape', version: 1, nsview: '', at: at(), realtime: '0', host, target: {machine: true}});
+    for (const pid of [process.pid, inside.pid, other.pid]) {
+      const seen = readProcess(pid);
+      if (isRefusal(seen) || isRefusal(seen.namespaces.mnt)) throw new Error('not there');
+      observe(world, {kind: 'process', at: at(), because: 'watch', ...seen});
+      observe(world, readMountsFact(seen.namespaces.mnt, pid));
+    }
+    /** What is shown of the mount on that point, without the text around a command. */
+    const pinsOf = (pid: number, point: string): string => {
+      const shown = world.byPid.get(pid);
+      const fact = world.mounts.get(shown?.spaces.mnt?.inode ?? '');
+      if (shown === undefined || fact === undefined || isRefusal(fact.mounts)) throw new Error('not read');
+      // Nobody told who made it.
+      if (pid === other.pid) shown.maker = world.byPid.get(inside.pid) ?? null;
+      const id = fact.mounts.find(one => one.point === point)?.id ?? 0;
+      observe(world, {kind: 'mountHolders', at: at(), pid, start: shown.start, mount: id, seen: readMountHolders(pid, id)});
+      const details = detailsOf(world, shown, 'mounts', {width: 400, inodes: false, live: true, pins: id});
+      return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+    };
+    const enter = `nsenter --mount=/proc/${inside.pid}/ns/mnt`;
+    expect(pinsOf(inside.pid, `${path}/one`)).toMatch(`${enter} umount ${path}/one/sub\n`);
+    expect(pinsOf(inside.pid, `${path}/one`)).toMatch(`${enter} umount --lazy ${path}/one\n`);
+    const told = pinsOf(inside.pid, `${path}/one/sub`);
+    expect(told).toContain(`Nothing keeps it: ${enter} umount ${path}/one/sub would do it.`);
+    execFileSync('sh', ['-c', `${enter} umount ${path}/one/sub`]);
+    // The path leads to what covers it.
+    expect(pinsOf(inside.pid, `${path}/two/on`)).toContain(`umount does not reach it: hidden by the tmpfs on ${path}/two`);
+    expect(spawnSync('sh', ['-c', `${enter} umount -i ${path}/two/on`]).status).not.toBe(0);
+    // Locked in the user namespace below.
+    expect(pinsOf(other.pid, `${path}/one`)).toContain('it is locked: umount fails with EINVAL');
+    expect(spawnSync('nsenter', ['-t', String(other.pid), '-U', '-m', 'umount', '-i', `${path}/one`]).stderr.toString()).toMatch(
+      /not mounted/,
+    );
+    for (const one of [inside, other]) {
+      one.release();
+      await one.ended;
     }
   });
 
