@@ -339,6 +339,32 @@ function pathThrough(first: Mount, root: string, mount: Mount): string {
   return `${first.point === '/' ? '' : first.point}${below}` || '/';
 }
 
+const seenCache = new WeakMap<readonly Mount[], ReadonlyMap<string, Mount>>();
+
+/** By mount points the mounts to which these paths lead. */
+function seenMounts(mounts: readonly Mount[]): ReadonlyMap<string, Mount> {
+  let seen = seenCache.get(mounts);
+  if (seen === undefined) {
+    const hidden = hiddenMounts(mounts);
+    seen = new Map(mounts.filter(mount => !hidden.has(mount.id)).map(mount => [mount.point, mount]));
+    seenCache.set(mounts, seen);
+  }
+  return seen;
+}
+
+/** Whether a path leads to the directory that a mount has as its root, and not to what has been mounted over it, or over a directory on the way. */
+function leadsTo(mounts: readonly Mount[], path: string, mount: Mount): boolean {
+  const seen = seenMounts(mounts);
+  for (let at = path; ; at = upFrom(at)) {
+    const on = seen.get(at);
+    if (on !== undefined) {
+      const below = path.slice(at === '/' ? 0 : at.length);
+      return on.device === mount.device && ((on.root === '/' ? '' : on.root) + (below === '/' ? '' : below) || '/') === mount.root;
+    }
+    if (at === '/') return false;
+  }
+}
+
 const upFrom = (root: string): string => root.slice(0, root.lastIndexOf('/')) || '/';
 
 /**
@@ -346,10 +372,12 @@ const upFrom = (root: string): string => root.slice(0, root.lastIndexOf('/')) ||
  * of the same file system. Null where nowhere.
  */
 export function bindSource(mounts: readonly Mount[], mount: Mount): string | null {
+  if (mount.root.endsWith(DELETED)) return null;
   const firsts = firstsOf(mounts).get(mount.device);
   for (let root = mount.root; ; root = upFrom(root)) {
     const first = firsts?.get(root);
-    if (first !== undefined && first.id !== mount.id) return pathThrough(first, root, mount);
+    const path = first === undefined || first.id === mount.id ? null : pathThrough(first, root, mount);
+    if (path !== null && leadsTo(mounts, path, mount)) return path;
     if (root === '/') return null;
   }
 }
@@ -357,7 +385,8 @@ export function bindSource(mounts: readonly Mount[], mount: Mount): string | nul
 /** The same in another table, but only below a mount of the whole file system: one of the same directory may be a copy of this mount. */
 export function wholeAt(mounts: readonly Mount[], mount: Mount): string | null {
   const first = firstsOf(mounts).get(mount.device)?.get('/');
-  return first === undefined ? null : pathThrough(first, '/', mount);
+  const path = first === undefined || mount.root.endsWith(DELETED) ? null : pathThrough(first, '/', mount);
+  return path !== null && leadsTo(mounts, path, mount) ? path : null;
 }
 
 // --- locked mounts ---

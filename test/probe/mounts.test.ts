@@ -391,6 +391,30 @@ describe('locked mounts', () => {
   });
 });
 
+describe('the source of a bind mount', () => {
+  it('is told where its directory is to be seen, and not where that is covered or gone', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script = `mount -t tmpfs base .; cd "$1"; mkdir -p of/seen of/gone of/covered/in self at at/seen at/gone at/covered
+      mount --bind of/seen at/seen; mount --bind of/gone at/gone; mount --bind of/covered/in at/covered; mount --bind self self`;
+    await using shell = await new Shell(['-m'], script, path).ready();
+    const sources = () => {
+      const mounts = tableOf(worldOf(shell.pid), shell.pid);
+      return ['at/seen', 'at/gone', 'at/covered', 'self'].map(point => {
+        const mount = mountAt(mounts, `${path}/${point}`);
+        const source = bindSource(mounts, mount);
+        if (source !== null) expect(reached(shell.pid, source)).not.toBeNull();
+        return source?.replace(path, '') ?? null;
+      });
+    };
+    expect(sources()).toEqual(['/of/seen', '/of/gone', '/of/covered/in', '/self']);
+    await shell.does('rmdir of/gone; mount -t tmpfs over of/covered');
+    expect(sources()).toEqual(['/of/seen', null, null, '/self']);
+    await shell.does('umount of/covered');
+    expect(sources()).toEqual(['/of/seen', null, '/of/covered/in', '/self']);
+  });
+});
+
 describe('differences', () => {
   it('are mounts that one has, and options', async () => {
     using folder = temporaryFolder();
