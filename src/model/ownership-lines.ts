@@ -51,6 +51,12 @@ export function holderText(
         who: `${holder.count} process${holder.count === 1 ? '' : 'es'}`,
         release: `${killCommand(holder.deaf)} ${holder.pids.join(' ')}${holder.count > holder.pids.length ? ' …' : ''}`,
       };
+    case 'zombie':
+      // Its next parent waits for it: init, or a subreaper (prctl(2)).
+      return {
+        who: `zombie ${holder.pid}, for which ${holder.parent > 0 ? holder.parent : 'its parent'} has not waited`,
+        release: holder.parent > 0 ? `${killCommand(holder.deaf)} ${holder.parent}` : '',
+      };
     case 'thread':
       return {who: `thread ${holder.tid} of ${holder.pid}`, release: `${killCommand(holder.deaf)} ${holder.pid}`};
     case 'children':

@@ -22,6 +22,8 @@ export type Lineage = {
 /** What keeps a namespace alive. `deaf`: SIGTERM does nothing to such a process, or to one of those that are named. */
 export type Holder =
   | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]; readonly deaf?: true}
+  /** One that has ended, where nobody lives: it keeps its pid and user namespaces until its parent (0: not to be seen) waits for it. */
+  | {readonly by: 'zombie'; readonly pid: number; readonly parent: number; readonly deaf?: true}
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number; readonly deaf?: true}
   /** Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. */
   | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly deaf?: true}

@@ -150,8 +150,16 @@ export function userFirst(pid: number): {readonly user?: string} {
   return isRefusal(there) || there === here ? {} : {user};
 }
 
-/** `inhabited`: a thread is in it. */
-type Building = {type: string; processes: number; inhabited: boolean; pids: number[]; others: Holder[]; more: number};
+/** `inhabited`: a thread is in it. `zombies`: of the processes some that have ended, which have pid and user namespaces until they are waited for. */
+type Building = {
+  type: string;
+  processes: number;
+  inhabited: boolean;
+  pids: number[];
+  zombies: number[];
+  others: Holder[];
+  more: number;
+};
 /** `sockets`: by the socket's inode the first processes that have it. */
 type Holders = {
   readonly byInode: Map<string, Building>;
@@ -198,7 +206,7 @@ function createHolders(): HoldersLook {
   const at = (type: string, inode: string): Building => {
     let found = building.byInode.get(inode);
     if (found === undefined) {
-      found = {type, processes: 0, inhabited: false, pids: [], others: [], more: 0};
+      found = {type, processes: 0, inhabited: false, pids: [], zombies: [], others: [], more: 0};
       building.byInode.set(inode, found);
     }
     return found;
@@ -289,6 +297,8 @@ function createHolders(): HoldersLook {
   }
   const ask = (pid: number, holds: readonly Held[]) => {
     const folder = `/proc/${pid}`;
+    // Of its links those are left.
+    const isZombie = !holds.some(({by, type}) => (by === 'link' && type === 'mnt') || by === 'thread');
     const own = new Map<string, string>();
     const ofThreads = new Map<string, string>();
     for (const {by, number, link, type, inode} of holds) {
@@ -325,7 +335,8 @@ function createHolders(): HoldersLook {
           own.set(type, inode);
           const found = at(type, inode);
           found.processes++;
-          if (found.pids.length < 3) found.pids.push(pid);
+          const some = isZombie ? found.zombies : found.pids;
+          if (some.length < 3) some.push(pid);
         }
         lookUp(inode, `${folder}/ns/${name}`);
         if (name === 'mnt') lookAtMounts(inode, pid);

@@ -8,13 +8,14 @@ import {isDeaf, machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
-import {readNamespaceLinks, readStatus, type Status} from './process.ts';
+import {readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])});
 const deaf = z.literal(true).exactOptional().describe('SIGTERM does nothing to it, or to one of those that are named.');
 const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('processes'), count: z.int(), pids: z.array(z.int()), deaf}),
+  z.object({by: z.literal('zombie'), pid: z.int(), parent: z.int(), deaf}),
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
   z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
   z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
@@ -110,8 +111,23 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
   return command;
 }
 
-const holdersOf = ({processes, pids, others}: {processes: number; pids: readonly number[]; others: readonly Holder[]}): Holder[] => [
-  ...(processes > 0 ? [{by: 'processes' as const, count: processes, pids, ...(pids.some(isDeaf) ? {deaf: true as const} : {})}] : []),
+type Held = {
+  readonly processes: number;
+  readonly pids: readonly number[];
+  readonly zombies: readonly number[];
+  readonly others: readonly Holder[];
+};
+
+function zombieHolder(pid: number): Holder {
+  const stat = readStat(pid);
+  const parent = isRefusal(stat) ? 0 : stat.ppid;
+  return {by: 'zombie', pid, parent, ...(parent > 0 && isDeaf(parent) ? {deaf: true as const} : {})};
+}
+
+const holdersOf = ({processes, pids, zombies, others}: Held): Holder[] => [
+  ...(pids.length > 0 ? [{by: 'processes' as const, count: processes, pids, ...(pids.some(isDeaf) ? {deaf: true as const} : {})}] : []),
+  // Where somebody lives in it as well, that one comes first.
+  ...(pids.length > 0 ? [] : zombies.map(zombieHolder)),
   ...others.map(holder =>
     (holder.by === 'thread' || holder.by === 'children') && isDeaf(holder.pid) ? {...holder, deaf: true as const} : holder,
   ),
@@ -159,7 +175,7 @@ export function readOwnership(pid: number): Seen<Ownership> {
     }),
     // Until all were asked, somebody else may be in it.
     empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
-      processes > 0 || inhabited ? [] : [{type, inode, holders: holdersOf({processes, pids: [], others}), more}],
+      processes > 0 || inhabited ? [] : [{type, inode, holders: holdersOf({processes, pids: [], zombies: [], others}), more}],
     ),
     unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},

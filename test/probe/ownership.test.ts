@@ -9,6 +9,7 @@ import {holderText} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {isDeaf, machineLook} from '../../src/probe/holders.ts';
 import {idInside, lookAtAll, powerOver, readNamespaceHolders, readOwnership} from '../../src/probe/ownership.ts';
+import {readStat} from '../../src/probe/process.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
@@ -234,6 +235,26 @@ describe('ownership', () => {
       one.release();
       await one.ended;
     }
+  });
+
+  it('finds the zombie that keeps a pid namespace, and whose end lets go', async () => {
+    // The child is the first one in it.
+    const script = 'sleep 0.1 & echo child $!; echo ready; exec sleep 60';
+    await using parent = await said('unshare', [...ownUser, '--pid', 'sh', '-c', script]);
+    const child = Number(/child (\d+)/.exec(parent.stdout)?.[1]);
+    await expect.poll(() => readFileSync(`/proc/${child}/status`, 'utf8')).toMatch(/^State:\tZ/m);
+    const inode = inodeOf(`/proc/${child}/ns/pid`);
+    const [zombie, ...others] = readNamespaceHolders(inode)?.holders ?? [];
+    expect(zombie).toEqual({by: 'zombie', pid: child, parent: parent.pid});
+    expect(others).toEqual([{by: 'children', pid: parent.pid}]);
+    if (zombie === undefined) return;
+    const {who, release} = holderText(zombie);
+    expect([who, release]).toEqual([`zombie ${child}, for which ${parent.pid} has not waited`, `kill ${parent.pid}`]);
+    execFileSync('sh', ['-c', release]);
+    await parent.ended;
+    // Whether and when init waits for it is for that to know.
+    const left = readStat(child);
+    expect(isRefusal(left) ? null : left.ppid).not.toBe(parent.pid);
   });
 
   it('finds a namespace that only an fd holds', async () => {
