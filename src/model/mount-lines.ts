@@ -41,6 +41,8 @@ export type Leak = {
   readonly out: readonly Namespace[];
   /** Null: it hears nobody. Empty: it does, but nobody who is known. */
   readonly into: readonly Namespace[] | null;
+  /** Those of both and out that show but a part of what it shows. */
+  readonly narrow: readonly Namespace[];
   /** Its master is out of reach, whether or not that one's master is known. */
   readonly isMasterUnknown: boolean;
   readonly kind: 'private' | 'unbindable' | 'shared' | 'slave';
@@ -53,6 +55,7 @@ function leakOf(found: Propagation, own: Namespace, mount: Mount): Leak {
     both,
     out: elsewhere(found.slaves, own, 0).filter(space => !both.includes(space)),
     into: found.masters === null || (found.masters.size === 0 && !found.isMasterUnknown) ? null : elsewhere(found.masters, own, 0),
+    narrow: [...found.narrow].filter(space => space !== own).sort((a, b) => a.index - b.index),
     isMasterUnknown: found.isMasterUnknown,
     kind: unbindable ? 'unbindable' : shared !== undefined ? 'shared' : master !== undefined ? 'slave' : 'private',
   };
@@ -175,6 +178,8 @@ function leakSentence(group: LeakGroup, own: Namespace): Line {
     pieces.push(plain(again ? ' It appears in ' : `A mount made below ${below} here appears in `), ...inSpaces(leak.out, own));
     pieces.push(plain(again ? ' as well, never the other way round.' : ', never the other way round.'));
   }
+  if (leak.narrow.length > 0)
+    pieces.push(plain(' In '), ...inSpaces(leak.narrow, own), plain(' only what lies in the part that is mounted there.'));
   if (leak.into !== null && leak.into.length > 0) {
     const again = leak.both.length + leak.out.length > 0;
     pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, own, 'or'));
@@ -247,7 +252,13 @@ function summarize(view: MountView): Summary {
     }
     let key = keys.get(leak);
     if (key === undefined) {
-      key = [inodes(leak.both), inodes(leak.out), leak.into === null ? '-' : inodes(leak.into), leak.isMasterUnknown].join(';');
+      key = [
+        inodes(leak.both),
+        inodes(leak.out),
+        leak.into === null ? '-' : inodes(leak.into),
+        leak.isMasterUnknown,
+        inodes(leak.narrow),
+      ].join(';');
       keys.set(leak, key);
     }
     const group = groups.get(key);

@@ -198,11 +198,13 @@ export type Propagation = {
   readonly slaves: Places;
   /** Members of the master group, of its master and so on, which are heard; null where there is none. Empty: no table has a member of them. */
   readonly masters: Places | null;
+  /** Where of peers and slaves none shows all that the mount shows: what is made beside their part does not reach these. */
+  readonly narrow: ReadonlySet<Namespace>;
   /** It has a master group, of which no table that is known has a member. */
   readonly isMasterUnknown: boolean;
 };
 
-function propagationOfGroups(tables: readonly Table[], {shared, master, propagateFrom}: Mount['propagation']): Propagation {
+function propagationOfGroups(tables: readonly Table[], {shared, master, propagateFrom}: Mount['propagation']): Omit<Propagation, 'narrow'> {
   const collect = (into: Map<Namespace, Mount[]>, space: Namespace, found: readonly Mount[]) => {
     if (found.length === 0) return;
     const places = into.get(space);
@@ -253,27 +255,41 @@ function propagationOfGroups(tables: readonly Table[], {shared, master, propagat
  * of a peer group some may show one directory of the file system, and others another.
  */
 function showAlike(one: string, other: string): boolean {
-  const [a, b] = [one, other].map(root => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root)) as [string, string];
-  return a === b || a === '/' || b === '/' || a.startsWith(`${b}/`) || b.startsWith(`${a}/`);
+  if (one === other || one === '/' || other === '/') return true;
+  const [a, b] = [bareRoot(one), bareRoot(other)];
+  return a.length < b.length ? b.startsWith(a) && b[a.length] === '/' : a.startsWith(b) && (a.length === b.length || a[b.length] === '/');
 }
+
+/** Of a directory that was removed, the name that it had. */
+const bareRoot = (root: string): string => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root);
 
 const DELETED = '//deleted';
 
-/** Of those places, where a directory below `root` is seen: no more mounts of each namespace than tell one from others. */
-function placesAlike(places: Places, root: string): Places {
+/**
+ * Of those places, where a directory below `root` is seen: no more mounts of each namespace than tell one from others. `whole` gets the
+ * namespaces where all of them are seen.
+ */
+function placesAlike(places: Places, root: string, whole: Set<Namespace>): Places {
   const alike = new Map<Namespace, readonly Mount[]>();
   for (const [space, mounts] of places) {
     const found: Mount[] = [];
     for (const mount of mounts) {
-      if (showAlike(mount.root, root)) found.push(mount);
-      if (found.length > 1) break;
+      if (!showAlike(mount.root, root)) continue;
+      if (found.length < 2) found.push(mount);
+      // Of two that show alike the one with the shorter root shows more.
+      if (mount.root.length <= root.length) whole.add(space);
+      if (found.length > 1 && whole.has(space)) break;
     }
     if (found.length > 0) alike.set(space, found);
   }
   return alike;
 }
 
-type Memo = {readonly tables: readonly Table[]; readonly byGroups: Map<string, Propagation>; readonly byKey: Map<string, Propagation>};
+type Memo = {
+  readonly tables: readonly Table[];
+  readonly byGroups: Map<string, Omit<Propagation, 'narrow'>>;
+  readonly byKey: Map<string, Propagation>;
+};
 const propagationCache = new WeakMap<readonly Mount[], Memo>();
 
 /** What tells the answer for one mount from that for another. */
@@ -295,11 +311,15 @@ export function propagationOf(tables: readonly Table[], own: readonly Mount[], m
   const groups = `${shared} ${master} ${propagateFrom}`;
   const all = memo.byGroups.get(groups) ?? propagationOfGroups(tables, mount.propagation);
   memo.byGroups.set(groups, all);
+  const whole = new Set<Namespace>();
+  const peers = placesAlike(all.peers, mount.root, whole);
+  const slaves = placesAlike(all.slaves, mount.root, whole);
   const found = {
     ...all,
-    peers: placesAlike(all.peers, mount.root),
-    slaves: placesAlike(all.slaves, mount.root),
-    masters: all.masters === null ? null : placesAlike(all.masters, mount.root),
+    peers,
+    slaves,
+    masters: all.masters === null ? null : placesAlike(all.masters, mount.root, new Set()),
+    narrow: new Set([...peers.keys(), ...slaves.keys()].filter(space => !whole.has(space))),
   };
   memo.byKey.set(key, found);
   return found;

@@ -391,6 +391,34 @@ describe('locked mounts', () => {
   });
 });
 
+describe('propagation to a part', () => {
+  it('is told as such: what is mounted beside that does not appear there', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script =
+      'mount -t tmpfs top .; cd "$1"; mkdir base part; mount -t tmpfs base base; mount --make-shared base; mkdir -p base/a/in base/b';
+    await using shell = await new Shell(['-m'], `${script}; mount --bind base/a part`, path).ready();
+    await using other = below(shell, ['-m', '--propagation', 'unchanged', 'sh', '-c', `umount ${path}/base; echo ready; exec cat`]);
+    await other.says(/ready/);
+    await shell.does('umount part');
+    const world = worldOf(shell.pid, other.pid);
+    const textOf = (pid: number): string => {
+      const details = detailsOf(world, processOf(world, pid), 'mounts', {width: 1000, inodes: false, live: true});
+      return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+    };
+    const [wide, narrow] = [processOf(world, shell.pid), processOf(world, other.pid)].map(({spaces}) => spaces.mnt?.name);
+    expect(textOf(shell.pid)).toMatch(
+      `below ${path}/base here appears in ${narrow} (1 process), and the other way round. In ${narrow} (1 process) only what lies in the part`,
+    );
+    expect(textOf(other.pid)).toMatch(`below ${path}/part here appears in ${wide} (1 process), and the other way round.\n`);
+    await shell.does('mount -t tmpfs one base/a/in; mount -t tmpfs two base/b');
+    const there = tableOf(worldOf(other.pid), other.pid).map(({point}) => point);
+    expect(there.filter(point => point.startsWith(`${path}/`))).toEqual([`${path}/part`, `${path}/part/in`]);
+    other.release();
+    await other.ended;
+  });
+});
+
 describe('the source of a bind mount', () => {
   it('is told where its directory is to be seen, and not where that is covered or gone', async () => {
     using folder = temporaryFolder();
