@@ -250,37 +250,59 @@ function propagationOfGroups(tables: readonly Table[], {shared, master, propagat
   return {peers, slaves, masters, isMasterUnknown};
 }
 
-/**
- * Whether a directory can be below both: what is mounted on it goes to those mounts of the groups that show it (propagate_mnt(), fs/pnode.c), and
- * of a peer group some may show one directory of the file system, and others another.
- */
-function showAlike(one: string, other: string): boolean {
-  if (one === other || one === '/' || other === '/') return true;
-  const [a, b] = [bareRoot(one), bareRoot(other)];
-  return a.length < b.length ? b.startsWith(a) && b[a.length] === '/' : a.startsWith(b) && (a.length === b.length || a[b.length] === '/');
-}
+const DELETED = '//deleted';
 
 /** Of a directory that was removed, the name that it had. */
 const bareRoot = (root: string): string => (root.endsWith(DELETED) ? root.slice(0, -DELETED.length) : root);
 
-const DELETED = '//deleted';
+/** Mounts by the directory that is their root, and by each above that: a few of each. */
+type ByRoot = {readonly at: ReadonlyMap<string, readonly Mount[]>; readonly below: ReadonlyMap<string, readonly Mount[]>};
+
+/** No more than tell one mount from others. */
+const FEW = 2;
+const byRootCache = new WeakMap<readonly Mount[], ByRoot>();
+
+function byRoot(mounts: readonly Mount[]): ByRoot {
+  const kept = byRootCache.get(mounts);
+  if (kept !== undefined) return kept;
+  const at = new Map<string, Mount[]>();
+  const below = new Map<string, Mount[]>();
+  const add = (to: Map<string, Mount[]>, folder: string, mount: Mount) => {
+    const list = to.get(folder);
+    if (list === undefined) to.set(folder, [mount]);
+    else if (list.length < FEW) list.push(mount);
+  };
+  for (const mount of mounts) {
+    let folder = bareRoot(mount.root);
+    add(at, folder, mount);
+    while (folder !== '/') {
+      folder = upFrom(folder);
+      add(below, folder, mount);
+    }
+  }
+  const found = {at, below};
+  byRootCache.set(mounts, found);
+  return found;
+}
 
 /**
- * Of those places, where a directory below `root` is seen: no more mounts of each namespace than tell one from others. `whole` gets the
- * namespaces where all of them are seen.
+ * Of those places, where a directory below `root` is seen: what is mounted on it goes to those mounts of the groups that show it (propagate_mnt(),
+ * fs/pnode.c), and of a peer group some may show one directory of the file system, and others another. A few mounts of each namespace.
+ * `whole` gets the namespaces where all such directories are seen.
  */
 function placesAlike(places: Places, root: string, whole: Set<Namespace>): Places {
   const alike = new Map<Namespace, readonly Mount[]>();
+  const own = bareRoot(root);
   for (const [space, mounts] of places) {
+    const {at, below} = byRoot(mounts);
     const found: Mount[] = [];
-    for (const mount of mounts) {
-      if (!showAlike(mount.root, root)) continue;
-      if (found.length < 2) found.push(mount);
-      // Of two that show alike the one with the shorter root shows more.
-      if (mount.root.length <= root.length) whole.add(space);
-      if (found.length > 1 && whole.has(space)) break;
+    for (let folder = own; ; folder = upFrom(folder)) {
+      found.push(...(at.get(folder) ?? []));
+      if (folder === '/') break;
     }
-    if (found.length > 0) alike.set(space, found);
+    if (found.length > 0) whole.add(space);
+    found.push(...(below.get(own) ?? []));
+    if (found.length > 0) alike.set(space, found.slice(0, FEW));
   }
   return alike;
 }
