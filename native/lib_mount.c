@@ -232,31 +232,69 @@ enum { SYS_STATMOUNT = 457, SYS_LISTMOUNT = 458 };
 #define STATUS_BASIC 2
 #define NAMESPACE_ID _IOR(0xb7, 5, uint64_t) /* NS_GET_MNTNS_ID (linux/nsfs.h) */
 
-NSV_API int nsv_mount_ages(const char *path, int64_t *ret_rows, int max)
+/* The id that mountinfo has for it, or -errno. */
+static int64_t old_id_of(uint64_t namespace, uint64_t id)
+{
+        struct mount_request request = {sizeof(request), 0, id, STATUS_BASIC, namespace};
+        struct mount_status status;
+        return syscall(SYS_STATMOUNT, &request, &status, sizeof(status), 0U) < 0 ? -errno : (int64_t)status.old_id;
+}
+
+/* Both tables are in the order of the numbers that are given once (m_start(), do_listmount(), fs/namespace.c). Where they have equally many rows,
+ * and one is gone and another new since the first was read, the last is another. */
+static bool is_same_table(uint64_t namespace, const uint64_t *listed, long listed_count, const int32_t *ids, int count)
+{
+        const int places[] = {0, count / 2, count - 1};
+        if (listed_count != count)
+                return false;
+        for (unsigned i = 0; i < sizeof(places) / sizeof(*places); i++)
+                if (old_id_of(namespace, listed[places[i]]) != ids[places[i]])
+                        return false;
+        return true;
+}
+
+struct aged {
+        int64_t old_id;
+        uint64_t id;
+};
+
+static int compare_aged(const void *one, const void *other)
+{
+        return compare(&((const struct aged *)one)->old_id, &((const struct aged *)other)->old_id);
+}
+
+NSV_API int nsv_mount_ages(const char *path, const int32_t *ids, int count, double *ret_ages)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        uint64_t ids[256];
         struct mount_request list = {.size = sizeof(list), .mount = LIST_FROM_ROOT};
         if (fd < 0 || ioctl(fd, NAMESPACE_ID, &list.namespace) < 0)
                 return -errno;
-        int count = 0;
-        for (long listed = 1; listed > 0 && count < max;) {
-                listed = syscall(SYS_LISTMOUNT, &list, ids, sizeof(ids) / sizeof(*ids), 0U);
-                if (listed < 0)
-                        return -errno;
-                for (long i = 0; i < listed && count < max; i++) {
-                        struct mount_request one = {sizeof(one), 0, ids[i], STATUS_BASIC, list.namespace};
-                        struct mount_status status;
-                        list.parameter = ids[i];
-                        /* It may be gone by now. */
-                        if (syscall(SYS_STATMOUNT, &one, &status, sizeof(status), 0U) < 0)
-                                continue;
-                        int64_t *row = ret_rows + (ptrdiff_t)count++ * NSV_AGE_ROW;
-                        row[0] = status.old_id;
-                        row[1] = (int64_t)ids[i];
+        /* A table through another root may have fewer. */
+        size_t room = (size_t)count + 4096;
+        uint64_t *listed = malloc(room * sizeof(*listed));
+        struct aged *aged = malloc(room * sizeof(*aged));
+        long n = 0, more = listed && aged && count > 0 ? 1 : -1;
+        while (more > 0 && (size_t)n < room) {
+                more = syscall(SYS_LISTMOUNT, &list, listed + n, room - (size_t)n, 0U);
+                n += more > 0 ? more : 0;
+                list.parameter = n > 0 ? listed[n - 1] : 0;
+        }
+        int r = more >= 0 ? 0 : !listed || !aged ? -ENOMEM : count > 0 ? -errno : 0;
+        if (r == 0 && is_same_table(list.namespace, listed, n, ids, count))
+                for (int i = 0; i < count; i++)
+                        ret_ages[i] = (double)listed[i];
+        else if (r == 0) {
+                for (long i = 0; i < n; i++)
+                        aged[i] = (struct aged){old_id_of(list.namespace, listed[i]), listed[i]};
+                qsort(aged, (size_t)n, sizeof(*aged), compare_aged);
+                for (int i = 0; i < count; i++) {
+                        const struct aged wanted = {ids[i], 0}, *found = bsearch(&wanted, aged, (size_t)n, sizeof(*aged), compare_aged);
+                        ret_ages[i] = found ? (double)found->id : 0;
                 }
         }
-        return count;
+        free(listed);
+        free(aged);
+        return r;
 }
 
 /* Linux 6.15 (include/uapi/linux/fanotify.h). */

@@ -41,28 +41,21 @@ export function mountTree(mounts: readonly Mount[]): readonly MountRow[] {
   type Level = {readonly list: readonly Mount[]; readonly before: string; readonly stem: string; readonly folder: string; next: number};
   const place = (list: readonly Mount[], placed: Set<number> | null) => {
     const levels: Level[] = [{list, before: '', stem: '', folder: '', next: 0}];
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const {before, stem, folder} = level;
-      const mount = level.list[level.next++];
-      if (mount === undefined) {
-        levels.pop();
-        continue;
+    for (let level = levels.pop(); level !== undefined; level = levels.pop()) {
+      const {list, before, stem, folder} = level;
+      while (level.next < list.length) {
+        const mount = list[level.next++];
+        if (mount === undefined || placed?.has(mount.id)) continue;
+        placed?.add(mount.id);
+        const isLast = level.next === list.length;
+        rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, folder});
+        const below = on.get(mount.id);
+        if (below === undefined) continue;
+        const next = stem === '' ? '' : before + (isLast ? '  ' : '│ ');
+        // Its children come before the rest of its own level.
+        levels.push(level, {list: below, before: next, stem: `${next}├ `, folder: mount.point === '/' ? '' : `${mount.point}/`, next: 0});
+        break;
       }
-      if (placed?.has(mount.id)) continue;
-      placed?.add(mount.id);
-      const {point} = mount;
-      const isLast = level.next === level.list.length;
-      rows.push({mount, stem: isLast && stem !== '' ? `${before}└ ` : stem, folder});
-      const below = on.get(mount.id);
-      if (below === undefined) continue;
-      const next = stem === '' ? '' : before + (isLast ? '  ' : '│ ');
-      levels.push({
-        list: below,
-        before: next,
-        stem: `${next}├ `,
-        folder: point === '/' ? '' : `${point}/`,
-        next: 0,
-      });
     }
   };
   place(tops, placed);

@@ -381,14 +381,15 @@ function pathThrough(first: Mount, root: string, mount: Mount): string {
   return `${first.point === '/' ? '' : first.point}${below}` || '/';
 }
 
-const seenCache = new WeakMap<readonly Mount[], ReadonlyMap<string, Mount>>();
+const seenCache = new WeakMap<readonly Mount[], Map<string, Mount>>();
 
 /** By mount points the mounts to which these paths lead. */
 function seenMounts(mounts: readonly Mount[]): ReadonlyMap<string, Mount> {
   let seen = seenCache.get(mounts);
   if (seen === undefined) {
     const hidden = hiddenMounts(mounts);
-    seen = new Map(mounts.filter(mount => !hidden.has(mount.id)).map(mount => [mount.point, mount]));
+    seen = new Map();
+    for (const mount of mounts) if (hidden.size === 0 || !hidden.has(mount.id)) seen.set(mount.point, mount);
     seenCache.set(mounts, seen);
   }
   return seen;

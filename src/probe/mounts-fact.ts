@@ -26,19 +26,12 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
   return {inode, ...refused};
 }
 
-/** Mounts whose ages are asked for: a call for each. */
-const MOST_AGES = 4096;
-let ageRows: BigInt64Array | undefined;
-
 /** When each was made, before or after others: in the order of `mounts`, 0 where that is not known. Null: the kernel does not tell. */
 function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | null {
-  if (mounts.length > MOST_AGES) return null;
-  ageRows ??= new BigInt64Array(MOST_AGES * 2);
-  const count = loadNative().mountAges(`/proc/${pid}/ns/mnt`, ageRows, MOST_AGES);
-  if (count <= 0) return null;
-  const ages = new Map<number, number>();
-  for (let row = 0; row < count; row++) ages.set(Number(ageRows[row * 2]), Number(ageRows[row * 2 + 1]));
-  return mounts.map(({id}) => ages.get(id) ?? 0);
+  const ids = new Int32Array(mounts.length);
+  for (let i = 0; i < ids.length; i++) ids[i] = mounts[i]?.id ?? 0;
+  const ages = new Float64Array(ids.length);
+  return loadNative().mountAges(`/proc/${pid}/ns/mnt`, ids, ids.length, ages) < 0 ? null : Array.from(ages);
 }
 
 /** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
