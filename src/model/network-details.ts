@@ -47,7 +47,10 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
       ...masterPieces(one),
     );
     if (one.addressesRefused !== undefined) say(dim('    addresses: '), ...refusalPieces(one.addressesRefused));
-    for (const address of one.addresses) say(plain(`    ${printable(address)}`));
+    for (const address of one.addresses) {
+      const state = one.addressStates?.[address];
+      say(plain(`    ${printable(address)}`), ...(state === undefined ? [] : [toned('warn', ` ${printable(state)}`)]));
+    }
     if (one.received !== undefined && one.sent !== undefined && one.received.packets + one.sent.packets > 0)
       say(dim(`    in ${sizeText(one.received.bytes)}, out ${sizeText(one.sent.bytes)}`), ...lossPieces(one));
   });

@@ -29,8 +29,10 @@ export type Interface = {
   readonly state?: string;
   readonly mac?: string;
   readonly mtu?: number;
-  /** With the length of the prefix. */
+  /** With the length of the prefix; of a link that leads to one other, `10.0.0.1 peer 10.0.0.2/32`: the prefix is the peer's. */
   readonly addresses: readonly string[];
+  /** Of those that are not used like any other, by the address: `dadfailed tentative`, as somebody else has it, or deprecated. */
+  readonly addressStates?: {readonly [address: string]: string};
   /** Why none are known, where the kernel told the interfaces and not their addresses. */
   readonly addressesRefused?: Refusal;
   /** The bridge, bond or the like that it is a port of. */

@@ -20,7 +20,8 @@ export type LinkMessage = {
   readonly sent: Counters | null;
 };
 
-export type AddressMessage = {readonly index: number; readonly address: string};
+/** `states`: empty where it is used like any other. */
+export type AddressMessage = {readonly index: number; readonly address: string; readonly states: readonly string[]};
 export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number | null};
 
 const RTM_NEWLINK = 16;
@@ -32,6 +33,12 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const ARPHRD_LOOPBACK = 772;
 /** IF_OPER_*, linux/if.h. */
 const STATES = ['unknown', 'notpresent', 'down', 'lowerlayerdown', 'testing', 'dormant', 'up'];
+/** IFA_F_DADFAILED, IFA_F_TENTATIVE and IFA_F_DEPRECATED (linux/if_addr.h), as ip-address(8) names them. */
+const ADDRESS_STATES: readonly (readonly [flag: number, name: string])[] = [
+  [0x08, 'dadfailed'],
+  [0x40, 'tentative'],
+  [0x20, 'deprecated'],
+];
 const ROUTE_TYPES: {readonly [type: number]: string} = {6: 'blackhole', 7: 'unreachable', 8: 'prohibit', 9: 'throw'};
 const RT_TABLE_MAIN = 254;
 const RT_TABLE_LOCAL = 255;
@@ -189,9 +196,16 @@ export function decodeAddresses(bytes: Buffer): AddressMessage[] {
   for (const message of messages(bytes, RTM_NEWADDR)) {
     if (message.length < 8) continue;
     const found = attributes(message, 8);
-    // IFA_LOCAL is one's own where IFA_ADDRESS is the other end's.
-    const address = addressText(found.get(2) ?? found.get(1) ?? Buffer.alloc(0));
-    if (address !== '') addresses.push({index: message.readUInt32LE(4), address: `${address}/${message[1]}`});
+    // IFA_LOCAL is one's own where IFA_ADDRESS is the other end's, and then the length of the prefix is that one's.
+    const first = addressText(found.get(1) ?? Buffer.alloc(0));
+    const own = addressText(found.get(2) ?? Buffer.alloc(0)) || first;
+    if (own === '') continue;
+    const flags = number(found.get(8)) ?? message[2] ?? 0;
+    addresses.push({
+      index: message.readUInt32LE(4),
+      address: `${own === first || first === '' ? own : `${own} peer ${first}`}/${message[1]}`,
+      states: ADDRESS_STATES.flatMap(([flag, name]) => ((flags & flag) === 0 ? [] : [name])),
+    });
   }
   return addresses;
 }

@@ -17,7 +17,15 @@ import type {
 } from '../model/network.ts';
 import {machineLook, readThreadNetworks} from './holders.ts';
 import {loadNative} from './native.ts';
-import {addressText, decodeAddresses, decodeRoutes, decodeSettings, decodeUnixSockets, type LinkMessage} from './netlink.ts';
+import {
+  type AddressMessage,
+  addressText,
+  decodeAddresses,
+  decodeRoutes,
+  decodeSettings,
+  decodeUnixSockets,
+  type LinkMessage,
+} from './netlink.ts';
 import {ADDRESSES, dump, isCut, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readUnixOutside} from './unix-connections.ts';
@@ -40,7 +48,11 @@ export const interfacesSchema = z.array(
     state: z.string().exactOptional(),
     mac: z.string().exactOptional(),
     mtu: z.int().exactOptional(),
-    addresses: z.array(z.string()),
+    addresses: z.array(z.string()).describe('With the length of the prefix; 10.0.0.1 peer 10.0.0.2/32 where the prefix is that of a peer.'),
+    addressStates: z
+      .record(z.string(), z.string())
+      .describe('What ip calls them, of those that are not used like any other: dadfailed, tentative, deprecated.')
+      .exactOptional(),
     addressesRefused: refusalSchema.describe('Why no addresses are known.').exactOptional(),
     master: z.string().exactOptional(),
     partner: z
@@ -175,7 +187,25 @@ function readEveryone(age: number): Everyone {
 
 type Finder = (link: LinkMessage) => Partner;
 
-function interfacesOf(links: readonly LinkMessage[], addresses: Seen<ReadonlyMap<number, readonly string[]>>, find: Finder): Interface[] {
+/** Addresses of an interface, as the kernel tells them. */
+function addressesOf(
+  all: Seen<ReadonlyMap<number, readonly AddressMessage[]>>,
+  index: number,
+): Partial<Interface> & Pick<Interface, 'addresses'> {
+  if (isRefusal(all)) return {addresses: [], addressesRefused: all};
+  const own = all.get(index) ?? [];
+  const states = own.flatMap(({address, states}) => (states.length === 0 ? [] : [[address, states.join(' ')] as const]));
+  return {
+    addresses: own.map(({address}) => address),
+    ...(states.length === 0 ? {} : {addressStates: Object.fromEntries(states)}),
+  };
+}
+
+function interfacesOf(
+  links: readonly LinkMessage[],
+  addresses: Seen<ReadonlyMap<number, readonly AddressMessage[]>>,
+  find: Finder,
+): Interface[] {
   const names = new Map(links.map(link => [link.index, link.name]));
   return links.slice(0, MOST.shown).map(link => {
     const {name, index, kind, detail, up, state, mac, mtu} = link;
@@ -189,7 +219,7 @@ function interfacesOf(links: readonly LinkMessage[], addresses: Seen<ReadonlyMap
       state,
       mac,
       mtu,
-      ...(isRefusal(addresses) ? {addresses: [], addressesRefused: addresses} : {addresses: addresses.get(index) ?? []}),
+      ...addressesOf(addresses, index),
       ...(master === undefined ? {} : {master}),
       ...(link.partner === null || link.partner === 0 || (link.partner === index && link.partnerId === null) ? {} : {partner: find(link)}),
       ...(link.received === null ? {} : {received: link.received}),
@@ -199,14 +229,14 @@ function interfacesOf(links: readonly LinkMessage[], addresses: Seen<ReadonlyMap
 }
 
 /** Refused where the kernel takes longer than a dump may: EAGAIN or ETIMEDOUT. */
-function addressesAt(path: string): Seen<Map<number, string[]>> {
-  const found = new Map<number, string[]>();
+function addressesAt(path: string): Seen<Map<number, AddressMessage[]>> {
+  const found = new Map<number, AddressMessage[]>();
   const bytes = dump(path, ADDRESSES);
   if (isRefusal(bytes)) return bytes;
-  for (const {index, address} of decodeAddresses(bytes)) {
-    const list = found.get(index);
-    if (list === undefined) found.set(index, [address]);
-    else list.push(address);
+  for (const message of decodeAddresses(bytes)) {
+    const list = found.get(message.index);
+    if (list === undefined) found.set(message.index, [message]);
+    else list.push(message);
   }
   return found;
 }

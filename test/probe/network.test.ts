@@ -161,6 +161,32 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells the peer of an address, whose the prefix is, and which addresses are not used like any other', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    // Two of one link have the same address: the second finds out (RFC 4862, 5.4).
+    const script = `ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+      ip addr add 10.9.8.1 peer 10.9.7.0/24 dev v0; ip addr add 10.9.6.1 peer 10.9.6.2/32 dev v0; ip addr add 10.9.5.1/24 dev v0
+      ip addr add 10.9.4.1/24 dev v0 preferred_lft 0 valid_lft 1000
+      ip addr add fd00::1 peer fd00:2::/64 dev v0 nodad; ip addr add fd00:3::1/64 dev v1 nodad; ip addr add fd00:3::1/64 dev v0
+      while ! ip addr show dev v0 | grep -q dadfailed; do sleep 0.1; done; echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'sh', '-c', script);
+    await one.says(/ready/);
+    const told: {ifname: string; addr_info: {local: string; address?: string; prefixlen: number; deprecated?: true; dadfailed?: true}[]}[] =
+      ip(one.pid, 'addr', 'show', 'dev', 'v0');
+    const link = read(one.pid).interfaces.find(({name}) => name === 'v0');
+    const all = told.find(({ifname}) => ifname === 'v0')?.addr_info ?? [];
+    const text = ({local, address, prefixlen}: (typeof all)[number]) =>
+      `${local}${address === undefined ? '' : ` peer ${address}`}/${prefixlen}`;
+    expect(link?.addresses).toEqual(all.map(text));
+    expect(link?.addresses).toEqual(expect.arrayContaining(['10.9.8.1 peer 10.9.7.0/24', 'fd00::1 peer fd00:2::/64', '10.9.5.1/24']));
+    expect(link?.addressStates).toMatchObject({'10.9.4.1/24': 'deprecated', 'fd00:3::1/64': 'dadfailed tentative'});
+    const plain = all.filter(({local, deprecated, dadfailed}) => !local.startsWith('fe80') && !deprecated && !dadfailed);
+    for (const one of plain) expect(link?.addressStates).not.toHaveProperty([text(one)]);
+    expect(tab(one.pid, 60)).toMatch(/10\.9\.6\.1 peer 10\.9\.6\.2\/32\n[\s\S]*fd00:3::1\/64 dadfailed tentative\n/);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells who listens, and abstract sockets with their holders', async () => {
     const program =
       "const net=require('net');net.createServer().listen(0,'127.0.0.1',function(){console.log('port '+this.address().port);net.createServer().listen('\\0nsview-abstract',()=>console.log('ready'))});process.stdin.on('data',()=>process.exit())";
