@@ -145,11 +145,7 @@ function summary(world: World, network: Reach): string {
   if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
   const space = namespaceOf(world, network.namespace);
   const host = space?.index === 0 ? 'The same network as nsview: ' : '';
-  const gates = new Set(
-    (isRefusal(routes) ? [] : routes).flatMap(({to, type, device}) =>
-      to === 'default' && type === undefined && device !== undefined ? [device] : [],
-    ),
-  );
+  const gates = (isRefusal(routes) ? [] : routes).filter(({to, type}) => to === 'default' && type === undefined);
   const lo = interfaces.find(one => one.kind === 'loopback' || one.name === 'lo');
   const others = interfaces.filter(one => one !== lo && one.up !== false);
   const named = (one: Interface): string => {
@@ -157,10 +153,19 @@ function summary(world: World, network: Reach): string {
     if (partner === undefined) return printable(one.name);
     return `${printable(one.name)} → ${printable(partner.name ?? `#${partner.index}`)}${whereText(world, network, partner)}`;
   };
-  if (gates.size > 0) {
-    const ways = interfaces.filter(one => gates.has(one.name)).map(named);
-    return `${host}${host === '' ? 'Out' : 'out'} by ${ways.join(', ')}.`;
-  }
+  const waysOf = (table: number | undefined): string => {
+    const devices = new Set(gates.filter(route => route.table === table).map(({device}) => device));
+    return interfaces
+      .filter(one => devices.has(one.name))
+      .map(named)
+      .join(', ');
+  };
+  // ip-rule(8): the main table is there for all, another one for what a rule sends to it.
+  const ways = [...new Set([undefined, ...gates.map(({table}) => table)])].flatMap(table => {
+    const by = waysOf(table);
+    return by === '' ? [] : [`by ${by}${table === undefined ? '' : ` where a rule leads to table ${table}`}`];
+  });
+  if (ways.length > 0) return `${host}${host === '' ? 'Out' : 'out'} ${ways.slice(0, 4).join('; ')}${ways.length > 4 ? ' …' : '.'}`;
   if (others.length > 0)
     return `${host}${host === '' ? 'Only' : 'only'} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;
   if (lo?.up === false) return 'Nobody, not even itself: lo is down.';

@@ -50,7 +50,7 @@ export type Route = {
   readonly via?: string;
   readonly device?: string;
   readonly metric?: number;
-  /** Other than unicast: blackhole, unreachable, prohibit. */
+  /** Other than unicast: local, which leads to nobody else, blackhole, unreachable, prohibit. */
   readonly type?: string;
   /** Where it is not the main table, 254. */
   readonly table?: number;

@@ -39,7 +39,17 @@ const ADDRESS_STATES: readonly (readonly [flag: number, name: string])[] = [
   [0x40, 'tentative'],
   [0x20, 'deprecated'],
 ];
-const ROUTE_TYPES: {readonly [type: number]: string} = {6: 'blackhole', 7: 'unreachable', 8: 'prohibit', 9: 'throw'};
+/** RTN_*, all but unicast (linux/rtnetlink.h). */
+const ROUTE_TYPES: {readonly [type: number]: string} = {
+  2: 'local',
+  3: 'broadcast',
+  4: 'anycast',
+  5: 'multicast',
+  6: 'blackhole',
+  7: 'unreachable',
+  8: 'prohibit',
+  9: 'throw',
+};
 const RT_TABLE_MAIN = 254;
 const RT_TABLE_LOCAL = 255;
 const RTM_F_CLONED = 0x200;
@@ -68,6 +78,7 @@ function attributes(bytes: Buffer, from: number): Map<number, Buffer> {
 }
 
 const number = (bytes: Buffer | undefined): number | null => (bytes !== undefined && bytes.length >= 4 ? bytes.readInt32LE(0) : null);
+const unsigned = (bytes: Buffer | undefined): number | null => (bytes !== undefined && bytes.length >= 4 ? bytes.readUInt32LE(0) : null);
 const text = (bytes: Buffer | undefined): string => (bytes === undefined ? '' : (bytes.toString().split('\0')[0] ?? ''));
 
 /** As inet_ntop(3) writes it; empty for what is no address. */
@@ -217,10 +228,10 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
     const [family = 0, prefix = 0] = message;
     if (family !== 2 && family !== 10) continue;
     const found = attributes(message, 12);
-    const table = number(found.get(15)) ?? message[4] ?? 0;
+    const table = unsigned(found.get(15)) ?? message[4] ?? 0;
     // The local table is of one's own addresses, and clones are a cache.
     if (table === RT_TABLE_LOCAL || (message.readUInt32LE(8) & RTM_F_CLONED) !== 0) continue;
-    const metric = number(found.get(6));
+    const metric = unsigned(found.get(6));
     const kind = ROUTE_TYPES[message[7] ?? 0];
     const base = {
       to: prefix === 0 ? 'default' : `${addressText(found.get(1) ?? Buffer.alloc(0))}/${prefix}`,

@@ -187,6 +187,37 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells a local route from one that leads out, the table of each as ip does, and which ways out need a rule', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    // The first is how a transparent proxy takes what is not for it (Documentation/networking/tproxy.rst).
+    const script = `ip link set lo up; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+      ip addr add 10.9.8.1/24 dev v0; ip route add local default dev lo table 100; ip route add broadcast 10.9.7.0/24 dev v0
+      ip route add 10.9.6.0/24 dev v0 metric 4294967295; ip route add 10.9.5.0/24 dev v0 table 4294967290
+      echo ready; read line; ip route add default via 10.9.8.2 table 51820; echo ruled; read line
+      ip route add default via 10.9.8.3; echo out; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'sh', '-c', script);
+    await one.says(/ready/);
+    const {routes} = read(one.pid);
+    const told: {type?: string; dst: string; dev: string; table?: string; metric?: number}[] = ['main', '100', '4294967290'].flatMap(
+      table => ip(one.pid, '-4', 'route', 'show', 'table', table).map((route: object) => (table === 'main' ? route : {...route, table})),
+    );
+    const ours = isRefusal(routes) ? [] : routes.filter(({version}) => version === 4);
+    const sorted = <T>(list: readonly T[]) => list.map(each => JSON.stringify(each)).toSorted();
+    expect(sorted(ours.map(({to, type, device, table, metric}) => [to, type, device, table, metric]))).toEqual(
+      sorted(told.map(({dst, type, dev, table, metric}) => [dst, type, dev, table === undefined ? undefined : Number(table), metric])),
+    );
+    expect(ours).toContainEqual({to: 'default', version: 4, type: 'local', device: 'lo', table: 100});
+    expect(tab(one.pid, 200)).toMatch(/^Only its own links, no default route: v/);
+    one.child.stdin?.write('\n');
+    await one.says(/ruled/);
+    expect(tab(one.pid, 200)).toMatch(/^Out by v0 → v1 where a rule leads to table 51820\.\n/);
+    one.child.stdin?.write('\n');
+    await one.says(/out/);
+    expect(tab(one.pid, 200)).toMatch(/^Out by v0 → v1; by v0 → v1 where a rule leads to table 51820\.\n/);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells who listens, and abstract sockets with their holders', async () => {
     const program =
       "const net=require('net');net.createServer().listen(0,'127.0.0.1',function(){console.log('port '+this.address().port);net.createServer().listen('\\0nsview-abstract',()=>console.log('ready'))});process.stdin.on('data',()=>process.exit())";
