@@ -31,7 +31,10 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   for (const [index, row] of wrapWords(summary(world, network), look.width).entries()) say(index === 0 ? strong(row) : plain(row));
   if (network.refused !== null) {
     say(dim('kinds, partners: '), ...refusalPieces(network.refused));
-    for (const row of wrapWords('What /proc tells follows; the rest needs CAP_SYS_ADMIN over this network namespace.', look.width))
+    for (const row of wrapWords(
+      'What /proc tells follows, without IPv4 addresses; the rest needs CAP_SYS_ADMIN over this network namespace.',
+      look.width,
+    ))
       say(dim(row));
   }
 

@@ -324,18 +324,47 @@ function procAddress(hex: string): string {
   return addressText(bytes.length % 4 === 0 ? bytes.swap32() : bytes);
 }
 
+/** linux/route.h and linux/ipv6_route.h. */
+const RTF = {reject: 0x200, anycast: 0x100000, cache: 0x1000000, local: 0x80000000} as const;
+
+/** Of those that lead nowhere /proc does not tell all kinds apart (fib_flag_trans(), net/ipv4/fib_trie.c). */
+const refusing = (isRejected: boolean, device: string): Pick<Route, 'type' | 'device'> =>
+  isRejected ? {type: 'unreachable or prohibit'} : device === '*' ? {type: 'blackhole or throw'} : {device};
+
 function procRoutes(pid: number, cut: string[]): Seen<Route[]> {
   const lines = table(pid, 'route', cut);
   if (isRefusal(lines)) return lines;
-  return lines.slice(1).map(line => {
-    const [device = '', to = '', via = '', , , , metric = '', mask = ''] = line.trim().split(/\s+/);
+  const v4 = lines.slice(1).map((line): Route => {
+    const [device = '', to = '', via = '', flags = '', , , metric = '', mask = ''] = line.trim().split(/\s+/);
     const prefix = [...Buffer.from(mask, 'hex')].reduce((sum, byte) => sum + byte.toString(2).replaceAll('0', '').length, 0);
     return {
       to: prefix === 0 ? 'default' : `${procAddress(to)}/${prefix}`,
       version: 4,
       ...(via === '00000000' ? {} : {via: procAddress(via)}),
-      device,
-      metric: Number(metric),
+      ...refusing((Number.parseInt(flags, 16) & RTF.reject) !== 0, device),
+      // It is written with a sign, which it has not.
+      metric: Number(metric) >>> 0,
+    };
+  });
+  return [...v4, ...procRoutes6(pid, cut)];
+}
+
+/** Of all tables, which it does not name. Empty without IPv6. */
+function procRoutes6(pid: number, cut: string[]): Route[] {
+  const lines = table(pid, 'ipv6_route', cut);
+  return (isRefusal(lines) ? [] : lines).flatMap(line => {
+    const [to = '', length = '', , , via = '', metric = '', , , hex = '', device = ''] = line.trim().split(/\s+/);
+    const [flags, prefix] = [Number.parseInt(hex, 16), Number.parseInt(length, 16)];
+    const has = (flag: number) => (flags & flag) !== 0;
+    // One's own addresses and multicast are of the local table, and each table ends with a route that is none (net/ipv6/route.c).
+    const isEnd = prefix === 0 && has(RTF.reject) && metric === 'ffffffff';
+    if (isEnd || has(RTF.local) || has(RTF.anycast) || has(RTF.cache) || to.startsWith('ff')) return [];
+    return {
+      to: prefix === 0 ? 'default' : `${addressText(Buffer.from(to, 'hex'))}/${prefix}`,
+      version: 6,
+      ...(/^0+$/.test(via) ? {} : {via: addressText(Buffer.from(via, 'hex'))}),
+      ...(has(RTF.reject) ? {type: 'blackhole, unreachable or prohibit'} : {device}),
+      metric: Number.parseInt(metric, 16),
     };
   });
 }

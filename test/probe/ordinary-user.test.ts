@@ -57,6 +57,31 @@ describe('an ordinary user', () => {
     await Promise.all([own, foreign, zombie].map(one => one.ended));
   });
 
+  it('is told the routes of a network that it may not enter as /proc has them: of both versions, and those that lead nowhere', async context => {
+    context.skip(!IS_ROOT, 'needs a network namespace of another user');
+    const script = `ip link set lo up; ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up || echo lacks
+      ip -6 addr add fd00:1::1/64 dev v0 nodad; ip -6 route add default via fd00:1::2; ip -6 route add prohibit fd00:2::/64
+      ip route add unreachable default metric 100; ip route add blackhole 10.2.0.0/16; ip route add 10.3.0.0/16 dev v0 metric 4294967295
+      echo ready; exec cat`;
+    await using foreign = new Running('unshare', ['--net', 'sh', '-c', script]);
+    await foreign.says(/ready/);
+    context.skip(foreign.stdout.includes('lacks'), 'kernel lacks veth');
+    const told = tabsAs(NOBODY, [foreign.pid])[foreign.pid]?.widths[100]?.network ?? '';
+    if (process.env.SHOW) console.log(told);
+    expect(told).toMatch(/\nOut by v0\.\n/);
+    const routes = /\nRoutes .*\n([\s\S]*?)\n\n/.exec(told)?.[1]?.split('\n').toSorted();
+    expect(routes?.filter(route => !route.includes('fe80::'))).toEqual([
+      '  10.2.0.0/16 blackhole or throw',
+      '  10.3.0.0/16 by v0',
+      '  default unreachable or prohibit',
+      '  default via fd00:1::2 by v0',
+      '  fd00:1::/64 by v0',
+      '  fd00:2::/64 blackhole, unreachable or prohibit',
+    ]);
+    foreign.release();
+    await foreign.ended;
+  });
+
   it('reads what the namespaces that it made have, where it enters them by the user namespace that it made', async () => {
     const script = 'hostname inside; exec sh -c "echo ready; exec cat"';
     await using own = new Running(NOBODY[0] ?? '', [...NOBODY.slice(1), 'unshare', '-UrunC', '--', 'sh', '-c', script]);
