@@ -111,13 +111,15 @@ const HEX = '[0-9a-f]{64}';
  * name that others may have as well. What minds a container from outside (conmon, lxc.monitor, supervisor) is not in it.
  */
 const CGROUP_NAMES: readonly {readonly runtime: Runtime; readonly pattern: RegExp}[] = [
-  {runtime: 'podman', pattern: new RegExp(`^libpod-(${HEX})(?:\\.scope)?$`)},
+  // With payload- in a service that holds conmon as well (podman-run(1), --cgroups=split).
+  {runtime: 'podman', pattern: new RegExp(`^libpod-(?:payload-)?(${HEX})(?:\\.scope)?$`)},
   {runtime: 'docker', pattern: new RegExp(`^docker-(${HEX})\\.scope$`)},
   {runtime: 'cri-o', pattern: new RegExp(`^crio-(${HEX})(?:\\.scope)?$`)},
   {runtime: 'containerd', pattern: new RegExp(`^cri-containerd-(${HEX})\\.scope$`)},
   {runtime: 'containerd', pattern: /^nerdctl-([0-9a-f]{64})\.scope$/},
   {runtime: 'lxc', pattern: /^lxc\.payload\.(.+)$/},
-  {runtime: 'systemd-nspawn', pattern: /^machine-(.+)\.scope$/},
+  // Not libvirt's, which begin with the driver and a number (libvirt.org, cgroups): virtual machines, and containers of its own.
+  {runtime: 'systemd-nspawn', pattern: /^machine-(?!(?:qemu|ch|lxc)\\x2d[0-9]+\\x2d)(.+)\.scope$/},
   {runtime: 'systemd-nspawn', pattern: /^systemd-nspawn@(.+)\.service$/},
   // One for each run of an application, with what minds that outside (systemd.io, DESKTOP_ENVIRONMENTS).
   {runtime: 'flatpak', pattern: /^app-flatpak-((.+)-[0-9]+)\.scope$/},
@@ -130,7 +132,8 @@ const CGROUP_NAMES: readonly {readonly runtime: Runtime; readonly pattern: RegEx
 const CGROUP_PARENTS: readonly {readonly runtime: Runtime; readonly parent: RegExp; readonly pattern: RegExp}[] = [
   {runtime: 'docker', parent: /^docker$/, pattern: new RegExp(`^(${HEX})$`)},
   {runtime: 'podman', parent: /^libpod_parent$/, pattern: new RegExp(`^libpod-(${HEX})$`)},
-  {runtime: 'kubernetes', parent: /^pod[0-9a-f-]{36}$/, pattern: new RegExp(`^(${HEX})$`)},
+  // The id of a static pod is a hash, without dashes.
+  {runtime: 'kubernetes', parent: /^pod(?:[0-9a-f-]{36}|[0-9a-f]{32})$/, pattern: new RegExp(`^(${HEX})$`)},
   {runtime: 'lxc', parent: /^lxc$/, pattern: /^(.+)$/},
 ];
 

@@ -440,6 +440,28 @@ describe('a cgroup that is named as a runtime names it', () => {
   });
 });
 
+describe('a cgroup that looks like one of another runtime', () => {
+  // As podman(1) has it under --cgroups=split, which each quadlet uses, and the kubelet of a static pod.
+  it.each([
+    ['podman', `nsview-test.service/libpod-payload-${HEX}`, 'podman'],
+    ['a static pod', `kubepods/burstable/pod${HEX.slice(0, 32)}/${HEX}`, 'kubernetes'],
+    // libvirt gives machined the names of its machines, which have the driver first: a virtual one is no container.
+    ['a virtual machine of libvirt’s', 'machine.slice/machine-qemu\\x2d1\\x2dfedora.scope', null],
+    ['a container of libvirt’s', 'machine.slice/machine-lxc\\x2d7\\x2dweb.scope', null],
+    ['systemd-nspawn', 'machine.slice/machine-qemu\\x2dimages.scope', 'systemd-nspawn'],
+  ] as const)('%s', async (_, path, runtime) => {
+    needsRoot('make a cgroup at the root of the hierarchy');
+    using folder = temporaryFolder();
+    using group = cgroup(path);
+    await using running = start(fixture('unshares-and-waits'), 'mnt');
+    await running.says(/ready/);
+    writeFileSync(join(group.path, 'cgroup.procs'), String(running.pid));
+    expect(holding(read(folder.path), running.pid).map(one => one.runtime)).toEqual(runtime === null ? [] : [runtime]);
+    running.release();
+    await running.ended;
+  });
+});
+
 describe('what runtimes have written', () => {
   it('names a process only where it started when that says, and where its writer may', async () => {
     using folder = temporaryFolder();
