@@ -176,7 +176,7 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
   return links;
 }
 
-/** A unix socket; `name` as /proc/net/unix has it, with @ for the NUL of an abstract one; `peer`: the inode of the other end. */
+/** A unix socket; `name` as /proc/net/unix has it, with @ for each NUL of an abstract one; `peer`: the inode of the other end. */
 export type UnixMessage = {
   readonly inode: string /** As of socket(2). */;
   readonly type: number;
@@ -195,7 +195,7 @@ export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
     sockets.push({
       inode: String(message.readUInt32LE(4)),
       type: message[1] ?? 0,
-      name: name[0] === 0 ? `@${name.subarray(1).toString()}` : text(name),
+      name: name[0] === 0 ? name.toString().replaceAll('\0', '@') : text(name),
       peer: peer !== undefined && peer.length >= 4 ? String(peer.readUInt32LE(0)) : null,
     });
   }

@@ -417,15 +417,25 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
   return {held, unread};
 }
 
-/** By name of a listening socket, the inodes of the other ends: what it has accepted has its name, and a peer. */
-function peersOf(path: string, names: ReadonlySet<string>): Map<string, string[]> {
+/**
+ * By name of a socket that others reach, the inodes of the other ends: what has been accepted of them has its name, and a peer; a socket of
+ * datagrams, of which many may be connected with one, has none itself, and is theirs.
+ */
+function peersOf(path: string, sockets: readonly (WithInode & {readonly name: string})[]): Map<string, string[]> {
   const found = new Map<string, string[]>();
   const bytes = dump(path, UNIX);
-  for (const {name, peer} of isRefusal(bytes) ? [] : decodeUnixSockets(bytes)) {
-    if (peer === null || !names.has(name)) continue;
+  const names = new Map(sockets.map(({inode, name}) => [inode, name]));
+  const known = new Set(names.values());
+  const add = (name: string, inode: string) => {
     const others = found.get(name);
-    if (others === undefined) found.set(name, [peer]);
-    else others.push(peer);
+    if (others === undefined) found.set(name, [inode]);
+    else others.push(inode);
+  };
+  for (const {inode, name, peer} of isRefusal(bytes) ? [] : decodeUnixSockets(bytes)) {
+    if (peer === null) continue;
+    const to = names.get(peer);
+    if (to !== undefined) add(to, inode);
+    if (known.has(name)) add(name, peer);
   }
   return found;
 }
@@ -471,8 +481,7 @@ function socketsOf(
         inode: match[3] ?? '',
       });
   }
-  const names = new Set(abstract.map(({name}) => name));
-  const peers = names.size > 0 ? peersOf(path, names) : new Map<string, string[]>();
+  const peers = abstract.length > 0 ? peersOf(path, abstract) : new Map<string, string[]>();
   const wanted = [...listeners, ...abstract].map(socket => socket.inode);
   const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, cut);
   const whole = <T extends WithInode>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});

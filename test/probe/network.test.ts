@@ -268,6 +268,23 @@ describe('a network namespace', () => {
     expect(text).toMatch(new RegExp(`connected: \\S+ ${other.pid} outside`));
   });
 
+  it('tells who is connected to a name that fills its address, and to one of datagrams', async context => {
+    await using one = start(fixture('reached-by-name'));
+    const child = Number((await one.says(/child (\d+)/))[1]);
+    await one.says(/ready[\s\S]*ready/);
+    const {abstract} = read(one.pid);
+    const found = isRefusal(abstract) ? [] : abstract.filter(({name}) => /^@nsview-(whole|datagrams)/.test(name));
+    context.skip(!hasUnixDiag(), 'this kernel has no unix_diag');
+    const [holder, peer] = [one.pid, child].map(pid => [{pid, comm: 'reached-by-name'}]);
+    expect(found.toSorted((a, b) => a.name.localeCompare(b.name))).toEqual([
+      {name: '@nsview-datagrams', type: 'datagram', holders: holder, peers: peer},
+      // sun_path has 108 bytes (unix(7)).
+      {name: '@nsview-whole'.padEnd(108, '@'), type: 'stream', holders: holder, peers: peer},
+    ]);
+    one.release();
+    await one.ended;
+  });
+
   it.each(['stream', 'seqpacket'])('tells who has the other end of a %s pair, and of one that was sent, in another network', async type => {
     await using one = start(...maker(fixture('socket-pair'), type));
     const [, child = '', inherited = '', sent = ''] = await one.says(/child (\d+) fds (\d+) (\d+)\nready/);
