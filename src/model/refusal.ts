@@ -23,7 +23,7 @@ export type PtraceEvidence = {
   readonly sameUserNamespace: boolean | null;
   /** Owner of the files in /proc/PID: the effective uid while dumpable, else root (proc(5)). */
   readonly procOwner: number | null;
-  /** The target's effective capabilities are all in nsview's own; null where they cannot be read. */
+  /** The target's permitted capabilities are all in nsview's own; null where they cannot be read. */
   readonly capabilitiesWithin: boolean | null;
 };
 
@@ -56,6 +56,11 @@ export function explainNestedTracer(name: string, pid: number): Explanation {
     remedy: 'nsview watches it from /proc; by BPF, as root, it is followed all the same',
   };
 }
+
+const OTHER_USER_NAMESPACE: Explanation = {
+  rule: 'it is in another user namespace, over which nsview has no CAP_SYS_PTRACE',
+  remedy: 'run nsview in an ancestor of its user namespace, as root there',
+};
 
 /** Which rule refused, and what to do about it. */
 export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): Explanation {
@@ -94,6 +99,7 @@ export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): E
         rule: 'it is not dumpable (a set-id or unreadable program, or PR_SET_DUMPABLE 0), and nsview lacks CAP_SYS_PTRACE',
         remedy: `run it as root: sudo nsview -p ${pid}`,
       };
+    if (evidence.sameUserNamespace === false) return OTHER_USER_NAMESPACE;
     if (evidence.capabilitiesWithin === false)
       return {
         rule: 'it has capabilities that nsview lacks (security/commoncap.c)',
@@ -105,11 +111,7 @@ export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): E
         remedy: `run it as root (sudo nsview -p ${pid}), set the sysctl to 0, or launch the program under nsview`,
       };
   }
-  if (evidence.ownHasPtraceCapability && evidence.sameUserNamespace === false)
-    return {
-      rule: 'it is in another user namespace, over which nsview has no CAP_SYS_PTRACE',
-      remedy: 'run nsview in an ancestor of its user namespace, as root there',
-    };
+  if (evidence.ownHasPtraceCapability && evidence.sameUserNamespace === false) return OTHER_USER_NAMESPACE;
   if (pid === 1)
     return {rule: 'this machine protects its first process (a security module or a seccomp filter)', remedy: 'nsview shows it from /proc'};
   return {

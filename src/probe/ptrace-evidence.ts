@@ -4,7 +4,7 @@ import {statSync} from 'node:fs';
 import {isRefusal} from '../model/fact.ts';
 import {type Explanation, explainPtraceRefusal, type PtraceEvidence} from '../model/refusal.ts';
 import {readLink, readText} from './proc-file.ts';
-import {readStat, readStatus} from './process.ts';
+import {decodeCredentials, readStat, readStatus} from './process.ts';
 
 /** Bit 19 (include/uapi/linux/capability.h). */
 const CAP_SYS_PTRACE = 1n << 19n;
@@ -23,12 +23,23 @@ export function readYamaScope(): number | null {
   return isRefusal(text) ? null : Number(text);
 }
 
+function permittedOf(pid: number): bigint | null {
+  const text = readText(`/proc/${pid}/status`);
+  return isRefusal(text) ? null : mask(decodeCredentials(text).capabilities.permitted);
+}
+
+/** The link is for who may trace it; the map of ids is for all. Two namespaces may have the same: then it cannot be told. */
+function isInOwnUserNamespace(pid: number): boolean | null {
+  const [theirs, own] = [readLink(`/proc/${pid}/ns/user`), readLink('/proc/self/ns/user')];
+  if (!isRefusal(theirs) && !isRefusal(own)) return theirs === own;
+  const [map, ownMap] = [readText(`/proc/${pid}/uid_map`), readText('/proc/self/uid_map')];
+  return isRefusal(map) || isRefusal(ownMap) || map === ownMap ? null : false;
+}
+
 function readPtraceEvidence(pid: number): PtraceEvidence {
   const stat = readStat(pid);
   const status = readStatus(pid);
   const own = readStatus(process.pid);
-  const user = readLink(`/proc/${pid}/ns/user`);
-  const ownUser = readLink('/proc/self/ns/user');
   const tracerPid = isRefusal(status) ? 0 : status.tracerPid;
   const tracer = tracerPid === 0 ? null : readStat(tracerPid);
   let procOwner: number | null = null;
@@ -37,6 +48,7 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
   } catch {
     // Gone, or hidden by hidepid: then it says nothing.
   }
+  const [permitted, ownPermitted] = [permittedOf(pid), permittedOf(process.pid)];
   const ownCapabilities = isRefusal(own) ? 0n : mask(own.capabilities);
   return {
     pid,
@@ -51,9 +63,9 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
     ownHasPtraceCapability: (ownCapabilities & CAP_SYS_PTRACE) !== 0n,
     uids: isRefusal(status) || isRefusal(status.uids) ? null : [status.uids[0], status.uids[1], status.uids[2]],
     gids: isRefusal(status) || isRefusal(status.gids) ? null : [status.gids[0], status.gids[1], status.gids[2]],
-    sameUserNamespace: isRefusal(user) || isRefusal(ownUser) ? null : user === ownUser,
+    sameUserNamespace: isInOwnUserNamespace(pid),
     procOwner,
-    capabilitiesWithin: isRefusal(status) ? null : (mask(status.capabilities) & ~ownCapabilities) === 0n,
+    capabilitiesWithin: permitted === null || ownPermitted === null ? null : (permitted & ~ownPermitted) === 0n,
   };
 }
 

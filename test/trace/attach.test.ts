@@ -155,6 +155,22 @@ describe('wrong targets', () => {
     expect(outcome.stderr).toContain("nsview's is 65534, and nsview lacks CAP_SYS_PTRACE; run it as root: sudo nsview -p");
   });
 
+  it.each([
+    ['it has capabilities that nsview lacks'],
+    ['it is in another user namespace, over which nsview has no CAP_SYS_PTRACE', 'elsewhere'],
+  ])('a process with its own ids without privilege: %s', async (rule, ...args) => {
+    needsRoot('become another user');
+    await using target = start(fixture('keeps-capabilities'), ...args);
+    await target.says(/ready/);
+    const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--bounding-set=-all'];
+    await using unprivileged = start('setpriv', ...nobody, NSVIEW, 'trace', '-p', String(target.pid));
+    const {code, stderr} = await unprivileged.ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain(`EPERM: ${rule}`);
+    target.release();
+    await target.ended;
+  });
+
   it('BPF without privilege: what it needs, in one line; without --follow, ptrace does it and the tape says why', async () => {
     needsRoot('become another user');
     using folder = temporaryFolder();
