@@ -164,7 +164,7 @@ const AT: Names = [
   [0x8000, 'AT_RECURSIVE'],
 ];
 
-const OPEN_TREE: Names = [[1, 'OPEN_TREE_CLONE'], [CLOEXEC, 'OPEN_TREE_CLOEXEC'], ...AT];
+const OPEN_TREE: Names = [[1, 'OPEN_TREE_CLONE'], [2, 'OPEN_TREE_NAMESPACE'], [CLOEXEC, 'OPEN_TREE_CLOEXEC'], ...AT];
 
 const MOUNT_ATTR: Names = [
   [0x1, 'MOUNT_ATTR_RDONLY'],
@@ -361,13 +361,15 @@ const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
 
 const LANDLOCK_FS: Names = (
   'EXECUTE WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_CHAR MAKE_DIR MAKE_REG MAKE_SOCK MAKE_FIFO MAKE_BLOCK MAKE_SYM ' +
-  'REFER TRUNCATE IOCTL_DEV'
+  'REFER TRUNCATE IOCTL_DEV RESOLVE_UNIX'
 )
   .split(' ')
   .map((name, index) => [1n << BigInt(index), `LANDLOCK_ACCESS_FS_${name}`]);
 const LANDLOCK_NET: Names = [
   [1, 'LANDLOCK_ACCESS_NET_BIND_TCP'],
   [2, 'LANDLOCK_ACCESS_NET_CONNECT_TCP'],
+  [4, 'LANDLOCK_ACCESS_NET_BIND_UDP'],
+  [8, 'LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP'],
 ];
 const LANDLOCK_SCOPE: Names = [
   [1, 'LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET'],
@@ -381,6 +383,7 @@ const LANDLOCK_RESTRICT: Names = [
   [1, 'LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF'],
   [2, 'LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON'],
   [4, 'LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF'],
+  [8, 'LANDLOCK_RESTRICT_SELF_TSYNC'],
 ];
 
 const LANDLOCK_CREATE: Names = [
@@ -388,7 +391,13 @@ const LANDLOCK_CREATE: Names = [
   [2, 'LANDLOCK_CREATE_RULESET_ERRATA'],
 ];
 const FSOPEN: Names = [[1, 'FSOPEN_CLOEXEC']];
-const FSMOUNT: Names = [[1, 'FSMOUNT_CLOEXEC']];
+const FSMOUNT: Names = [
+  [1, 'FSMOUNT_CLOEXEC'],
+  [2, 'FSMOUNT_NAMESPACE'],
+];
+/** Of unshare alone: clone has another flag at the same place. */
+const EMPTY_MNTNS = 0x100000n;
+const UNSHARE: Names = [[EMPTY_MNTNS, 'UNSHARE_EMPTY_MNTNS']];
 
 /** include/uapi/linux/lsm.h */
 const LSM_ATTR: Names = [
@@ -412,7 +421,7 @@ export const KERNEL_NAMES: Names = [
   [MOUNT, UMOUNT, MOVE_MOUNT, AT, OPEN_TREE, MOUNT_ATTR, ATIMES, FSCONFIG, FSPICK, FSOPEN, FSMOUNT, CAPABILITY, CAPABILITY_VERSION],
   [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE],
   [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
-  [LSM_ATTR, LSM_ID, KEYCTL],
+  [LSM_ATTR, LSM_ID, KEYCTL, UNSHARE],
 ].flat(2);
 
 /* ---- The calls ---- */
@@ -435,7 +444,15 @@ function cloneArgs(args: DataView): CallArgument {
 
 /** In the order of native/calls.h, which says what of them is a pointer: a test holds the two together. */
 const CALLS = {
-  unshare: [cloneFlags('flags')],
+  unshare: [
+    {
+      name: 'flags',
+      decode: register => {
+        const value = BigInt.asUintN(32, register);
+        return [...bits(value & EMPTY_MNTNS, UNSHARE), ...cloneFlagNames(value & ~EMPTY_MNTNS)];
+      },
+    },
+  ],
   setns: [{name: 'fd', decode: (register, {fd}) => (fd === null ? int32(register) : {fd: int32(register), ...fd})}, cloneFlags('nstype')],
   mount: [
     string('source'),
@@ -506,12 +523,16 @@ const CALLS = {
   ],
   landlock_create_ruleset: [
     {
-      ...structure('attr', 24, (attr, raw) => {
+      ...structure('attr', 48, (attr, raw) => {
         const has = argument(raw, 1);
         return {
           handled_access_fs: bits(attr.getBigUint64(0, true), LANDLOCK_FS),
           ...(has >= 16n ? {handled_access_net: bits(attr.getBigUint64(8, true), LANDLOCK_NET)} : {}),
           ...(has >= 24n ? {scoped: bits(attr.getBigUint64(16, true), LANDLOCK_SCOPE)} : {}),
+          // Of refusals that are not to be logged: new in 7.2.
+          ...(has >= 32n ? {quiet_access_fs: bits(attr.getBigUint64(24, true), LANDLOCK_FS)} : {}),
+          ...(has >= 40n ? {quiet_access_net: bits(attr.getBigUint64(32, true), LANDLOCK_NET)} : {}),
+          ...(has >= 48n ? {quiet_scoped: bits(attr.getBigUint64(40, true), LANDLOCK_SCOPE)} : {}),
         };
       }),
       length: raw => lengthOf(raw, 1),

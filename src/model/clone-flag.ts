@@ -28,6 +28,11 @@ const CLONE_FLAGS: readonly (readonly [number, string])[] = [
   [0x80000000, 'CLONE_IO'],
   [0x100000000, 'CLONE_CLEAR_SIGHAND'],
   [0x200000000, 'CLONE_INTO_CGROUP'],
+  // New in 7.1.
+  [0x400000000, 'CLONE_AUTOREAP'],
+  [0x800000000, 'CLONE_NNP'],
+  [0x1000000000, 'CLONE_PIDFD_AUTOKILL'],
+  [0x2000000000, 'CLONE_EMPTY_MNTNS'],
 ];
 
 /** The names of the flags that are set, lowest bit first; bits without a name as one hexadecimal number at the end. */

@@ -135,7 +135,10 @@ export function recordEvent(timeline: Timeline, event: Omit<TimelineEvent, 'seq'
 function touchesIsolation(what: What): boolean {
   switch (what.kind) {
     case 'clone':
-      return what.moves.length > 0 || (!isRefusal(what.flags) && what.flags.some(flag => /^CLONE_(NEW|INTO_CGROUP$)/.test(flag)));
+      return (
+        what.moves.length > 0 ||
+        (!isRefusal(what.flags) && what.flags.some(flag => /^CLONE_(NEW|INTO_CGROUP$|NNP$|EMPTY_MNTNS$)/.test(flag)))
+      );
     case 'appeared':
       return what.moves.length > 0;
     case 'call':
@@ -161,7 +164,7 @@ function touchesIsolation(what: What): boolean {
 type Said = {readonly did: Line; readonly changed: Line};
 
 /** Flags of clone(2) that say something about isolation or lineage; the rest is how libc makes processes and threads. */
-const TELLING = /^CLONE_(NEW|PARENT$|INTO_CGROUP|UNTRACED)/;
+const TELLING = /^CLONE_(NEW|PARENT$|INTO_CGROUP|UNTRACED|NNP$|EMPTY_MNTNS$)/;
 
 export function cloneCall(flags: Seen<readonly string[]>): string {
   if (isRefusal(flags)) return `clone(${flags.errno})`;

@@ -298,6 +298,45 @@ describe.each(WAYS)('calls that are newer than strace, $when by $by', way => {
         args: {operation: 'KEYCTL_JOIN_SESSION_KEYRING', name: null},
         result: expect.toBeOneOf([expect.any(Number), {errno: 'ENOSYS'}]),
       },
+      {
+        name: 'open_tree',
+        args: {dfd: -1, path: '/', flags: ['OPEN_TREE_NAMESPACE', 'OPEN_TREE_CLOEXEC', '0x40000000']},
+        result: failure,
+      },
+      {name: 'fsmount', args: {fd: -1, flags: ['FSMOUNT_CLOEXEC', 'FSMOUNT_NAMESPACE'], attr_flags: []}, result: failure},
+      {name: 'unshare', args: {flags: ['UNSHARE_EMPTY_MNTNS', 'CLONE_NEWNS', '0x2']}, result: failure},
+      {
+        name: 'clone3',
+        args: {
+          cl_args: {
+            flags: ['CLONE_SIGHAND', 'CLONE_AUTOREAP', 'CLONE_NNP', 'CLONE_PIDFD_AUTOKILL', 'CLONE_EMPTY_MNTNS'],
+            exit_signal: 0,
+          },
+          size: 64,
+        },
+        result: failure,
+      },
+      {
+        name: 'landlock_create_ruleset',
+        args: {
+          attr: {
+            handled_access_fs: ['LANDLOCK_ACCESS_FS_RESOLVE_UNIX', '0x20000'],
+            handled_access_net: ['LANDLOCK_ACCESS_NET_BIND_UDP', 'LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP'],
+            scoped: ['LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET'],
+            quiet_access_fs: ['LANDLOCK_ACCESS_FS_RESOLVE_UNIX'],
+            quiet_access_net: ['LANDLOCK_ACCESS_NET_BIND_UDP'],
+            quiet_scoped: ['LANDLOCK_SCOPE_SIGNAL'],
+          },
+          size: 48,
+          flags: [],
+        },
+        result: failure,
+      },
+      {
+        name: 'landlock_restrict_self',
+        args: {ruleset_fd: -1, flags: ['LANDLOCK_RESTRICT_SELF_TSYNC', '0x40000000']},
+        result: failure,
+      },
     ]);
   });
 });
