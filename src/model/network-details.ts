@@ -154,7 +154,7 @@ function summary(world: World, network: Reach): string {
   const named = (one: Interface): string => {
     const {partner} = one;
     if (partner === undefined) return printable(one.name);
-    return `${printable(one.name)} → ${printable(partner.name ?? `#${partner.index}`)}${whereText(world, network, partner)}`;
+    return `${printable(one.name)} → ${partnerText(partner)}${whereText(world, network, partner)}`;
   };
   const waysOf = (table: number | undefined): string => {
     const devices = new Set(gates.filter(route => route.table === table).map(({device}) => device));
@@ -181,9 +181,11 @@ function whereText(world: World, network: Reach, {namespace}: Partner): string {
   return ` in ${namespaceOf(world, namespace)?.name ?? `net:[${namespace}], without processes`}`;
 }
 
+const partnerText = ({name, index}: Partner): string => (index === 0 ? 'its packets leave' : printable(name ?? `#${index}`));
+
 function partnerPieces(world: World, network: Network, partner: Partner | undefined): Piece[] {
   if (partner === undefined) return [];
-  const name = plain(` → ${printable(partner.name ?? `#${partner.index}`)}`);
+  const name = plain(` → ${partnerText(partner)}`);
   const space = partner.namespace === null ? null : namespaceOf(world, partner.namespace);
   return space !== null && partner.namespace !== network.namespace
     ? [name, dim(' in '), namespacePiece(space)]

@@ -2,9 +2,9 @@
 
 import type {Refusal, Seen} from './seen.ts';
 
-/** The other side of a veth, or what a macvlan, ipvlan or vlan is made on (IFLA_LINK). */
+/** The other side of a veth, or what a macvlan, ipvlan, vlan or tunnel is made on (IFLA_LINK). */
 export type Partner = {
-  /** Its number in its own namespace. */
+  /** Its number in its own namespace; 0 where the packets of a tunnel leave in another namespace by whatever leads on. */
   readonly index: number;
   /** null: its namespace cannot be read. */
   readonly name: string | null;

@@ -12,7 +12,7 @@ export type LinkMessage = {
   readonly state: string;
   readonly mac: string;
   readonly mtu: number;
-  /** IFLA_MASTER, IFLA_LINK, IFLA_LINK_NETNSID. */
+  /** IFLA_MASTER, IFLA_LINK, IFLA_LINK_NETNSID; partner is 0 where it has one of no number, in the namespace of that id. */
   readonly master: number | null;
   readonly partner: number | null;
   readonly partnerId: number | null;
@@ -149,6 +149,18 @@ function detailOf(kind: string, data: Map<number, Buffer>): string {
   }
 }
 
+/**
+ * IFLA_LINK, but for tunnels that have none: the kernel tells their own number in its place (dev_get_iflink(), net/core/dev.c), and where their
+ * packets leave it tells apart, if that was set.
+ */
+function partnerOf(kind: string, own: number, found: Map<number, Buffer>, data: Map<number, Buffer>): number | null {
+  const partner = number(found.get(5));
+  if (!['vxlan', 'geneve', 'bareudp', 'gtp'].includes(kind)) return partner;
+  // IFLA_VXLAN_LINK.
+  const lower = kind === 'vxlan' ? (number(data.get(3)) ?? 0) : 0;
+  return lower !== 0 ? lower : partner === own ? 0 : partner;
+}
+
 export function decodeLinks(bytes: Buffer): LinkMessage[] {
   const links: LinkMessage[] = [];
   for (const message of messages(bytes, RTM_NEWLINK)) {
@@ -157,17 +169,19 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
     const stats = found.get(23);
     const info = attributes(found.get(18) ?? Buffer.alloc(0), 0);
     const kind = text(info.get(1));
+    const data = attributes(info.get(2) ?? Buffer.alloc(0), 0);
+    const index = message.readInt32LE(4);
     links.push({
-      index: message.readInt32LE(4),
+      index,
       name: text(found.get(3)),
       kind: kind === '' && message.readUInt16LE(2) === ARPHRD_LOOPBACK ? 'loopback' : kind,
-      detail: detailOf(kind, attributes(info.get(2) ?? Buffer.alloc(0), 0)),
+      detail: detailOf(kind, data),
       up: (message.readUInt32LE(8) & 1) !== 0,
       state: STATES[found.get(16)?.[0] ?? 0] ?? 'unknown',
       mac: [...(found.get(1) ?? [])].map(byte => byte.toString(16).padStart(2, '0')).join(':'),
       mtu: number(found.get(4)) ?? 0,
       master: number(found.get(10)),
-      partner: number(found.get(5)),
+      partner: partnerOf(kind, index, found, data),
       partnerId: number(found.get(37)),
       received: countersOf(stats, 0),
       sent: countersOf(stats, 1),

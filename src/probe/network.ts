@@ -57,7 +57,9 @@ export const interfacesSchema = z.array(
     master: z.string().exactOptional(),
     partner: z
       .object({index: z.int(), name: z.string().nullable(), namespace: z.string().nullable()})
-      .describe('The other side of a veth, or what it is made on; namespace: inode, null where it is none that nsview sees.')
+      .describe(
+        'The other side of a veth, or what it is made on; namespace: inode, null where it is none that nsview sees; index 0: a tunnel’s packets leave there.',
+      )
       .exactOptional(),
     received: counters.exactOptional(),
     sent: counters.exactOptional(),
@@ -187,6 +189,9 @@ function readEveryone(age: number): Everyone {
 
 type Finder = (link: LinkMessage) => Partner;
 
+const isAlone = ({index, partner, partnerId}: LinkMessage): boolean =>
+  partner === null || (partnerId === null && (partner === 0 || partner === index));
+
 /** Addresses of an interface, as the kernel tells them. */
 function addressesOf(
   all: Seen<ReadonlyMap<number, readonly AddressMessage[]>>,
@@ -221,7 +226,7 @@ function interfacesOf(
       mtu,
       ...addressesOf(addresses, index),
       ...(master === undefined ? {} : {master}),
-      ...(link.partner === null || link.partner === 0 || (link.partner === index && link.partnerId === null) ? {} : {partner: find(link)}),
+      ...(isAlone(link) ? {} : {partner: find(link)}),
       ...(link.received === null ? {} : {received: link.received}),
       ...(link.sent === null ? {} : {sent: link.sent}),
     };
@@ -261,7 +266,7 @@ function partnersOf(path: string, inode: string, links: readonly LinkMessage[], 
   return link => {
     const index = link.partner ?? 0;
     const namespace = link.partnerId === null ? inode : (ids.get(link.partnerId) ?? null);
-    return {index, name: namespace === null ? null : (namesIn(namespace).get(index) ?? null), namespace};
+    return {index, name: namespace === null || index === 0 ? null : (namesIn(namespace).get(index) ?? null), namespace};
   };
 }
 
@@ -621,13 +626,16 @@ export function readNetworks(
     const find: Finder = link => {
       const index = link.partner ?? 0;
       if (link.partnerId === null) return {index, name: names.get(index) ?? null, namespace: inode};
-      const there = (byIndex.get(index) ?? []).filter(one => link.kind !== 'veth' || one.link.partner === link.index).slice(0, 64);
+      // Where its number is not known it may be any; each has lo, whose number is 1.
+      const there = (byIndex.get(index === 0 ? 1 : index) ?? [])
+        .filter(one => link.kind !== 'veth' || one.link.partner === link.index)
+        .slice(0, 64);
       const namespace =
         knownIds(
           path,
           there.map(one => [one.inode, one.path] as const),
         ).get(link.partnerId) ?? null;
-      return {index, name: there.find(one => one.inode === namespace)?.link.name ?? null, namespace};
+      return {index, name: index === 0 ? null : (there.find(one => one.inode === namespace)?.link.name ?? null), namespace};
     };
     const interfaces = interfacesOf(links, addressesAt(path), find);
     if (!withRoutes) return {inode, pid, interfaces};

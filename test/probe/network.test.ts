@@ -218,6 +218,31 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells what a tunnel is made on, and where its packets leave, in another namespace as well', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    // The outer namespace has another interface of each number that the tunnels have in the inner one.
+    const script = `unshare -n sh -c 'echo inner $$; read line' <&0 &
+      sleep 0.3; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 10.9.8.1/24 dev v0
+      ip link add stays type vxlan id 12 dstport 4712 local 10.9.8.1 dev v0
+      ip link add on-v0 index 40 type vxlan id 10 dstport 4710 local 10.9.8.1 dev v0; ip link set on-v0 netns $!
+      ip link add any index 41 type vxlan id 11 dstport 4711 local 10.9.8.1; ip link set any netns $!
+      ip link add other40 index 40 type bridge; ip link add other41 index 41 type bridge; echo ready; read line; kill $!; wait`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    const inner = Number((await one.says(/inner (\d+)/))[1]);
+    await one.says(/ready/);
+    const [outer, within] = [read(one.pid), read(inner)];
+    const partners = (links: readonly Interface[]) => new Map(links.map(({name, partner}) => [name, partner]));
+    const namespace = outer.namespace;
+    expect(partners(outer.interfaces).get('stays')).toMatchObject({name: 'v0', namespace});
+    expect(partners(within.interfaces).get('on-v0')).toMatchObject({name: 'v0', namespace});
+    expect(partners(within.interfaces).get('any')).toEqual({index: 0, name: null, namespace});
+    expect(tab(inner, 120)).toMatch(/any vxlan id 11 down → its packets leave in net:\w+\n/);
+    const told = readSnapshot({version: 'test'}).networks?.find(network => network.inode === within.namespace)?.interfaces ?? [];
+    expect(partners(isRefusal(told) ? [] : told)).toEqual(partners(within.interfaces));
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells who listens, and abstract sockets with their holders', async () => {
     const program =
       "const net=require('net');net.createServer().listen(0,'127.0.0.1',function(){console.log('port '+this.address().port);net.createServer().listen('\\0nsview-abstract',()=>console.log('ready'))});process.stdin.on('data',()=>process.exit())";
