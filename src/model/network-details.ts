@@ -64,7 +64,8 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     const type: Piece[] = route.type === undefined ? [] : [toned('warn', ` ${route.type}`)];
     const via: Piece[] = route.via === undefined ? [] : [dim(' via '), plain(printable(route.via))];
     const device: Piece[] = route.device === undefined ? [] : [dim(' by '), plain(printable(route.device))];
-    say(plain('  '), to, ...type, ...via, ...device, ...(route.table === undefined ? [] : [dim(` table ${route.table}`)]));
+    const state: Piece[] = route.state === undefined ? [] : [toned('warn', ` ${route.state}`)];
+    say(plain('  '), to, ...type, ...via, ...device, ...(route.table === undefined ? [] : [dim(` table ${route.table}`)]), ...state);
   });
 
   const owners = (holders: readonly Holder[]): Line =>
@@ -156,13 +157,14 @@ function summary(world: World, network: Reach): string {
     if (partner === undefined) return printable(one.name);
     return `${printable(one.name)} → ${partnerText(partner)}${whereText(world, network, partner)}`;
   };
-  const waysOf = (table: number | undefined): string => {
-    const devices = new Set(gates.filter(route => route.table === table).map(({device}) => device));
-    return interfaces
-      .filter(one => devices.has(one.name))
-      .map(named)
+  const waysOf = (table: number | undefined): string =>
+    interfaces
+      .flatMap(one => {
+        const [first, ...more] = gates.filter(route => route.table === table && route.device === one.name);
+        if (first === undefined) return [];
+        return first.state !== undefined && more.every(({state}) => state !== undefined) ? `${named(one)} (${first.state})` : named(one);
+      })
       .join(', ');
-  };
   // ip-rule(8): the main table is there for all, another one for what a rule sends to it.
   const ways = [...new Set([undefined, ...gates.map(({table}) => table)])].flatMap(table => {
     const by = waysOf(table);

@@ -52,6 +52,8 @@ export type Route = {
   readonly metric?: number;
   /** Other than unicast: local, which leads to nobody else, blackhole, unreachable, prohibit. */
   readonly type?: string;
+  /** Its device has no carrier, or is not up, as ip-route(8) names it. */
+  readonly state?: 'dead' | 'linkdown';
   /** Where it is not the main table, 254. */
   readonly table?: number;
 };

@@ -53,6 +53,11 @@ const ROUTE_TYPES: {readonly [type: number]: string} = {
 const RT_TABLE_MAIN = 254;
 const RT_TABLE_LOCAL = 255;
 const RTM_F_CLONED = 0x200;
+/** RTNH_F_*, in the order of ip-route(8), which names them like this. */
+const HOP_STATES: readonly (readonly [flag: number, name: 'dead' | 'linkdown'])[] = [
+  [1, 'dead'],
+  [16, 'linkdown'],
+];
 
 /** The messages of one type, each without its header. */
 function* messages(bytes: Buffer, type: number): Generator<Buffer> {
@@ -254,18 +259,19 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
       ...(kind === undefined ? {} : {type: kind}),
       ...(table === RT_TABLE_MAIN ? {} : {table}),
     };
-    const add = (attribute: Map<number, Buffer>, deviceIndex: number | null) => {
+    const add = (attribute: Map<number, Buffer>, deviceIndex: number | null, flags: number) => {
+      const state = HOP_STATES.find(([flag]) => (flags & flag) !== 0)?.[1];
       const via = addressText(attribute.get(5) ?? attribute.get(18)?.subarray(2) ?? Buffer.alloc(0));
-      routes.push({...base, ...(via === '' ? {} : {via}), deviceIndex});
+      routes.push({...base, ...(via === '' ? {} : {via}), ...(state === undefined ? {} : {state}), deviceIndex});
     };
     const hops = found.get(9);
-    if (hops === undefined) add(found, number(found.get(4)));
+    if (hops === undefined) add(found, number(found.get(4)), message.readUInt32LE(8));
     // RTA_MULTIPATH: struct rtnexthop, each with attributes of its own.
     else
       for (let at = 0; at + 8 <= hops.length; ) {
         const size = hops.readUInt16LE(at);
         if (size < 8 || at + size > hops.length) break;
-        add(attributes(hops.subarray(at, at + size), 8), hops.readInt32LE(at + 4));
+        add(attributes(hops.subarray(at, at + size), 8), hops.readInt32LE(at + 4), hops[at + 2] ?? 0);
         at += (size + 3) & ~3;
       }
   }

@@ -74,6 +74,7 @@ export const routesSchema = z.array(
     device: z.string().exactOptional(),
     metric: z.number().exactOptional(),
     type: z.string().exactOptional(),
+    state: z.enum(['dead', 'linkdown']).describe('Its device is not up, or has no carrier.').exactOptional(),
     table: z.number().exactOptional(),
   }),
 );

@@ -218,6 +218,31 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells which routes have a device without a carrier, each hop of several, as ip does', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    const script = `ip link add v0 type veth peer name v1; ip link add w0 type veth peer name w1
+      for name in v0 v1 w0 w1; do ip link set $name up; done; ip addr add 10.9.8.1/24 dev v0; ip addr add 10.9.7.1/24 dev w0
+      ip addr add fd00::1/64 dev v0 nodad; ip route add default via 10.9.8.2; ip -6 route add default via fd00::2
+      ip route add 10.1.0.0/16 nexthop via 10.9.8.2 nexthop via 10.9.7.2
+      ip link set v1 down; echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    await one.says(/ready/);
+    type Hop = {gateway?: string; dev?: string; flags: string[]};
+    const told: (Hop & {dst: string; nexthops?: Hop[]})[] = [...ip(one.pid, '-4', 'route'), ...ip(one.pid, '-6', 'route')];
+    const hops = told.flatMap(({dst, nexthops, ...own}) =>
+      (nexthops ?? [own]).map(({gateway, dev, flags}) => ({dst, gateway, dev, flags})),
+    );
+    const {routes} = read(one.pid);
+    const key = (to: unknown[]) => JSON.stringify(to);
+    expect((isRefusal(routes) ? [] : routes).map(({to, via, device, state}) => key([to, via, device, state ?? ''])).toSorted()).toEqual(
+      hops.map(({dst, gateway, dev, flags}) => key([dst, gateway, dev, flags.join(' ')])).toSorted(),
+    );
+    expect(hops.filter(({dst}) => dst === '10.1.0.0/16').map(({flags}) => flags)).toEqual([['linkdown'], []]);
+    expect(tab(one.pid, 120)).toMatch(/^Out by v0 → v1 \(linkdown\)\.\n[\s\S]*\n +default via 10\.9\.8\.2 by v0 linkdown\n/);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells what a tunnel is made on, and where its packets leave, in another namespace as well', async context => {
     context.skip(!supported(), 'kernel lacks veth');
     // The outer namespace has another interface of each number that the tunnels have in the inner one.
