@@ -70,10 +70,11 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
 
   const owners = (holders: readonly Holder[]): Line =>
     holders.length === 0
-      ? [dim(network.unread > 0 ? 'owner not readable' : 'no process that nsview sees in this namespace')]
+      ? [dim(network.unread > 0 ? 'owner not readable' : 'no process that nsview sees')]
       : holders.flatMap((holder, index): Piece[] => [
           plain(`${index === 0 ? '' : ', '}${printable(holder.comm)} ${holder.pid}`),
           ...(isInside(world, holder.pid, process) ? [] : [toned('accent', ' outside')]),
+          ...elsewherePieces(world, holder),
         ]);
   const outside = 'outside: not this process nor below it';
   section('Listens', outside);
@@ -121,6 +122,12 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   return fixed(title, lines);
 }
 
+function elsewherePieces(world: World, {namespace}: Holder): Piece[] {
+  if (namespace === undefined) return [];
+  const space = namespaceOf(world, namespace);
+  return [dim(' in '), space === null ? strong(`net #${namespace}`) : namespacePiece(space)];
+}
+
 /** What passes through such a socket passes out of every namespace: bytes, and fds (unix(7), SCM_RIGHTS). */
 function connectionLines(
   world: World,
@@ -133,10 +140,12 @@ function connectionLines(
   say(plain('  '), ...whose, dim(`fd ${fd} ${type}  `), name === '' ? dim('a socket pair') : plain(printable(name)));
   if (peers.length === 0) say(dim('    to nobody whose fds nsview can read'));
   for (const peer of peers) {
-    const space = namespaceOf(world, peer.namespace ?? null);
-    const where: Piece[] =
-      peer.namespace === undefined ? [] : [dim(' in '), space === null ? strong(`net #${peer.namespace}`) : namespacePiece(space)];
-    const to: Line = [dim('to '), plain(`${printable(peer.comm)} ${peer.pid}`), toned('accent', ' outside'), ...where];
+    const to: Line = [
+      dim('to '),
+      plain(`${printable(peer.comm)} ${peer.pid}`),
+      toned('accent', ' outside'),
+      ...elsewherePieces(world, peer),
+    ];
     for (const row of wrapLine(to, Math.max(8, look.width - 4))) say(plain('    '), ...row);
   }
 }

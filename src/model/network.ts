@@ -58,8 +58,8 @@ export type Route = {
   readonly table?: number;
 };
 
-/** A process that holds the socket. */
-export type Holder = {readonly pid: number; readonly comm: string};
+/** A process that holds the socket. `namespace`: inode of its network namespace, where that is another one than the socket is asked for in. */
+export type Holder = {readonly pid: number; readonly comm: string; readonly namespace?: string};
 
 /** A TCP socket that listens, or a UDP socket that is bound and not connected. */
 type Listener = {
@@ -78,9 +78,6 @@ export type AbstractSocket = {
   readonly peers?: readonly Holder[];
 };
 
-/** `namespace`: inode of its network namespace, where that is not the one of the process that it is connected with. */
-export type UnixPeer = Holder & {readonly namespace?: string};
-
 /** A unix socket of a process, or of one below it, that is connected with a socket of neither. */
 export type UnixConnection = Holder & {
   readonly fd: number;
@@ -88,7 +85,7 @@ export type UnixConnection = Holder & {
   /** Of the end that was bound: a path, or with @ an abstract name; empty for a pair (socketpair(2)). */
   readonly name: string;
   /** Who has the other end; empty where nobody that nsview can read has it open. */
-  readonly peers: readonly UnixPeer[];
+  readonly peers: readonly Holder[];
 };
 
 /** A thread that is in another network namespace than its process. */

@@ -33,7 +33,7 @@ import {readTree, readUnixOutside} from './unix-connections.ts';
 const refusalSchema = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusalSchema]);
 const counters = z.object({bytes: z.number(), packets: z.number(), errors: z.number(), dropped: z.number()});
-const holders = z.array(z.object({pid: z.int(), comm: z.string()}));
+const holders = z.array(z.object({pid: z.int(), comm: z.string(), namespace: z.string().exactOptional()}));
 
 export const interfacesSchema = z.array(
   z.object({
@@ -102,7 +102,7 @@ export const unixConnectionsSchema = z
       fd: z.int(),
       type: z.string(),
       name: z.string(),
-      peers: z.array(z.object({pid: z.int(), comm: z.string(), namespace: z.string().exactOptional()})),
+      peers: holders,
     }),
   )
   .describe(
@@ -378,8 +378,13 @@ function procRoutes6(pid: number, cut: string[]): Route[] {
 type WithInode = {readonly inode: string};
 const UNIX_TYPES: {readonly [type: string]: string} = {'0001': 'stream', '0002': 'datagram', '0005': 'seqpacket'};
 
-/** Which processes of the namespace hold each of those sockets. */
-function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut: string[]): {held: Map<string, Holder[]>; unread: number} {
+/** Which processes hold each of those sockets: those of the namespace, and where none of them does, as with one that was handed over, others. */
+function holdersOf(
+  wanted: ReadonlySet<string>,
+  members: readonly number[],
+  namespace: string,
+  cut: string[],
+): {held: Map<string, Holder[]>; unread: number} {
   const held = new Map<string, Holder[]>();
   let unread = 0;
   if (wanted.size === 0) return {held, unread};
@@ -406,8 +411,9 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
       else others.push(holder);
     }
   }
-  if (members.length <= MOST.holders) return {held, unread};
-  // That many take longer than anybody waits for a key: another thread asks them.
+  const isWhole = [...wanted].every(inode => held.has(inode));
+  if (isWhole && members.length <= MOST.holders) return {held, unread};
+  // So many take longer than anybody waits for a key: another thread asks them.
   machineLook.want();
   const {sockets: all, asked, of} = machineLook.found;
   if (asked < of) cut.push('holders of sockets');
@@ -415,8 +421,9 @@ function holdersOf(wanted: ReadonlySet<string>, members: readonly number[], cut:
     const known = new Set(held.get(inode)?.map(({pid}) => pid));
     const others = (all.get(inode) ?? []).filter(pid => !known.has(pid));
     const told = others.map(pid => {
-      const comm = readText(`/proc/${pid}/comm`);
-      return {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd()};
+      const [comm, link] = [readText(`/proc/${pid}/comm`), readLink(`/proc/${pid}/ns/net`)];
+      const there = isRefusal(link) ? namespace : inodeOf(link);
+      return {pid, comm: isRefusal(comm) ? '?' : comm.trimEnd(), ...(there === namespace ? {} : {namespace: there})};
     });
     if (told.length > 0) held.set(inode, [...(held.get(inode) ?? []), ...told]);
   }
@@ -470,6 +477,7 @@ function inetListeners(who: number | string, cut: string[]): {listeners: (Bound 
 function socketsOf(
   pid: number,
   path: string,
+  inode: string,
   members: readonly number[],
   cut: string[],
 ): Pick<Network, 'listeners' | 'abstract' | 'connected' | 'unread'> {
@@ -489,7 +497,7 @@ function socketsOf(
   }
   const peers = abstract.length > 0 ? peersOf(path, abstract) : new Map<string, string[]>();
   const wanted = [...listeners, ...abstract].map(socket => socket.inode);
-  const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, cut);
+  const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, inode, cut);
   const whole = <T extends WithInode>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
   const withPeers = (socket: Omit<AbstractSocket, 'holders'> & WithInode): AbstractSocket => {
     const there = (peers.get(socket.name) ?? []).flatMap(one => held.get(one) ?? []);
@@ -553,7 +561,7 @@ export function readNetwork(pid: number): Seen<Network> {
   const routes = isRefusal(links) ? procRoutes(pid, cut) : routesAt(path, links, cut);
   if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > 2000) {
     const cutSockets: string[] = [];
-    const found = socketsOf(pid, path, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
+    const found = socketsOf(pid, path, inode, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
     sockets = {at: performance.now(), pid, found, cut: cutSockets};
   }
   const threads = threadsOf(pid, cut);

@@ -1,7 +1,7 @@
 // Knows how to find the connections by unix sockets that leave a tree of processes, and who has the other ends.
 
 import {isRefusal, type Seen} from '../model/fact.ts';
-import type {UnixConnection, UnixPeer} from '../model/network.ts';
+import type {Holder, UnixConnection} from '../model/network.ts';
 import {machineLook, readNamespaceFds} from './holders.ts';
 import {decodeUnixSockets, type UnixMessage} from './netlink.ts';
 import {dump, isCut, UNIX} from './network-dump.ts';
@@ -125,7 +125,7 @@ export function readUnixOutside(tree: readonly number[], paths: Iterable<string>
   return shown.map(({inode, peer, socket}) => {
     const {pid, fd} = own.get(inode) ?? {pid: 0, fd: 0};
     const network = networkOf(pid);
-    const peers = (held.get(peer) ?? []).map((holder): UnixPeer => {
+    const peers = (held.get(peer) ?? []).map((holder): Holder => {
       const there = networkOf(holder);
       return {pid: holder, comm: commOf(holder), ...(there !== null && there !== network ? {namespace: there} : {})};
     });

@@ -318,6 +318,22 @@ describe('a network namespace', () => {
     expect(text).toMatch(new RegExp(`connected: \\S+ ${other.pid} outside`));
   });
 
+  it('tells who listens in a network without being in it', async () => {
+    await using one = start(fixture('listens-elsewhere'));
+    const child = Number((await one.says(/child (\d+)/))[1]);
+    await one.says(/ready[\s\S]*ready/);
+    const holders = [{pid: one.pid, comm: 'listens-elsewhe', namespace: read(one.pid).namespace}];
+    expect(read(child).namespace).not.toBe(holders[0]?.namespace);
+    const told = () => read(child).listeners;
+    // Another thread asks all processes; fds are read at most every two seconds.
+    for (const limit = Date.now() + patient(15_000); Date.now() < limit; await new Promise(resolve => setTimeout(resolve, 100)))
+      if (JSON.stringify(told()).includes('listens-elsewhe')) break;
+    expect(told()).toEqual([{protocol: 'tcp', address: '0.0.0.0', port: 4711, holders}]);
+    expect(tab(child, 120)).toMatch(new RegExp(`tcp 0\\.0\\.0\\.0:4711 +listens-elsewhe ${one.pid} outside in net:a\n`));
+    one.release();
+    await one.ended;
+  });
+
   it('tells who is connected to a name that fills its address, and to one of datagrams', async context => {
     await using one = start(fixture('reached-by-name'));
     const child = Number((await one.says(/child (\d+)/))[1]);
