@@ -3,11 +3,14 @@
  * enters it (setns(2) moves one thread), makes the socket there, asks, closes it, and ends. Nothing of nsview stays in the namespace. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
 #include <linux/net_namespace.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,6 +32,7 @@
 struct question {
         const char *path; /* of the namespace */
         int type;         /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNSID, or of sock_diag(7) SOCK_DIAG_BY_FAMILY */
+        int family, protocol; /* of sock_diag(7) */
         const char *paths;
         int count; /* of paths, for RTM_GETNSID */
         uint8_t *buffer;
@@ -114,6 +118,7 @@ static int dump(int fd, const struct question *question)
                 union {
                         struct ifinfomsg route; /* as large as the largest of the three bodies that rtnetlink may be asked with */
                         struct unix_diag_req sockets;
+                        struct inet_diag_req_v2 listeners;
                 } body;
         } request = {
                 .header = {.nlmsg_len = sizeof(request.header) + sizeof(request.body.route),
@@ -121,8 +126,15 @@ static int dump(int fd, const struct question *question)
                            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                            .nlmsg_seq = 1},
         };
-        if (question->type == SOCK_DIAG_BY_FAMILY) {
-                request.header.nlmsg_len = sizeof(request);
+        if (question->type == SOCK_DIAG_BY_FAMILY && question->family != AF_UNIX) {
+                /* Those that listen; of UDP those that are not connected. */
+                request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.listeners);
+                request.body.listeners =
+                        (struct inet_diag_req_v2){.sdiag_family = (uint8_t)question->family,
+                                                  .sdiag_protocol = (uint8_t)question->protocol,
+                                                  .idiag_states = 1u << (question->protocol == IPPROTO_TCP ? TCP_LISTEN : TCP_CLOSE)};
+        } else if (question->type == SOCK_DIAG_BY_FAMILY) {
+                request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.sockets);
                 request.body.sockets = (struct unix_diag_req){
                         .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER};
         }
@@ -256,10 +268,25 @@ static int ask_in_thread(struct question *question, int32_t *ret_stage)
 
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage)
 {
-        static const int types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, SOCK_DIAG_BY_FAMILY, RTM_GETNETCONF};
+        static const struct {
+                int type, family, protocol;
+        } types[] = {{RTM_GETLINK, 0, 0},
+                     {RTM_GETADDR, 0, 0},
+                     {RTM_GETROUTE, 0, 0},
+                     {SOCK_DIAG_BY_FAMILY, AF_UNIX, 0},
+                     {RTM_GETNETCONF, 0, 0},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_TCP},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_TCP},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDP},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP}};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
-        struct question question = {.path = path, .type = types[type], .buffer = buffer, .size = size};
+        struct question question = {.path = path,
+                                    .type = types[type].type,
+                                    .family = types[type].family,
+                                    .protocol = types[type].protocol,
+                                    .buffer = buffer,
+                                    .size = size};
         return ask_in_thread(&question, ret_stage);
 }
 

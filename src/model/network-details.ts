@@ -78,8 +78,9 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
         ]);
   const outside = 'outside: not this process nor below it';
   section('Listens', outside);
-  listed(network.listeners, 'nobody listens here', ({protocol, address, port, holders}) => {
-    say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), dim('  '), ...owners(holders));
+  listed(network.listeners, 'nobody listens here', ({protocol, address, port, device, holders}) => {
+    const only: Piece[] = device === undefined ? [] : [dim(' only by '), plain(printable(device))];
+    say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), ...only, dim('  '), ...owners(holders));
   });
   section('Abstract unix sockets', 'all in this network namespace reach them');
   listed(network.abstract, 'none', ({name, type, holders, peers = []}) => {

@@ -66,6 +66,8 @@ type Listener = {
   readonly protocol: 'tcp' | 'tcp6' | 'udp' | 'udp6';
   readonly address: string;
   readonly port: number;
+  /** The one device that it is bound to (SO_BINDTODEVICE, or a link-local address): what comes by others does not reach it. */
+  readonly device?: string;
   readonly holders: readonly Holder[];
 };
 

@@ -221,6 +221,17 @@ export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
   return sockets;
 }
 
+/** struct inet_diag_msg (linux/inet_diag.h): by inode the number of the device that the socket is bound to, of those that are to one. */
+export function decodeBoundDevices(bytes: Buffer): Map<string, number> {
+  const devices = new Map<string, number>();
+  for (const message of messages(bytes, SOCK_DIAG_BY_FAMILY)) {
+    if (message.length < 72) continue;
+    const device = message.readUInt32LE(40);
+    if (device !== 0) devices.set(String(message.readUInt32LE(68)), device);
+  }
+  return devices;
+}
+
 export function decodeAddresses(bytes: Buffer): AddressMessage[] {
   const addresses: AddressMessage[] = [];
   for (const message of messages(bytes, RTM_NEWADDR)) {

@@ -16,6 +16,7 @@ export const ADDRESSES = 1;
 export const ROUTES = 2;
 export const UNIX = 3;
 export const SETTINGS = 4;
+export const LISTENERS = {tcp: 5, tcp6: 6, udp: 7, udp6: 8} as const;
 
 const refusedAt = (result: number): Refusal => ({errno: errnoName(-result), during: STAGES[stage[0] ?? 0] ?? 'rtnetlink'});
 

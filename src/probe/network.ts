@@ -21,12 +21,13 @@ import {
   type AddressMessage,
   addressText,
   decodeAddresses,
+  decodeBoundDevices,
   decodeRoutes,
   decodeSettings,
   decodeUnixSockets,
   type LinkMessage,
 } from './netlink.ts';
-import {ADDRESSES, dump, isCut, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
+import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readUnixOutside} from './unix-connections.ts';
 
@@ -79,7 +80,12 @@ export const routesSchema = z.array(
   }),
 );
 
-const bound = {protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']), address: z.string(), port: z.int()};
+const bound = {
+  protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']),
+  address: z.string(),
+  port: z.int(),
+  device: z.string().describe('The one that it is bound to (SO_BINDTODEVICE).').exactOptional(),
+};
 export const boundSchema = z.array(z.object(bound)).describe('TCP sockets that listen, and UDP sockets that are bound and not connected.');
 
 export const settingsSchema = z
@@ -474,6 +480,21 @@ function inetListeners(who: number | string, cut: string[]): {listeners: (Bound 
   return {listeners, refused};
 }
 
+/** What /proc does not tell of a socket. Nothing where the kernel has no inet_diag. */
+function boundDevices(path: string, listeners: readonly (Bound & WithInode)[]): Map<string, string> {
+  const found = new Map<string, string>();
+  let names: Map<number, string> | undefined;
+  for (const protocol of new Set(listeners.map(one => one.protocol))) {
+    const bytes = dump(path, LISTENERS[protocol]);
+    const devices = isRefusal(bytes) ? [] : [...decodeBoundDevices(bytes)];
+    if (devices.length === 0) continue;
+    const links = names === undefined ? linksAt(path) : [];
+    names ??= new Map((isRefusal(links) ? [] : links).map(({index, name}) => [index, name]));
+    for (const [inode, index] of devices) found.set(inode, names.get(index) ?? `#${index}`);
+  }
+  return found;
+}
+
 function socketsOf(
   pid: number,
   path: string,
@@ -498,7 +519,11 @@ function socketsOf(
   const peers = abstract.length > 0 ? peersOf(path, abstract) : new Map<string, string[]>();
   const wanted = [...listeners, ...abstract].map(socket => socket.inode);
   const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, inode, cut);
-  const whole = <T extends WithInode>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
+  const devices = boundDevices(path, listeners);
+  const whole = <T extends WithInode>({inode, ...socket}: T) => {
+    const device = devices.get(inode);
+    return {...socket, ...(device === undefined ? {} : {device}), holders: held.get(inode) ?? []};
+  };
   const withPeers = (socket: Omit<AbstractSocket, 'holders'> & WithInode): AbstractSocket => {
     const there = (peers.get(socket.name) ?? []).flatMap(one => held.get(one) ?? []);
     const each = [...new Map(there.map(holder => [holder.pid, holder])).values()];

@@ -318,6 +318,25 @@ describe('a network namespace', () => {
     expect(text).toMatch(new RegExp(`connected: \\S+ ${other.pid} outside`));
   });
 
+  it('tells the one device by which a socket is reached, as ss does', async context => {
+    await using one = start(fixture('listens-by-device'));
+    await one.says(/ready/);
+    const told = execFileSync('nsenter', [...ENTER, '-t', String(one.pid), 'ss', '-Hlntu']).toString();
+    context.skip(!/%lo:4711/.test(told), 'this kernel has no inet_diag');
+    const {listeners} = read(one.pid);
+    const found = (isRefusal(listeners) ? [] : listeners).map(
+      ({protocol, port, device}) => `${protocol.slice(0, 3)} ${port} ${device ?? 'any'}`,
+    );
+    const lines = [...told.matchAll(/^(tcp|udp) .*?(?:%(\w+))?:(47\d+) /gm)].map(
+      ([, protocol, device, port]) => `${protocol} ${port} ${device ?? 'any'}`,
+    );
+    expect(lines.length).toBe(5);
+    expect(found.toSorted()).toEqual(lines.toSorted());
+    expect(tab(one.pid, 80)).toContain('tcp 0.0.0.0:4711 only by lo  listens-by-devi');
+    one.release();
+    await one.ended;
+  });
+
   it('tells who listens in a network without being in it', async () => {
     await using one = start(fixture('listens-elsewhere'));
     const child = Number((await one.says(/child (\d+)/))[1]);
