@@ -108,8 +108,8 @@ function explainCgroup(errno: string, cgroup: string): Explanation | null {
       };
     case 'EOPNOTSUPP':
       return {
-        rule: `cgroup.type of ${cgroup} is “domain invalid”: it is below a threaded cgroup`,
-        remedy: 'name a cgroup whose type is domain',
+        rule: `cgroup.type of ${cgroup} is “domain invalid”: it is in a threaded subtree, and not threaded itself`,
+        remedy: 'name a cgroup whose type is domain, or write threaded to its cgroup.type',
       };
     default:
       return null;

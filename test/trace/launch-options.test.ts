@@ -293,8 +293,11 @@ describe.each(HOWS)('launched with options, by %s', how => {
     writeFileSync(`${parent}/threaded/cgroup.type`, 'threaded');
     await refused(
       ['--cgroup', `${name}/invalid`],
-      `clone3: EOPNOTSUPP: cgroup.type of ${parent}/invalid is “domain invalid”: it is below a threaded cgroup; name a cgroup whose type is domain`,
+      `clone3: EOPNOTSUPP: cgroup.type of ${parent}/invalid is “domain invalid”: it is in a threaded subtree, and not threaded itself; name a cgroup whose type is domain, or write threaded to its cgroup.type`,
     );
+    // What it advises helps.
+    writeFileSync(`${parent}/invalid/cgroup.type`, 'threaded');
+    expect(await trace(how, ['--cgroup', `${name}/invalid`], ['true'])).toMatchObject({code: 0});
   });
 
   it('that is not there fails as without options, and leaves nothing', async () => {
