@@ -52,7 +52,8 @@ static void put_prctl(struct filter *filter)
 {
         PUT(LOAD(args[0]));
         for (uint32_t option = 0; option < 256; option++)
-                if (nsv_call_counts(NSV_CALL_prctl, option, 0, 0)) {
+                /* Of two options the second argument decides: 0 asks by the one, 1 by the other. Who stops is asked again. */
+                if (nsv_call_counts(NSV_CALL_prctl, option, 0, 0) || nsv_call_counts(NSV_CALL_prctl, option, 1, 0)) {
                         PUT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, option, 0, 1));
                         PUT(TRACE);
                 }

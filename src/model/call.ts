@@ -331,6 +331,11 @@ const SCHED_CORE: Names = [
   [2, 'PR_SCHED_CORE_SHARE_TO'],
   [3, 'PR_SCHED_CORE_SHARE_FROM'],
 ];
+const SCHED_CORE_SCOPE: Names = [
+  [0, 'PR_SCHED_CORE_SCOPE_THREAD'],
+  [1, 'PR_SCHED_CORE_SCOPE_THREAD_GROUP'],
+  [2, 'PR_SCHED_CORE_SCOPE_PROCESS_GROUP'],
+];
 const MDWE: Names = [
   [1, 'PR_MDWE_REFUSE_EXEC_GAIN'],
   [2, 'PR_MDWE_NO_INHERIT'],
@@ -354,7 +359,7 @@ const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
     {name: 'cap', decode: (register, raw) => (argument(raw, 1) === 4n ? uint64(register) : named(register, CAPABILITY))},
   ],
   53: [choice('misfeature', SPECULATION, 64), flags('val', SPECULATION_CONTROL, 64)],
-  62: [choice('operation', SCHED_CORE, 64), size('pid'), size('type')],
+  62: [choice('operation', SCHED_CORE, 64), number('pid'), choice('type', SCHED_CORE_SCOPE)],
   65: [flags('flags', MDWE, 64)],
   1499557217: [choice('pid', PTRACER)],
 };
@@ -419,7 +424,20 @@ const KEYCTL: Names = [
 /** Each of them is a number in the headers of the kernel: a test compares. */
 export const KERNEL_NAMES: Names = [
   [MOUNT, UMOUNT, MOVE_MOUNT, AT, OPEN_TREE, MOUNT_ATTR, ATIMES, FSCONFIG, FSPICK, FSOPEN, FSMOUNT, CAPABILITY, CAPABILITY_VERSION],
-  [SECCOMP, SECCOMP_FLAGS, PRCTL, SECUREBITS, AMBIENT, PRCTL_SECCOMP, SIGNAL, SPECULATION, SPECULATION_CONTROL, SCHED_CORE, MDWE],
+  [
+    SECCOMP,
+    SECCOMP_FLAGS,
+    PRCTL,
+    SECUREBITS,
+    AMBIENT,
+    PRCTL_SECCOMP,
+    SIGNAL,
+    SPECULATION,
+    SPECULATION_CONTROL,
+    SCHED_CORE,
+    SCHED_CORE_SCOPE,
+    MDWE,
+  ],
   [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
   [LSM_ATTR, LSM_ID, KEYCTL, UNSHARE],
 ].flat(2);

@@ -197,7 +197,11 @@ describe('the arguments of', () => {
       ['prctl', [53, 1, 8]],
       {op: 'PR_SET_SPECULATION_CTRL', misfeature: 'PR_SPEC_INDIRECT_BRANCH', val: ['PR_SPEC_FORCE_DISABLE']},
     ],
-    ['prctl, of a core of its own', ['prctl', [62, 1, 0, 1]], {op: 'PR_SCHED_CORE', operation: 'PR_SCHED_CORE_CREATE', pid: 0, type: 1}],
+    [
+      'prctl, of a core of its own',
+      ['prctl', [62, 1, 0, 1]],
+      {op: 'PR_SCHED_CORE', operation: 'PR_SCHED_CORE_CREATE', pid: 0, type: 'PR_SCHED_CORE_SCOPE_THREAD_GROUP'},
+    ],
     ['prctl, unknown', ['prctl', [999, 1, 2]], {op: 999}],
     [
       'seccomp',
