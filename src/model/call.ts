@@ -364,6 +364,9 @@ const PRCTL_ARGUMENTS: {readonly [option: number]: readonly Parameter[]} = {
   1499557217: [choice('pid', PTRACER)],
 };
 
+/** Those whose other arguments have to be 0 (kernel/sys.c, security/commoncap.c): told where they are not, which is why it failed. */
+const PRCTL_ZEROS: ReadonlySet<number> = new Set([38, 47, 53, 62, 65]);
+
 const LANDLOCK_FS: Names = (
   'EXECUTE WRITE_FILE READ_FILE READ_DIR REMOVE_DIR REMOVE_FILE MAKE_CHAR MAKE_DIR MAKE_REG MAKE_SOCK MAKE_FIFO MAKE_BLOCK MAKE_SYM ' +
   'REFER TRUNCATE IOCTL_DEV RESOLVE_UNIX'
@@ -643,9 +646,13 @@ export function decodeArguments(raw: RawCall): DecodedCall {
     return pointer(parameter.length === undefined ? bytes : bytes.subarray(0, parameter.length(raw)), raw);
   };
   for (const [index, parameter] of CALLS_BY_NAME[raw.name].entries()) args[parameter.name] = take(parameter, argument(raw, index));
-  if (raw.name === 'prctl')
-    for (const [index, parameter] of (PRCTL_ARGUMENTS[uint32(argument(raw, 0))] ?? []).entries())
-      args[parameter.name] = take(parameter, argument(raw, index + 1));
+  if (raw.name === 'prctl') {
+    const option = uint32(argument(raw, 0));
+    const parameters = PRCTL_ARGUMENTS[option] ?? [];
+    for (const [index, parameter] of parameters.entries()) args[parameter.name] = take(parameter, argument(raw, index + 1));
+    for (let index = parameters.length + 1; index < 5; index++)
+      if (PRCTL_ZEROS.has(option) && argument(raw, index) !== 0n) args[`arg${index + 1}`] = uint64(argument(raw, index));
+  }
   return {args, cut};
 }
 

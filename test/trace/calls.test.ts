@@ -337,6 +337,7 @@ describe.each(WAYS)('calls that are newer than strace, $when by $by', way => {
         args: {ruleset_fd: -1, flags: ['LANDLOCK_RESTRICT_SELF_TSYNC', '0x40000000']},
         result: failure,
       },
+      {name: 'prctl', args: {op: 'PR_SET_NO_NEW_PRIVS', value: 1, arg3: 7}, result: {errno: 'EINVAL'}},
       {
         name: 'prctl',
         args: {op: 'PR_SCHED_CORE', operation: 'PR_SCHED_CORE_SHARE_TO', pid: -1, type: 'PR_SCHED_CORE_SCOPE_PROCESS_GROUP'},
