@@ -40,9 +40,9 @@ export function amountText(resource: string, amount: bigint): string {
   return resource === 'io' ? `${bytesText(amount)}/s` : bytesText(amount);
 }
 
-/** Tenths of the limit that are used; above nine tenths it is near, above seven it comes nearer. */
+/** Tenths of the limit, which is not 0, that are used; above nine tenths it is near, above seven it comes nearer. */
 export function gauge(use: bigint, limit: bigint): {readonly bar: string; readonly percent: number; readonly tone: Tone} {
-  const percent = limit === 0n ? 100 : Math.min(100, Number((use * 100n) / limit));
+  const percent = Math.min(100, Number((use * 100n) / limit));
   const filled = Math.round(percent / 10);
   return {bar: '█'.repeat(filled) + '░'.repeat(10 - filled), percent, tone: percent >= 90 ? 'bad' : percent >= 70 ? 'warn' : 'good'};
 }
@@ -50,7 +50,10 @@ export function gauge(use: bigint, limit: bigint): {readonly bar: string; readon
 function limitPieces(resource: string, {limit, use, path, tighter}: EffectiveLimit, own: string): Line {
   const pieces: Piece[] = [];
   const by = path === own ? dim('set here') : plain(`set by ${printable(path)}`);
-  if (use === null) pieces.push(strong(amountText(resource, limit)), dim(' at most'), GAP, by);
+  // As memory.swap.max often is: nothing is near its end there.
+  if (limit === 0n)
+    pieces.push(...(use === null || use === 0n ? [] : [plain(`${amountText(resource, use)} used, `)]), strong('none allowed'), GAP, by);
+  else if (use === null) pieces.push(strong(amountText(resource, limit)), dim(' at most'), GAP, by);
   else {
     const {bar, percent, tone} = gauge(use, limit);
     pieces.push(strong(amountText(resource, use)), dim(' of '), strong(amountText(resource, limit)), GAP);

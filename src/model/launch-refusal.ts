@@ -79,7 +79,7 @@ function explainClone(errno: string, plan: LaunchPlan, evidence: LaunchEvidence)
       };
     case 'EAGAIN':
       return {
-        rule: 'there are as many processes as RLIMIT_NPROC or a pids.max allows',
+        rule: 'there are as many processes as RLIMIT_NPROC, a pids.max, kernel.threads-max or kernel.pid_max allows',
         remedy: 'end some, or raise the limit',
       };
     default:

@@ -51,8 +51,16 @@ test.each([
   [0n, 10n, '░░░░░░░░░░', 0, 'good'],
   [7n, 10n, '███████░░░', 70, 'warn'],
   [12n, 10n, '██████████', 100, 'bad'],
-  [0n, 0n, '██████████', 100, 'bad'],
 ] as const)('%s of %s is %s', (use, limit, bar, percent, tone) => expect(gauge(use, limit)).toEqual({bar, percent, tone}));
+
+test.each([
+  ['0', 'swap none allowed set here'],
+  ['4096', 'swap 4 KiB used, none allowed set here'],
+])('of a limit of 0 with a use of %s nothing is near its end', (use, said) => {
+  const levels: CgroupLevel[] = [{...level('/a', null), resources: [{resource: 'swap', limit: '0', use}]}];
+  const text = limitLines(levels, {width: 100, inodes: false, live: true}).map(lineText).join(' ').replaceAll(/ +/g, ' ');
+  expect(text).toContain(said);
+});
 
 test('what io may take is limited by all above in v2, and in v1 by its own alone', () => {
   const io = (path: string, text?: string): CgroupLevel => ({
