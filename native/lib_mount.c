@@ -25,6 +25,9 @@
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000U
 #endif
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x00004000U /* Linux 6.8 */
+#endif
 
 struct uses {
         const int64_t *ids; /* ascending */
@@ -52,17 +55,17 @@ static void put(struct uses *uses, enum nsv_use what, int64_t number, int64_t mo
 }
 
 /* The id of the mount that a link leads to, or -errno. A link of /proc needs no look-up, and DONT_SYNC asks no server. */
-static int64_t mount_of(int folder, const char *link)
+static int64_t mount_of(int folder, const char *link, unsigned mask)
 {
         struct statx found;
-        if (syscall(SYS_statx, folder, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &found) < 0)
+        if (syscall(SYS_statx, folder, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, mask, &found) < 0)
                 return -errno;
-        return found.stx_mask & STATX_MNT_ID ? (int64_t)found.stx_mnt_id : -ENODATA;
+        return found.stx_mask & mask ? (int64_t)found.stx_mnt_id : -ENODATA;
 }
 
 static void put_if_on(struct uses *uses, int folder, const char *link, enum nsv_use what, int64_t number)
 {
-        int64_t id = mount_of(folder, link);
+        int64_t id = mount_of(folder, link, STATX_MNT_ID);
         if (id >= 0 && bsearch(&id, uses->ids, (size_t)uses->ids_count, sizeof(id), compare))
                 put(uses, what, number, id);
 }
@@ -109,7 +112,7 @@ static void put_maps(struct uses *uses, int folder, const int64_t *devices, int 
                 last = inode;
                 char link[64];
                 snprintf(link, sizeof(link), "map_files/%lx-%lx", start, end);
-                int64_t id = mount_of(folder, link);
+                int64_t id = mount_of(folder, link, STATX_MNT_ID);
                 if (id < 0)
                         put(uses, NSV_USE_MAP, (int64_t)start, id);
                 else if (bsearch(&id, uses->ids, (size_t)uses->ids_count, sizeof(id), compare))
@@ -171,7 +174,7 @@ static int find_living_thread(int folder)
                 char link[280];
                 snprintf(link, sizeof(link), "%s/root", entry->d_name);
                 int tid = atoi(entry->d_name);
-                if (tid > 0 && mount_of(dirfd(tasks), link) >= 0)
+                if (tid > 0 && mount_of(dirfd(tasks), link, STATX_MNT_ID) >= 0)
                         found = tid;
         }
         closedir(tasks);
@@ -186,7 +189,7 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         if (folder < 0)
                 return -errno;
         /* Whoever may not see this link may see none of them. A kernel thread's and a zombie's leads nowhere. */
-        int64_t root = mount_of(folder, "root");
+        int64_t root = mount_of(folder, "root", STATX_MNT_ID);
         if (root == -EACCES || root == -EPERM)
                 return (int)root;
         struct uses uses = {.ids = ids, .ids_count = ids_count, .rows = ret_rows, .max = max};
@@ -228,7 +231,6 @@ struct mount_status {
 };
 _Static_assert(sizeof(struct mount_status) == 512, "struct statmount");
 enum { SYS_STATMOUNT = 457, SYS_LISTMOUNT = 458 };
-#define LIST_FROM_ROOT UINT64_MAX
 #define STATUS_BASIC 2
 #define NAMESPACE_ID _IOR(0xb7, 5, uint64_t) /* NS_GET_MNTNS_ID (linux/nsfs.h) */
 
@@ -263,23 +265,44 @@ static int compare_aged(const void *one, const void *other)
         return compare(&((const struct aged *)one)->old_id, &((const struct aged *)other)->old_id);
 }
 
-NSV_API int nsv_mount_ages(const char *path, const int32_t *ids, int count, double *ret_ages)
+/* What is below the mount `list->mount`, and itself, in the order of the numbers: how many, or -errno. */
+static long list_mounts(struct mount_request *list, uint64_t *ret_ids, size_t room)
 {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        struct mount_request list = {.size = sizeof(list), .mount = LIST_FROM_ROOT};
+        size_t n = 0;
+        for (long more = 1; more > 0 && n < room - 1; n += (size_t)more) {
+                list->parameter = n > 0 ? ret_ids[n - 1] : 0;
+                more = syscall(SYS_LISTMOUNT, list, ret_ids + n, room - 1 - n, 0U);
+                if (more < 0)
+                        return -errno;
+        }
+        /* pivot_root(2) leaves the former root below the new one. */
+        size_t at = n;
+        for (; at > 0 && ret_ids[at - 1] > list->mount; at--)
+                ret_ids[at] = ret_ids[at - 1];
+        ret_ids[at] = list->mount;
+        return (long)n + 1;
+}
+
+NSV_API int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages)
+{
+        char path[40];
+        snprintf(path, sizeof(path), "/proc/%d", pid);
+        _cleanup_close_ int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = folder < 0 ? -EBADF : openat(folder, "ns/mnt", O_RDONLY | O_CLOEXEC);
+        struct mount_request list = {.size = sizeof(list)};
         if (fd < 0 || ioctl(fd, NAMESPACE_ID, &list.namespace) < 0)
                 return -errno;
+        /* Not what listmount takes for the root of another namespace: that is the first mount on the kernel's own. */
+        int64_t root = mount_of(folder, "root", STATX_MNT_ID_UNIQUE);
+        if (root < 0)
+                return (int)root;
+        list.mount = (uint64_t)root;
         /* A table through another root may have fewer. */
         size_t room = (size_t)count + 4096;
         uint64_t *listed = malloc(room * sizeof(*listed));
         struct aged *aged = malloc(room * sizeof(*aged));
-        long n = 0, more = listed && aged && count > 0 ? 1 : -1;
-        while (more > 0 && (size_t)n < room) {
-                more = syscall(SYS_LISTMOUNT, &list, listed + n, room - (size_t)n, 0U);
-                n += more > 0 ? more : 0;
-                list.parameter = n > 0 ? listed[n - 1] : 0;
-        }
-        int r = more >= 0 ? 0 : !listed || !aged ? -ENOMEM : count > 0 ? -errno : 0;
+        long n = listed && aged ? list_mounts(&list, listed, room) : -ENOMEM;
+        int r = n < 0 ? (int)n : 0;
         if (r == 0 && is_same_table(list.namespace, listed, n, ids, count))
                 for (int i = 0; i < count; i++)
                         ret_ages[i] = (double)listed[i];

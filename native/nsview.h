@@ -352,11 +352,11 @@ enum nsv_use {
  * 32 | minor), or all where there are none. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
 NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
 
-/* When the mounts of the namespace whose file is at `path` were made: for each of those ids, as mountinfo tells them and in its order, the number
- * that the kernel gives to no other mount, and to each a higher one than to those before; 0 where there is no such mount now. 0 or -errno.
+/* When the mounts that a process sees were made: for each of those ids, as its mountinfo tells them and in that order, the number that the kernel
+ * gives to no other mount, and to each a higher one than to those before; 0 where there is no such mount now. 0 or -errno.
  * listmount(2) and statmount(2) of another namespace: Linux 6.11, and CAP_SYS_ADMIN in the user namespace that owns it; before that -ENOTTY or
  * -ENOSYS. */
-NSV_API int nsv_mount_ages(const char *path, const int32_t *ids, int count, double *ret_ages);
+NSV_API int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages);
 
 /* A fanotify group, non-blocking, that tells of each mount which is attached in the mount namespace at `path` (a file of nsfs), or detached:
  * FAN_MNT_ATTACH and FAN_MNT_DETACH, fanotify_mark(2), Linux 6.15. It does not tell of changed options, and does not keep the namespace

@@ -31,7 +31,7 @@ function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | nu
   const ids = new Int32Array(mounts.length);
   for (let i = 0; i < ids.length; i++) ids[i] = mounts[i]?.id ?? 0;
   const ages = new Float64Array(ids.length);
-  return loadNative().mountAges(`/proc/${pid}/ns/mnt`, ids, ids.length, ages) < 0 ? null : Array.from(ages);
+  return loadNative().mountAges(pid, ids, ids.length, ages) < 0 ? null : Array.from(ages);
 }
 
 /** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */

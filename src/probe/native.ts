@@ -62,7 +62,7 @@ export type Native = {
   /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
   nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
   /** Bytes of mountinfo; ret: the stage of a refusal. */
-  mountAges(path: string, ids: Int32Array, count: number, ages: Float64Array): number;
+  mountAges(pid: number, ids: Int32Array, count: number, ages: Float64Array): number;
   mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** Rows of three: what, number, mount. */
   /** A readable fd, to be closed; or -errno. */
@@ -169,7 +169,7 @@ export function loadNative(): Native {
       }),
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
-    mountAges: library.func('int nsv_mount_ages(const char *path, const int32_t *ids, int count, double *ret_ages)'),
+    mountAges: library.func('int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     mountEvents: library.func('int nsv_mount_events(const char *path)'),
     mountsChanged: library.func('int nsv_mounts_changed(int fd)'),
