@@ -14,6 +14,11 @@ export type CgroupResource = {
   readonly soft?: string;
   /** Above that it is among the first to be reclaimed from, but only where the machine is short of memory: memory.soft_limit_in_bytes. */
   readonly first?: string;
+  /** memory.min: so much is not reclaimed; and memory.low: only where nothing else can be. Absent where it is 0. */
+  readonly min?: string;
+  readonly low?: string;
+  /** memory.oom.group: where one of its processes is killed for memory, all are. */
+  readonly oomGroup?: true;
   /** Of cpu and io what was used a second between the last two readings: io in bytes read and written. */
   readonly use?: string;
   /** Counted since the cgroup exists, to tell `use` from: cpu in µs of CPU time, io in bytes read and written. */
@@ -98,6 +103,27 @@ export function lowestOf(
     if (at !== null && (lowest === null || at <= lowest.at)) lowest = {at, path};
   }
   return lowest;
+}
+
+/**
+ * What is protected of the memory of the cgroup that `levels` begin with: not more than any above protects, but for the root, which all are in
+ * (cgroup-v2.rst, "memory.min"). null: it asks for nothing.
+ */
+export function protectionOf(
+  levels: readonly CgroupLevel[],
+  of: 'min' | 'low',
+): {readonly asked: bigint; readonly at: bigint; readonly path: string} | null {
+  const askedBy = ({resources}: CgroupLevel) => numberOf(resources.find(one => one.resource === 'memory')?.[of]);
+  const [own, ...above] = levels;
+  const asked = own === undefined ? null : askedBy(own);
+  if (own === undefined || asked === null) return null;
+  let lowest = {at: asked, path: own.path};
+  for (const level of above) {
+    if (level.path === '/' && level.cut === undefined) continue;
+    const at = askedBy(level) ?? 0n;
+    if (at < lowest.at) lowest = {at, path: level.path};
+  }
+  return {asked, ...lowest};
 }
 
 /** Nanoseconds. Two readings closer than that tell little: the counters of io move by whole requests. */

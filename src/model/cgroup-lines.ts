@@ -9,6 +9,7 @@ import {
   isControlled,
   isCut,
   lowestOf,
+  protectionOf,
   resourcesOf,
 } from './cgroup-limit.ts';
 import {type Look, refusalPieces} from './details-parts.ts';
@@ -83,6 +84,27 @@ const SOFT = [
   ['first', 'when the machine is short of it, reclaimed first'],
 ] as const;
 
+const PROTECTION = [
+  ['min', 'kept'],
+  ['low', 'kept while others can give'],
+] as const;
+
+/** What the kernel does for the memory of a cgroup when there is too little for all, and whom it kills with it. */
+function memoryPieces(levels: readonly CgroupLevel[], own: string): Piece[] {
+  const pieces: Piece[] = [];
+  for (const [of, means] of PROTECTION) {
+    const found = protectionOf(levels, of);
+    if (found === null) continue;
+    const {asked, at, path} = found;
+    if (at === 0n) pieces.push(GAP, toned('warn', `memory.${of} ${amountText('memory', asked)} is void: ${printable(path)} has none`));
+    else
+      pieces.push(GAP, plain(`${amountText('memory', at)} ${means}`), ...(path === own ? [] : [GAP, plain(`set by ${printable(path)}`)]));
+  }
+  const together = levels.findLast(({resources}) => resources.some(({oomGroup}) => oomGroup === true));
+  if (together !== undefined) pieces.push(GAP, plain(`out of memory, all of ${printable(together.path)} are killed together`));
+  return pieces;
+}
+
 const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): string =>
   `${some}% some${full === undefined ? '' : `, ${full}% all`}`;
 
@@ -129,6 +151,7 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = fa
       const by = lowest.path === own.path ? [] : [GAP, plain(`set by ${printable(lowest.path)}`)];
       extra.push(GAP, plain(`${means} above ${amountText(resource, lowest.at)}`), ...by);
     }
+    if (resource === 'memory') extra.push(...memoryPieces(levels, own.path));
     const texts = textsOf(levels, resource, isV2);
     for (const {text, path} of texts)
       extra.push(GAP, plain(printable(text)), ...(path === own.path ? [] : [GAP, plain(`set by ${printable(path)}`)]));

@@ -12,6 +12,9 @@ type Files = {
   readonly limit?: string;
   readonly soft?: string;
   readonly first?: string;
+  readonly min?: string;
+  readonly low?: string;
+  readonly oomGroup?: string;
   readonly use?: string;
   readonly peak?: string;
   /** A file that counts since the cgroup exists, and its decoder to the unit of CgroupResource.total. */
@@ -37,18 +40,31 @@ export function decodeIoStat(text: string): string {
 /** Of x86-64, and of arm64 with pages of 4 and of 64 KiB (Documentation/arch/arm64/hugetlbpage.rst). */
 const HUGE_PAGES = ['64KB', '2MB', '32MB', '512MB', '1GB', '16GB'];
 
+/** PAGE_COUNTER_MAX in bytes, with pages of 4 KiB. */
+const ALL_MEMORY = '9223372036854771712';
+
 /** Documentation/admin-guide/cgroup-v2.rst. */
 const V2: readonly Files[] = [
   {
     resource: 'memory',
     limit: 'memory.max',
     soft: 'memory.high',
+    min: 'memory.min',
+    low: 'memory.low',
+    oomGroup: 'memory.oom.group',
     use: 'memory.current',
     peak: 'memory.peak',
     events: ['memory.events'],
     pressure: 'memory.pressure',
   },
-  {resource: 'swap', limit: 'memory.swap.max', use: 'memory.swap.current', peak: 'memory.swap.peak', events: ['memory.swap.events']},
+  {
+    resource: 'swap',
+    limit: 'memory.swap.max',
+    soft: 'memory.swap.high',
+    use: 'memory.swap.current',
+    peak: 'memory.swap.peak',
+    events: ['memory.swap.events'],
+  },
   {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
   {
     resource: 'cpu',
@@ -191,6 +207,10 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     const read = text(file);
     return read === null ? null : decodeLimit(read);
   };
+  const protection = (file: string | undefined): string | null => {
+    const read = text(file)?.trim() ?? '0';
+    return read === '0' ? null : read === 'max' ? ALL_MEMORY : read;
+  };
   const bandwidth = files.bandwidth?.map(text) ?? [];
   const limit = bandwidth.length > 0 ? (bandwidth.includes(null) ? null : decodeBandwidth(bandwidth.join(' '))) : number(files.limit);
   const shared = {resource: files.resource, limit, ...optional('use', number(files.use))};
@@ -221,6 +241,9 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     ...(all.some(file => isThere(file) && !isCounted(file)) ? {} : {uncontrolled: true}),
     ...optional('soft', number(files.soft)),
     ...optional('first', number(files.first)),
+    ...optional('min', protection(files.min)),
+    ...optional('low', protection(files.low)),
+    ...(text(files.oomGroup)?.trim() === '1' ? {oomGroup: true} : {}),
     ...optional('peak', number(files.peak)),
     ...optional('total', counted === null ? null : (files.total?.[1](counted) ?? null)),
     // io.weight has weights by device as well, behind the one that holds for the others.

@@ -1,5 +1,5 @@
 import {describe, expect, test} from 'vitest';
-import {type CgroupLevel, effectiveLimit, lowestOf} from '../../src/model/cgroup-limit.ts';
+import {type CgroupLevel, effectiveLimit, lowestOf, protectionOf} from '../../src/model/cgroup-limit.ts';
 import {amountText, bytesText, gauge, limitLines} from '../../src/model/cgroup-lines.ts';
 import {lineCells, lineText} from '../../src/model/line.ts';
 
@@ -24,6 +24,19 @@ describe('the limit that binds', () => {
     ['beyond 2^53', [level('/a', '9007199254740993', '1')], {limit: 9007199254740993n, use: 1n, path: '/a'}],
   ])('%s', (_, levels, expected) => expect(effectiveLimit(levels, 'memory')).toEqual(expected));
   test('of another resource says nothing', () => expect(effectiveLimit([level('/a', '1')], 'pids')).toBe(null));
+});
+
+test('what is protected is no more than any above protects, but for the root', () => {
+  const low = (path: string, at?: string): CgroupLevel => ({
+    ...level(path, null),
+    resources: [{resource: 'memory', limit: null, ...(at === undefined ? {} : {low: at})}],
+  });
+  expect(protectionOf([low('/a/b', '20'), low('/a', '30'), low('/')], 'low')).toEqual({asked: 20n, at: 20n, path: '/a/b'});
+  expect(protectionOf([low('/a/b', '20'), low('/a', '10'), low('/')], 'low')).toEqual({asked: 20n, at: 10n, path: '/a'});
+  expect(protectionOf([low('/a/b', '20'), low('/a'), low('/')], 'low')).toEqual({asked: 20n, at: 0n, path: '/a'});
+  // What is seen as the root from inside of a cgroup namespace is none.
+  expect(protectionOf([low('/b', '20'), {...low('/'), cut: true}], 'low')).toEqual({asked: 20n, at: 0n, path: '/'});
+  expect(protectionOf([low('/a'), low('/')], 'low')).toBe(null);
 });
 
 test('what slows down holds for all below', () => {

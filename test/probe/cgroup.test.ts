@@ -156,6 +156,23 @@ describe('what limits a cgroup', () => {
     expect(tab(one.pid, 100)).toMatch(/memory \S+ \S+ of 64 MiB ░+ \d%/);
   });
 
+  it('memory: what is kept of it is no more than those above keep, and who is killed together', async context => {
+    if (memory === null || memory.version === 1) return context.skip('needs a cgroup v2 with the controller memory');
+    const {outer, inner} = nest(memory.directory, memory.version, 'memory');
+    writeFileSync(`${inner}/memory.min`, '8M');
+    writeFileSync(`${inner}/memory.low`, '16M');
+    writeFileSync(`${outer}/memory.low`, '12M');
+    writeFileSync(`${inner}/memory.oom.group`, '1');
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    const path = `/nsview-test-${process.pid}`;
+    expect(tab(one.pid, 150)).toContain(`memory.min 8 MiB is void: ${path} has none`);
+    expect(tab(one.pid, 150)).toContain(`12 MiB kept while others can give set by ${path}`);
+    expect(tab(one.pid, 150)).toContain(`out of memory, all of ${path}/inner are killed together`);
+    writeFileSync(`${outer}/memory.min`, '64M');
+    expect(tab(one.pid, 150)).toContain('8 MiB kept');
+  });
+
   it('memory: the soft limit of v1 slows nobody down, memory.high of one above everybody', async context => {
     if (memory === null) return context.skip('needs a cgroup, v1 or v2, with the controller memory');
     const {outer, inner} = nest(memory.directory, memory.version, 'memory');
