@@ -2,7 +2,7 @@
 
 import type {Apart} from './apart.ts';
 import {isRefusal, type NamespaceChanges, type NamespaceLinks, type Seen} from './fact.ts';
-import {type Namespace, type Namespaces, nameNamespace} from './names.ts';
+import {type Namespace, type Namespaces, nameNamespace, type Origin} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType, typeOfLink} from './namespace.ts';
 import {grow, type Links, type Process, type Thread} from './process.ts';
 import type {Shareable} from './sharing.ts';
@@ -29,12 +29,12 @@ export function setLink(
   process: Process,
   link: NamespaceLink,
   to: Seen<string> | undefined,
-  certainlyNew: boolean,
+  origin: Origin,
 ): boolean {
   const was = process.links[link];
-  if (to === undefined || (was === to && !certainlyNew)) return false;
+  if (to === undefined || (was === to && origin !== 'made')) return false;
   // The name first: a namespace that only this process still holds is not to be taken for a dead one.
-  const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to, certainlyNew);
+  const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to, origin);
   const isNew = named?.isNew ?? false;
   // unshare(CLONE_NEWPID) makes a namespace that its caller never is in: it opens with its first process (pid_namespaces(7)).
   const isFirst = named !== null && link === named.namespace.type && !named.namespace.entered;
@@ -62,13 +62,21 @@ export function setThreads(
 }
 
 /** Keeps a thread while it is not like its process, and only then. */
-export function putThread(namespaces: Namespaces, process: Process, tid: number, comm: string, links: Links, apart: Apart): Set<Namespace> {
+export function putThread(
+  namespaces: Namespaces,
+  process: Process,
+  tid: number,
+  comm: string,
+  links: Links,
+  apart: Apart,
+  origin: (link: NamespaceLink) => Origin = () => null,
+): Set<Namespace> {
   const opened = new Set<Namespace>();
   const thread: Thread = {tid, comm, links: {}, spaces: {}, apart: withUndo(process, tid, apart)};
   for (const link of NAMESPACE_LINKS) {
     const to = links[link];
     if (to === undefined || to === process.links[link]) continue;
-    const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to);
+    const named = isRefusal(to) ? null : nameNamespace(namespaces, typeOfLink(link), to, origin(link));
     thread.links[link] = to;
     thread.spaces[link] = named?.namespace ?? null;
     hold(namespaces, named?.namespace, 'thread', 1);
@@ -112,12 +120,7 @@ export function dropThread(namespaces: Namespaces, process: Process, tid: number
 }
 
 /** Moves a process, and says from where to where. */
-export function move(
-  namespaces: Namespaces,
-  process: Process,
-  changed: NamespaceChanges,
-  certainlyNew: (type: NamespaceType) => boolean,
-): Move[] {
+export function move(namespaces: Namespaces, process: Process, changed: NamespaceChanges, origin: (type: NamespaceType) => Origin): Move[] {
   const moves: Move[] = [];
   for (const link of NAMESPACE_LINKS) {
     const change = changed[link];
@@ -128,7 +131,7 @@ export function move(
     const from = arrived ? namespaceAt(namespaces, change.from) : (was ?? namespaceAt(namespaces, change.from));
     const isNew = arrived
       ? was !== null && was !== undefined && process.opened.has(was)
-      : setLink(namespaces, process, link, change.to, certainlyNew(typeOfLink(link)));
+      : setLink(namespaces, process, link, change.to, origin(typeOfLink(link)));
     moves.push({link, from, to: process.spaces[link] ?? null, isNew, refusal: isRefusal(change.to) ? change.to : null});
   }
   return moves;

@@ -49,15 +49,18 @@ export function createNamespaces(own: NamespaceLinks): Namespaces {
   return namespaces;
 }
 
+/** What is known of how a task came into a namespace: `made` by a clone or unshare, or `entered` by a setns, to which it was there before. */
+export type Origin = 'made' | 'entered' | null;
+
 /** The namespace behind an inode; `isNew` when it gets its name by this very look. */
 export function nameNamespace(
   namespaces: Namespaces,
   type: NamespaceType,
   inode: string,
-  certainlyNew = false,
+  origin: Origin = null,
 ): {namespace: Namespace; isNew: boolean} {
   const known = namespaces.byInode.get(inode);
-  if (known !== undefined && !isSuccessor(known, type, certainlyNew)) return {namespace: known, isNew: false};
+  if (known !== undefined && !isSuccessor(known, type, origin)) return {namespace: known, isNew: false};
   const index = namespaces.next.get(type) ?? 1;
   namespaces.next.set(type, index + 1);
   return {namespace: add(namespaces, type, inode, index), isNew: true};
@@ -65,11 +68,12 @@ export function nameNamespace(
 
 /**
  * The kernel hands out the lowest free inode number (proc_alloc_inum, fs/proc/generic.c), so that a namespace made after another died
- * often has its number. It is another one where its type differs, where a clone is known to have made it, or where nothing was left in
- * the former. Only network namespaces are commonly kept without processes (ip-netns(8)): those keep their name when entered again.
+ * often has its number. It is another one where its type differs, where a clone or unshare is known to have made it, or where nothing was
+ * left in the former. What an fd or a bind mount kept meanwhile is entered again by setns (namespaces(7)), and is the same. Where no call is
+ * known, only network namespaces are commonly kept without processes (ip-netns(8)).
  */
-function isSuccessor(known: Namespace, type: NamespaceType, certainlyNew: boolean): boolean {
+function isSuccessor(known: Namespace, type: NamespaceType, origin: Origin): boolean {
   if (known.type !== type) return true;
   if (known.index === 0 || known.processes + known.others > 0) return false;
-  return certainlyNew || type !== 'net';
+  return origin === null ? type !== 'net' : origin === 'made';
 }

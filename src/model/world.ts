@@ -25,7 +25,7 @@ import {seesCalls} from './following.ts';
 import {crowd, drop, forgetEnded, type Remembered, remove} from './forget.ts';
 import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThread, setLink, setThreads, setUndo} from './membership.ts';
 import {type MountNews, mountNews, newMounts} from './mount-news.ts';
-import {createNamespaces, type Namespace, type Namespaces} from './names.ts';
+import {createNamespaces, type Namespace, type Namespaces, type Origin} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {createProcess, type End, grow, type Process} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
@@ -172,7 +172,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
     }
     case 'call': {
       const process = known(world, fact.pid, at);
-      const moves = observeMoves(world, process, fact.tid, fact.changed);
+      const moves = observeMoves(world, process, fact.tid, fact.changed, ORIGINS[fact.name] ?? null);
       if (process.end !== null) return;
       observeTold(process.told, fact);
       if (fact.tid === fact.pid) {
@@ -356,7 +356,7 @@ function observeProcess(world: World, fact: ProcessFact, at: number): void {
   if (fact.state === 'T') process.stopped ??= 'a signal';
   else process.stopped = null;
   if (process.end === null) {
-    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, process, link, fact.namespaces[link], false);
+    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, process, link, fact.namespaces[link], null);
     setThreads(world.namespaces, process, fact.threads);
   }
   if (fact.because === 'launch' && world.target === null) world.target = process;
@@ -419,10 +419,10 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.told = toldByMaker(caller.told, Array.isArray(fact.flags) && fact.flags.includes('CLONE_NEWUSER'));
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
     // clone(2): a child is born into the namespaces that are set aside for children.
-    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, child, link, links[link], false);
+    for (const link of NAMESPACE_LINKS) setLink(world.namespaces, child, link, links[link], null);
   }
   const created = new Set(flags);
-  const moves = move(world.namespaces, child, fact.changed, type => created.has(FLAG_OF[type]));
+  const moves = move(world.namespaces, child, fact.changed, type => (created.has(FLAG_OF[type]) ? 'made' : null));
   event(world, caller, at, {
     kind: 'clone',
     child: child.pid,
@@ -471,7 +471,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
   if (caller !== undefined)
     for (const link of NAMESPACE_LINKS)
-      if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], false);
+      if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], null);
   process.threadCount = 0;
   process.undoApart.clear();
   for (const tid of process.threads.keys()) dropThread(world.namespaces, process, tid);
@@ -545,13 +545,16 @@ function enteredBy(world: World, {args}: CallFact): Namespace | null {
   return namespaceOf(world, namespace.inode);
 }
 
+/** Calls that move their caller. */
+const ORIGINS: {readonly [name: string]: Origin} = {unshare: 'made', setns: 'entered'};
+
 /** What moved; nothing where a reading of /proc or a clone told of it before. */
-function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges): readonly Move[] {
+function observeMoves(world: World, process: Process, tid: number, changed: NamespaceChanges, origin: Origin = null): readonly Move[] {
   if (process.end !== null) return [];
   const thread = tid === process.pid ? undefined : process.threads.get(tid);
   if (NAMESPACE_LINKS.every(link => changed[link] === undefined || changed[link].to === (thread?.links[link] ?? process.links[link])))
     return [];
-  if (tid === process.pid) return move(world.namespaces, process, changed, () => false);
+  if (tid === process.pid) return move(world.namespaces, process, changed, () => origin);
   const from = NAMESPACE_LINKS.map(link => namespaceOf(world, changed[link]?.from));
   const opened = putThread(
     world.namespaces,
@@ -562,6 +565,7 @@ function observeMoves(world: World, process: Process, tid: number, changed: Name
     {
       ...thread?.apart,
     },
+    link => (changed[link] === undefined ? null : origin),
   );
   const moves: Move[] = [];
   for (const [i, link] of NAMESPACE_LINKS.entries()) {
