@@ -624,6 +624,8 @@ static pid_t take_over(struct tracer *tracer, struct task *leader)
         pid_t former = caller->tid;
         memcpy(leader->ns, caller->ns, sizeof(leader->ns));
         leader->seen_at = caller->seen_at;
+        leader->ids = caller->ids;
+        leader->ids_at = caller->ids_at;
         task_remove(tracer, caller);
         leader->threads = 0;
         return former;
@@ -739,9 +741,6 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 .value = head->value > FOLLOW_ARGV_MAX ? NSV_EXEC_ARGV_CUT : 0,
         };
         forget_later_ids(task, at);
-        memcpy(task->ids.uids, event->uids, sizeof(event->uids));
-        memcpy(task->ids.gids, event->gids, sizeof(event->gids));
-        task->ids.known = true;
         struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
 
         char exe[FOLLOW_EXE_MAX + 64];
@@ -763,7 +762,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 task->seen_at = at;
                 emit_launched(tracer, event, &record, texts);
         }
-        tracer_emit(tracer, &record, texts, 3);
+        tracer_emit_exec(tracer, task, &record, texts, event->uids, event->gids);
 }
 
 static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint32_t status)

@@ -124,7 +124,8 @@ enum nsv_record_kind {
          * born, a path that begins with a slash, or the errno, in digits, where that could not be told. */
         NSV_RECORD_CLONE = 4,
         /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.
-         * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. */
+         * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. Where the ids before are known,
+         * a fourth text: struct nsv_exec_ids. */
         NSV_RECORD_EXEC = 5,
         /* value: wait status (wait(2)). */
         NSV_RECORD_EXIT = 6,
@@ -226,6 +227,12 @@ enum nsv_exec_flag {
         NSV_EXEC_DROPPED_USER = 1 << 1,
         NSV_EXEC_DROPPED_GROUP = 1 << 2,
         NSV_EXEC_DROPPED_CAPABILITIES = 1 << 3,
+};
+
+/* What it did to the ids of the one that called. */
+struct nsv_exec_ids {
+        uint32_t uids[4], gids[4];             /* real, effective, saved, file system: before */
+        uint32_t uids_after[4], gids_after[4]; /* and after */
 };
 
 struct nsv_record {

@@ -165,6 +165,21 @@ void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, cons
                 free(identity);
 }
 
+void tracer_emit_exec(struct tracer *tracer, struct task *task, struct nsv_record *record, const struct text texts[3],
+                      const uint32_t uids[4], const uint32_t gids[4])
+{
+        struct nsv_exec_ids ids;
+        memcpy(ids.uids, task->ids.uids, sizeof(ids.uids));
+        memcpy(ids.gids, task->ids.gids, sizeof(ids.gids));
+        memcpy(ids.uids_after, uids, sizeof(ids.uids_after));
+        memcpy(ids.gids_after, gids, sizeof(ids.gids_after));
+        struct text all[] = {texts[0], texts[1], texts[2], {(const char *)&ids, sizeof(ids)}};
+        tracer_emit(tracer, record, all, task->ids.known ? 4 : 3);
+        memcpy(task->ids.uids, uids, sizeof(task->ids.uids));
+        memcpy(task->ids.gids, gids, sizeof(task->ids.gids));
+        task->ids.known = true;
+}
+
 uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched)
 {
         if (tracer->follow.active)
@@ -511,6 +526,8 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
         ssize_t cgroup_size = record.error == 0 && (record.value & CLONE_INTO_CGROUP) ? cgroup_of_task(child->tid, cgroup, sizeof(cgroup)) : 0;
         child->known = true;
         child->calls = caller ? caller->calls : tracer->calls;
+        if (caller)
+                child->ids = caller->ids;
         if (tracer_unhold(tracer, child) && !child->exited)
                 tracer_resume(tracer, child, 0);
         if (caller)
@@ -582,6 +599,7 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 struct task *caller = task_find(tracer, former);
                 if (caller) {
                         memcpy(task->ns, caller->ns, sizeof(task->ns));
+                        task->ids = caller->ids;
                         task_remove(tracer, caller);
                 }
                 task->group_stopped = task->dead = false;
@@ -616,7 +634,13 @@ static void on_execed(struct tracer *tracer, struct task *task)
         };
         if (launched)
                 emit_launched(tracer, task, &record, texts);
-        tracer_emit(tracer, &record, texts, 3);
+        uint32_t uids[4], gids[4];
+        if (read_ids(task->tid, uids, gids) == 0)
+                tracer_emit_exec(tracer, task, &record, texts, uids, gids);
+        else
+                tracer_emit(tracer, &record, texts, 3);
+        /* Where its calls are not seen, neither is what they do to its ids. */
+        task->ids.known = task->ids.known && task->calls != 0;
         tracer_resume(tracer, task, 0);
 }
 

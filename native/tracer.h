@@ -169,6 +169,10 @@ int tracer_end_turn(struct tracer *tracer);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
 void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found);
+/* `task` has executed a program: the ids that it had before are told with those that it has now, `uids` and `gids`, and take their place. */
+void tracer_emit_exec(struct tracer *tracer, struct task *task, struct nsv_record *record, const struct text texts[3],
+                      const uint32_t uids[4], const uint32_t gids[4]);
+
 /* The launched program as its execve left it. `record`: all of it but its texts; `texts`: those of an EXEC; `pids`: its NSpid line. */
 void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t uids[4],
                           const uint32_t gids[4], struct text pids, struct text cgroup);

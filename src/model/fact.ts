@@ -132,6 +132,9 @@ export type ExecFact = At & {
   readonly argvCut?: true;
   readonly comm: string;
   readonly formerTid?: number;
+  /** Of the thread that called, where it changed them: a set-user-ID program, and the saved ids, which become the effective ones. */
+  readonly uids?: {readonly from: Ids; readonly to: Ids};
+  readonly gids?: {readonly from: Ids; readonly to: Ids};
   /** What the kernel did not give it since ptrace follows it without privilege. */
   readonly dropped?: readonly Raise[];
 };

@@ -20,6 +20,8 @@ export type Move = {
   readonly refusal: Refusal | null;
 };
 
+type IdMove = {readonly from: Ids; readonly to: Ids};
+
 export type What =
   | {
       readonly kind: 'clone';
@@ -42,6 +44,8 @@ export type What =
       readonly path: Seen<string>;
       readonly argv: Seen<readonly string[]>;
       readonly formerTid?: number;
+      readonly uids?: IdMove;
+      readonly gids?: IdMove;
       readonly dropped?: readonly Raise[];
     }
   | {readonly kind: 'end'; readonly end: {readonly code?: number; readonly signal?: string; readonly core?: true}}
@@ -149,7 +153,7 @@ function touchesIsolation(what: What): boolean {
     case 'refused':
       return true;
     case 'exec':
-      return what.dropped !== undefined;
+      return what.dropped !== undefined || what.uids !== undefined || what.gids !== undefined;
     case 'end':
     case 'thread-end':
     case 'stop':
@@ -234,7 +238,7 @@ export function quoteArgument(argument: string): string {
 const ID_NAMES = ['r', 'e', 's', 'fs'];
 
 /** Which of its ids a call changed: `uid 0 → 1000` for all of them, else by their names. */
-function idMoves(kind: 'uid' | 'gid', moved: {readonly from: Ids; readonly to: Ids} | undefined): string[] {
+function idMoves(kind: 'uid' | 'gid', moved: IdMove | undefined): string[] {
   if (moved === undefined) return [];
   const {from, to} = moved;
   const text = (index: number) => `${from[index]} → ${to[index]}`;
@@ -321,7 +325,9 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
       const by = what.formerTid === undefined ? '' : ` by thread ${what.formerTid}`;
       const path = isRefusal(what.path) ? [] : [dim(printable(what.path))];
       const dropped = what.dropped === undefined ? [] : [toned('bad', ` ${explainDropped(what.dropped)}`)];
-      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...path, ...dropped]};
+      const ids = [...idMoves('uid', what.uids), ...idMoves('gid', what.gids)];
+      const became = ids.flatMap((text, index) => [...(index > 0 || path.length > 0 ? [plain('  ')] : []), plain(text)]);
+      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...path, ...became, ...dropped]};
     }
     case 'end':
     case 'thread-end':

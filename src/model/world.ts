@@ -466,6 +466,8 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   process.comm = fact.comm;
   process.argv = fact.argv;
   process.exe = fact.path;
+  if (fact.uids !== undefined) process.uids = fact.uids.to;
+  if (fact.gids !== undefined) process.gids = fact.gids.to;
   toldAfterExec(process.told, fact.formerTid === undefined);
   // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces along.
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
@@ -481,6 +483,8 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     path: fact.path,
     argv: fact.argv,
     ...(fact.formerTid === undefined ? {} : {formerTid: fact.formerTid}),
+    ...(fact.uids === undefined ? {} : {uids: fact.uids}),
+    ...(fact.gids === undefined ? {} : {gids: fact.gids}),
     ...(fact.dropped === undefined ? {} : {dropped: fact.dropped}),
   });
 }

@@ -138,11 +138,19 @@ const idsAt = (bytes: Buffer, at: number): Ids => [
   bytes.readUInt32LE(at + 12),
 ];
 
+type RecordIds = {readonly uids: Ids; readonly gids: Ids};
+
 export type CallRecord = RawCall & {
   /** Null where they were not known. */
-  readonly before: {readonly uids: Ids; readonly gids: Ids} | null;
-  readonly after: {readonly uids: Ids; readonly gids: Ids};
+  readonly before: RecordIds | null;
+  readonly after: RecordIds;
 };
+
+/** struct nsv_exec_ids. */
+export function decodeExecIds(bytes: Buffer): {readonly before: RecordIds; readonly after: RecordIds} {
+  if (bytes.length !== 64) throw new RecordError('ids that are none');
+  return {before: {uids: idsAt(bytes, 0), gids: idsAt(bytes, 16)}, after: {uids: idsAt(bytes, 32), gids: idsAt(bytes, 48)}};
+}
 
 /** Errors are the last 4095 numbers (include/linux/err.h, MAX_ERRNO). */
 function resultOf(record: HelperRecord): CallResult {

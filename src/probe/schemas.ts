@@ -231,6 +231,8 @@ const FACTS = {
     argvCut: z.literal(true).exactOptional(),
     comm: z.string(),
     formerTid: pid.exactOptional(),
+    uids: z.object({from: ids, to: ids}).exactOptional(),
+    gids: z.object({from: ids, to: ids}).exactOptional(),
     dropped: z
       .array(z.enum(['set-user-ID', 'set-group-ID', 'capabilities']))
       .exactOptional()

@@ -28,7 +28,9 @@ import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus, sameSeen} from './process.ts';
 import {
   CALLS_SEEN,
+  type CallRecord,
   decodeCall,
+  decodeExecIds,
   decodeRecords,
   FOLLOW,
   FOLLOW_FILTER,
@@ -134,6 +136,15 @@ export type Tracer = {
 };
 
 const sameIds = (one: Ids, other: Ids): boolean => one.every((value, index) => value === other[index]);
+
+/** Those that are not what they were; nothing where they were not known. */
+function idChanges(before: CallRecord['before'], after: CallRecord['before']): Pick<CallFact, 'uids' | 'gids'> {
+  if (before === null || after === null) return {};
+  return {
+    ...(sameIds(before.uids, after.uids) ? {} : {uids: {from: before.uids, to: after.uids}}),
+    ...(sameIds(before.gids, after.gids) ? {} : {gids: {from: before.gids, to: after.gids}}),
+  };
+}
 
 function seenInode(inode: bigint): Seen<string> {
   return inode > 0n ? String(inode) : {errno: inode === 0n ? 'ESRCH' : errnoName(Number(-inode)), during: 'readlink'};
@@ -284,7 +295,8 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       ];
     }
     case RECORD.exec: {
-      const [comm, exe, argv] = record.texts;
+      const [comm, exe, argv, ids] = record.texts;
+      const {before = null, after = null} = ids === undefined ? {} : decodeExecIds(ids);
       return [
         {
           kind: 'exec',
@@ -295,6 +307,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
           ...(record.value & 1n ? {argvCut: true as const} : {}),
           comm: comm?.toString() ?? '',
           ...(record.other === pid ? {} : {formerTid: record.other}),
+          ...idChanges(before, after),
           ...(record.value & ~1n ? {dropped: RAISES.filter((_, index) => record.value & (2n << BigInt(index)))} : {}),
         },
       ];
@@ -325,8 +338,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         ...(isNative && cut.length > 0 ? {cut} : {}),
         result: call.result,
         changed: changes(record.ns, record.childNs),
-        ...(before === null || sameIds(before.uids, after.uids) ? {} : {uids: {from: before.uids, to: after.uids}}),
-        ...(before === null || sameIds(before.gids, after.gids) ? {} : {gids: {from: before.gids, to: after.gids}}),
+        ...idChanges(before, after),
       };
       return [fact];
     }

@@ -1,6 +1,9 @@
-import {existsSync, readFileSync, readlinkSync} from 'node:fs';
+import {chmodSync, copyFileSync, existsSync, readFileSync, readlinkSync} from 'node:fs';
 import {kill} from 'node:process';
 import {describe, expect, it} from 'vitest';
+import {lineText} from '../../src/model/line.ts';
+import {eventLine} from '../../src/model/timeline.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {attached, helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {LAUNCHED_HOWS, nsview, ofKind, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
@@ -61,6 +64,37 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
     const signals = ofKind(facts, 'clone').map(({exitSignal}) => exitSignal);
     // Of one by CLONE_PARENT it is its maker's.
     expect(signals).toEqual([...Array(100).fill('SIGUSR1'), 'SIGUSR2', 'SIGUSR2']);
+  });
+
+  it('an execve is told with the ids that it changed: of a set-user-ID program, and the saved ones', async context => {
+    needsRoot('become another user');
+    using folder = temporaryFolder();
+    const program = folder.file('becomes');
+    copyFileSync(fixture('becomes-by-exec'), program);
+    chmodSync(folder.path, 0o755);
+    chmodSync(program, 0o6755);
+    const {code, facts, header, stdout} = await traceProgram(fixture('becomes-by-exec'), program);
+    expect(code).toBe(0);
+    const said = [...stdout.matchAll(/^(?:before|after) uids ([0-9 ]+) gids ([0-9 ]+)$/gm)].map(([, uids = '', gids = '']) =>
+      [uids, gids].map(ids => ids.split(' ').map(Number)),
+    );
+    const [before, after, apart, saved] = said;
+    // Without privilege under no_new_privs, which --fast sets.
+    if (how !== 'fast' && after?.[0]?.[1] !== 0) context.skip('set-user-ID has no effect on the file system of temporary files');
+    const moved = (index: 0 | 1, from: typeof before, to: typeof before) =>
+      String(from?.[index]) === String(to?.[index]) ? undefined : {from: from?.[index], to: to?.[index]};
+    const execs = ofKind(facts, 'exec').slice(1);
+    expect(execs.map(({uids, gids}) => [uids, gids])).toEqual([
+      [moved(0, before, after), moved(1, before, after)],
+      [moved(0, apart, saved), moved(1, apart, saved)],
+    ]);
+    const world = createWorld(header);
+    const texts = facts
+      .flatMap(fact => observe(world, fact))
+      .filter(({what}) => what.kind === 'exec')
+      .map(event => lineText(eventLine(event, header, 0, {who: 0, did: 0})));
+    expect(texts.at(1)).toMatch(how === 'fast' ? /becomes$/ : / {2}euid 1000 → 0 {2}suid 1000 → 0 {2}egid 1000 → 0 {2}sgid 1000 → 0$/);
+    expect(texts.at(2)).toMatch(/ {2}suid 0 → 1000 {2}sgid 0 → 1000$/);
   });
 
   it('nobody is said to have made a child that it has inherited', async () => {
