@@ -393,13 +393,14 @@ static uint32_t birth_exit_signal(const struct task *caller, uint64_t flags, uin
 /* ---- Births ---- */
 
 /* What a child's links are when the call asked for no new namespace: its caller's, but born where the caller's children
- * are born (kernel/nsproxy.c, create_new_namespaces; pid_namespaces(7), time_namespaces(7)). */
-static void inherit_namespaces(const int64_t caller[NSV_LINK_COUNT], int64_t ret_child[NSV_LINK_COUNT])
+ * are born (kernel/nsproxy.c, create_new_namespaces; pid_namespaces(7), time_namespaces(7)). The clocks that are mapped into memory
+ * are those of one time namespace: with its caller's memory it stays in that until its execve (copy_namespaces). */
+static void inherit_namespaces(const int64_t caller[NSV_LINK_COUNT], uint64_t flags, int64_t ret_child[NSV_LINK_COUNT])
 {
         memcpy(ret_child, caller, sizeof(int64_t) * NSV_LINK_COUNT);
         if (caller[NSV_LINK_pid_for_children] > 0)
                 ret_child[NSV_LINK_pid] = caller[NSV_LINK_pid_for_children];
-        if (caller[NSV_LINK_time_for_children] > 0)
+        if (caller[NSV_LINK_time_for_children] > 0 && !(flags & CLONE_VM))
                 ret_child[NSV_LINK_time] = caller[NSV_LINK_time_for_children];
 }
 
@@ -441,9 +442,9 @@ static void begin_clone(struct tracer *tracer, struct task *caller, struct task 
 static void note_birth_namespaces(struct task *child, const struct nsv_record *record)
 {
         if (record->error == 0 && !(record->value & CLONE_NEW_ANY))
-                inherit_namespaces(record->ns, child->ns);
+                inherit_namespaces(record->ns, record->value, child->ns);
         else if (read_namespaces(child->tid, child->ns) < 0)
-                inherit_namespaces(record->ns, child->ns);
+                inherit_namespaces(record->ns, record->value, child->ns);
 }
 
 /* The rest does not change any more, and can be read while the child runs: it does not vanish before its end was waited for. */

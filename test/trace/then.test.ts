@@ -97,6 +97,24 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
     expect(texts.at(2)).toMatch(/ {2}suid 0 → 1000 {2}sgid 0 → 1000$/);
   });
 
+  it('a child in its maker’s memory is in the time namespace of that until its execve, and a copy in the new one', async () => {
+    needsRoot('make namespaces without a user namespace');
+    const {code, facts, header, stdout} = await traceProgram(fixture('borrows-clocks'));
+    expect(code).toBe(0);
+    const said = [...stdout.matchAll(/^(\w+) (\d+) time:\[(\d+)\]$/gm)];
+    expect(said.map(([, what]) => what)).toEqual(['borrows', 'executed', 'copy']);
+    const world = createWorld(header);
+    const [borrows, executed, copy] = said.map(([, , pid, inode]) => ({pid: Number(pid), inode}));
+    const at = (pid: number | undefined) => world.byPid.get(pid ?? -1)?.spaces.time?.inode;
+    const seen: (string | undefined)[] = [];
+    for (const fact of facts) {
+      observe(world, fact);
+      if (fact.kind === 'clone' || (fact.kind === 'exec' && fact.pid === executed?.pid))
+        seen.push(at(fact.kind === 'clone' ? fact.child : fact.pid));
+    }
+    expect(seen).toEqual([borrows?.inode, executed?.inode, copy?.inode]);
+  });
+
   it('nobody is said to have made a child that it has inherited', async () => {
     const {code, facts, stdout} = await traceProgram(fixture('kills-makers'));
     expect(code).toBe(0);
