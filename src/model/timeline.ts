@@ -169,12 +169,15 @@ type Said = {readonly did: Line; readonly changed: Line};
 
 /** Flags of clone(2) that say something about isolation or lineage; the rest is how libc makes processes and threads. */
 const TELLING = /^CLONE_(NEW|PARENT$|INTO_CGROUP|UNTRACED|NNP$|EMPTY_MNTNS$)/;
+/** What another process shares with its maker, which no child of fork(2) does: of CLONE_FS the root directory, of CLONE_FILES every fd. */
+const SHARING = /^CLONE_(VM|VFORK|FS|FILES|SIGHAND|SYSVSEM|IO)$/;
 
 export function cloneCall(flags: Seen<readonly string[]>): string {
   if (isRefusal(flags)) return `clone(${flags.errno})`;
-  const telling = flags.filter(flag => TELLING.test(flag));
-  if (telling.length > 0) return `clone(${telling.join('|')})`;
-  return flags.includes('CLONE_VFORK') ? 'vfork()' : 'fork()';
+  const isThread = flags.includes('CLONE_THREAD');
+  const telling = flags.filter(flag => TELLING.test(flag) || (!isThread && SHARING.test(flag))).join('|');
+  if (telling === 'CLONE_VM|CLONE_VFORK') return 'vfork()';
+  return telling === '' ? 'fork()' : `clone(${telling})`;
 }
 
 const ARROW = ' → ';

@@ -2,6 +2,9 @@ import {closeSync, openSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
+import {lineText} from '../../src/model/line.ts';
+import {eventLine} from '../../src/model/timeline.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, LAUNCHED_HOWS, moves, ofKind, Running, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
@@ -159,6 +162,18 @@ describe.each(LAUNCHED_HOWS)('hard cases, launched, by %s', how => {
       flags: ['CLONE_PARENT'],
       exitSignal: 'SIGCHLD',
     });
+  });
+
+  it('a child that shares with its maker what no child of fork does is told with that', async () => {
+    const births = async (program: string, ...args: string[]) => {
+      const {facts, header} = await traceProgram(fixture(program), ...args);
+      const world = createWorld(header);
+      const events = facts.flatMap(fact => observe(world, fact)).filter(({what}) => what.kind === 'clone');
+      return events.map(event => lineText(eventLine(event, header, 0, {who: 0, did: 0})).replace(/^.* {2}(.*) → \d+$/, '$1'));
+    };
+    expect(await births('shares-by-clone', 'files', 'fs', 'vm')).toEqual(['clone(CLONE_VM|CLONE_FS|CLONE_FILES)', 'fork()']);
+    // Its second child has its own memory, and its maker waits all the same.
+    expect((await births('vforks')).slice(0, 2)).toEqual(['vfork()', 'clone(CLONE_VFORK)']);
   });
 
   it('an exec from a second thread keeps the pid and names the thread', async () => {
