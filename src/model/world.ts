@@ -174,7 +174,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       const process = known(world, fact.pid, at);
       const moves = observeMoves(world, process, fact.tid, fact.changed, ORIGINS[fact.name] ?? null);
       if (process.end !== null) return;
-      observeTold(process.told, fact);
+      observeTold(process.told, fact, process.threadCount);
       if (fact.tid === fact.pid) {
         if (fact.uids !== undefined) process.uids = fact.uids.to;
         if (fact.gids !== undefined) process.gids = fact.gids.to;
@@ -416,7 +416,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.gids = caller.gids;
     child.cgroup = bornInto(caller.cgroup, fact.cgroup);
     child.state = 'R';
-    child.told = toldByMaker(caller.told, Array.isArray(fact.flags) && fact.flags.includes('CLONE_NEWUSER'));
+    child.told = toldByMaker(caller.told, flags.includes('CLONE_NEWUSER'), fact.tid === fact.pid);
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
     // clone(2): a child is born into the namespaces that are set aside for children.
     for (const link of NAMESPACE_LINKS) setLink(world.namespaces, child, link, links[link], null);
