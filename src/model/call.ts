@@ -469,7 +469,8 @@ const CALLS = {
     {
       name: 'flags',
       decode: register => {
-        const value = BigInt.asUintN(32, register);
+        // An unsigned long, all of which the kernel looks at (kernel/fork.c, check_unshare_flags).
+        const value = BigInt.asUintN(64, register);
         return [...bits(value & EMPTY_MNTNS, UNSHARE), ...cloneFlagNames(value & ~EMPTY_MNTNS)];
       },
     },

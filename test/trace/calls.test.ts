@@ -305,6 +305,7 @@ describe.each(WAYS)('calls that are newer than strace, $when by $by', way => {
       },
       {name: 'fsmount', args: {fd: -1, flags: ['FSMOUNT_CLOEXEC', 'FSMOUNT_NAMESPACE'], attr_flags: []}, result: failure},
       {name: 'unshare', args: {flags: ['UNSHARE_EMPTY_MNTNS', 'CLONE_NEWNS', '0x2']}, result: failure},
+      {name: 'unshare', args: {flags: ['0x10000000000']}, result: {errno: 'EINVAL'}},
       {
         name: 'clone3',
         args: {
