@@ -624,8 +624,6 @@ static pid_t take_over(struct tracer *tracer, struct task *leader)
         pid_t former = caller->tid;
         memcpy(leader->ns, caller->ns, sizeof(leader->ns));
         leader->seen_at = caller->seen_at;
-        leader->ids = caller->ids;
-        leader->ids_at = caller->ids_at;
         task_remove(tracer, caller);
         leader->threads = 0;
         return former;

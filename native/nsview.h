@@ -229,7 +229,7 @@ enum nsv_exec_flag {
         NSV_EXEC_DROPPED_CAPABILITIES = 1 << 3,
 };
 
-/* What it did to the ids of the one that called. */
+/* What it did to the ids of the process: where another thread than the leader called, that may have had others before. */
 struct nsv_exec_ids {
         uint32_t uids[4], gids[4];             /* real, effective, saved, file system: before */
         uint32_t uids_after[4], gids_after[4]; /* and after */

@@ -600,7 +600,6 @@ static void on_execed(struct tracer *tracer, struct task *task)
                 struct task *caller = task_find(tracer, former);
                 if (caller) {
                         memcpy(task->ns, caller->ns, sizeof(task->ns));
-                        task->ids = caller->ids;
                         task_remove(tracer, caller);
                 }
                 task->group_stopped = task->dead = false;

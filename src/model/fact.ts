@@ -132,7 +132,7 @@ export type ExecFact = At & {
   readonly argvCut?: true;
   readonly comm: string;
   readonly formerTid?: number;
-  /** Of the thread that called, where it changed them: a set-user-ID program, and the saved ids, which become the effective ones. */
+  /** Of the process, where it changed them: a set-user-ID program, the saved ids, which become the effective ones, and a thread’s own. */
   readonly uids?: {readonly from: Ids; readonly to: Ids};
   readonly gids?: {readonly from: Ids; readonly to: Ids};
   /** What the kernel did not give it since ptrace follows it without privilege. */

@@ -44,6 +44,8 @@ export type What =
       readonly path: Seen<string>;
       readonly argv: Seen<readonly string[]>;
       readonly formerTid?: number;
+      /** To where the thread was that called, whose namespaces are the process's from then on. */
+      readonly moves?: readonly Move[];
       readonly uids?: IdMove;
       readonly gids?: IdMove;
       readonly dropped?: readonly Raise[];
@@ -153,7 +155,7 @@ function touchesIsolation(what: What): boolean {
     case 'refused':
       return true;
     case 'exec':
-      return what.dropped !== undefined || what.uids !== undefined || what.gids !== undefined;
+      return [what.dropped, what.moves, what.uids, what.gids].some(change => change !== undefined);
     case 'end':
     case 'thread-end':
     case 'stop':
@@ -328,9 +330,11 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
       const by = what.formerTid === undefined ? '' : ` by thread ${what.formerTid}`;
       const path = isRefusal(what.path) ? [] : [dim(printable(what.path))];
       const dropped = what.dropped === undefined ? [] : [toned('bad', ` ${explainDropped(what.dropped)}`)];
-      const ids = [...idMoves('uid', what.uids), ...idMoves('gid', what.gids)];
-      const became = ids.flatMap((text, index) => [...(index > 0 || path.length > 0 ? [plain('  ')] : []), plain(text)]);
-      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...path, ...became, ...dropped]};
+      const ids = [...idMoves('uid', what.uids), ...idMoves('gid', what.gids)].map((text): Line => [plain(text)]);
+      const moved = what.moves === undefined ? [] : [movePieces(telling(what.moves))];
+      const became = [path, ...moved, ...ids].filter(({length}) => length > 0);
+      const changed = became.flatMap((pieces, index) => (index > 0 ? [plain('  '), ...pieces] : pieces));
+      return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...changed, ...dropped]};
     }
     case 'end':
     case 'thread-end':

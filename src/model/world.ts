@@ -471,9 +471,14 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   toldAfterExec(process.told, fact.formerTid === undefined);
   // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces along.
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
-  if (caller !== undefined)
-    for (const link of NAMESPACE_LINKS)
-      if (caller.links[link] !== undefined) setLink(world.namespaces, process, link, caller.links[link], null);
+  const moves: Move[] = [];
+  for (const link of NAMESPACE_LINKS) {
+    const to = caller?.links[link];
+    if (to === undefined) continue;
+    const from = process.spaces[link] ?? null;
+    setLink(world.namespaces, process, link, to, null);
+    moves.push({link, from, to: process.spaces[link] ?? null, isNew: false, refusal: isRefusal(to) ? to : null});
+  }
   process.threadCount = 0;
   process.undoApart.clear();
   for (const tid of process.threads.keys()) dropThread(world.namespaces, process, tid);
@@ -483,6 +488,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     path: fact.path,
     argv: fact.argv,
     ...(fact.formerTid === undefined ? {} : {formerTid: fact.formerTid}),
+    ...(moves.length === 0 ? {} : {moves}),
     ...(fact.uids === undefined ? {} : {uids: fact.uids}),
     ...(fact.gids === undefined ? {} : {gids: fact.gids}),
     ...(fact.dropped === undefined ? {} : {dropped: fact.dropped}),

@@ -222,8 +222,9 @@ describe('namespaces', () => {
     expect(left(world, enter(10, {uts: '2'}))).toEqual([['moves', true, ['uts:b']]]);
     observe(world, clone(10, 15, {flags: ['CLONE_THREAD']}));
     expect(left(world, enter(10, {ipc: '3'}, 15))).toEqual([['moves', true, undefined]]);
+    // It takes its process along, which was in another one.
     expect(left(world, {kind: 'exec', at: header.at, pid: 10, path: '/bin/true', argv: ['true'], comm: 'true', formerTid: 15})).toEqual([
-      ['exec', false, undefined],
+      ['exec', true, undefined],
     ]);
     observe(world, clone(10, 16, {flags: ['CLONE_THREAD']}));
     observe(world, enter(10, {net: '4'}, 16));

@@ -9,7 +9,7 @@ import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, LAUNCHED_HOWS, moves, ofKind, Running, run, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
-import {maker} from '../support/user.ts';
+import {maker, needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -184,6 +184,23 @@ describe.each(LAUNCHED_HOWS)('hard cases, launched, by %s', how => {
     expect(exec?.argv).toEqual([fixture('exec-from-second-thread'), 'again']);
     const threads = ofKind(facts, 'clone').filter(fact => !isRefusal(fact.flags) && fact.flags.includes('CLONE_THREAD'));
     expect(threads.map(fact => fact.child)).toContain(exec?.formerTid);
+  });
+
+  it('an exec from a thread that is elsewhere, and somebody else, takes its process along', async () => {
+    needsRoot('make namespaces without a user namespace');
+    const {code, facts, header, stdout} = await traceProgram(fixture('executes-apart'));
+    expect(code).toBe(0);
+    const [, uid, gid, inode] = /^uid (\d+) gid (\d+) uts:\[(\d+)\]$/m.exec(stdout) ?? [];
+    const world = createWorld(header);
+    const event = facts.flatMap(fact => observe(world, fact)).findLast(({what}) => what.kind === 'exec');
+    const {what} = event ?? {};
+    expect(what).toMatchObject({
+      moves: [{link: 'uts', from: {name: 'uts:a'}, to: {name: 'uts:b', inode}}],
+      uids: {from: [0, 0, 0, 0], to: Array.from({length: 4}, () => Number(uid))},
+      gids: {from: [0, 0, 0, 0], to: Array.from({length: 4}, () => Number(gid))},
+    });
+    const line = event === undefined ? '' : lineText(eventLine(event, header, 0, {who: 0, did: 0}));
+    expect(line).toMatch(/ {2}\S*\/executes-apart {2}uts:a → uts:b {2}uid 0 → 1000 {2}gid 0 → 1000$/);
   });
 
   it('a process that stops itself is seen to stop and go on, and its parent sees the same as without nsview', async () => {
