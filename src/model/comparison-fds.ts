@@ -45,10 +45,14 @@ export const fdsText = (node: Node): string | null =>
         .join('; ');
 
 /** `pipe:[123]` is an object, `net:[4026531840]` a namespace, which has its partner; a path is a path. */
-function openOf({link, mode}: OpenFd, outside: boolean, partnerOf: (inode: string) => string): Open {
+function openOf({link, mode}: OpenFd, outside: boolean, network: string | undefined, partnerOf: (inode: string) => string): Open {
   const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
   if (kind === undefined || id === undefined) return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode};
-  if (kind === 'pipe' || kind === 'socket') return {text: outside ? `${kind} to outside of the tree` : kind, id, mode};
+  if (kind === 'pipe' || kind === 'socket') {
+    // A socket stays in the network namespace in which it was made; where one leads that is connected has been said.
+    const where = network === undefined ? '' : ` of net namespace ${partnerOf(network)}`;
+    return {text: outside ? `${kind} to outside of the tree` : `${kind}${where}`, id, mode};
+  }
   return {text: `${kind} namespace ${partnerOf(id)}`, id: null, mode};
 }
 
@@ -122,6 +126,8 @@ function heldOf(readings: readonly Reading[]): Held[] {
 type Sides = {
   readonly pairs: readonly Pair[];
   readonly isOutside: {readonly a: (node: Node, fd: OpenFd) => boolean; readonly b: (node: Node, fd: OpenFd) => boolean};
+  /** The network namespaces of sockets that somebody has who is not in it, by their links. */
+  readonly networks: {readonly a: ReadonlyMap<string, string>; readonly b: ReadonlyMap<string, string>};
   /** Of A's namespaces. */
   readonly partners: ReadonlyMap<string, string>;
   readonly same: (a: string, b: string) => boolean;
@@ -133,7 +139,7 @@ const times = (modes: readonly string[]): string =>
     ? 'not open'
     : [...tally(modes)].map(([mode, count]) => `${MODES[mode] ?? mode}${count > 1 ? ` ${count} times` : ''}`).join(' and ');
 
-export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompared {
+export function compareFds({pairs, isOutside, networks, partners, same}: Sides): FdsCompared {
   const differences: FdDifference[] = [];
   const oneSided: {pair: Pair; a: Seen<readonly OpenFd[]>; b: Seen<readonly OpenFd[]>}[] = [];
   const refused = new Map<string, number>();
@@ -157,8 +163,12 @@ export function compareFds({pairs, isOutside, partners, same}: Sides): FdsCompar
     // Of so many only the first were read.
     if (countA !== countB && (countA > MOST_READ || countB > MOST_READ))
       differences.push({pair, what: 'fds', a: `${countA} open`, b: `${countB} open`});
-    const openA = a.map(one => openOf(one, isOutside.a(pair.a, one), id => partners.get(id) ?? 'outside of the tree'));
-    const openB = b.map(one => openOf(one, isOutside.b(pair.b, one), id => (known.has(id) ? id : 'outside of the tree')));
+    const openA = a.map(one =>
+      openOf(one, isOutside.a(pair.a, one), networks.a.get(one.link), id => partners.get(id) ?? 'outside of the tree'),
+    );
+    const openB = b.map(one =>
+      openOf(one, isOutside.b(pair.b, one), networks.b.get(one.link), id => (known.has(id) ? id : 'outside of the tree')),
+    );
     readings.a.push({pair, index, open: openA});
     readings.b.push({pair, index, open: openB});
     const left = openB.filter(({id}) => id === null);

@@ -270,7 +270,11 @@ function compareMemberships(
 
 /** Which fds lead to what their process could not reach by itself, or are of a socket that is connected with somebody outside. */
 function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => boolean {
-  const outside = new Set((sharing?.fds ?? []).flatMap(({pid, outside: fds}) => (isRefusal(fds) ? [] : fds.map(({fd}) => `${pid} ${fd}`))));
+  const outside = new Set(
+    (sharing?.fds ?? []).flatMap(({pid, outside: fds}) =>
+      isRefusal(fds) ? [] : fds.flatMap(({fd, leads}) => (leads.kind === 'socket' ? [] : [`${pid} ${fd}`])),
+    ),
+  );
   const connected = sharing === undefined || isRefusal(sharing.unix) ? [] : sharing.unix;
   // Of those that have the same socket one is told.
   const told = new Set(connected.map(({pid, fd}) => `${pid} ${fd}`));
@@ -280,9 +284,23 @@ function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => b
   return ({pid, tid}, {fd, link}) => sockets.has(link) || (tid === null && outside.has(`${pid} ${fd}`));
 }
 
+/** The network namespace of each socket that is of another than who has it. */
+function socketNetworks({sharing}: Snapshot): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const {outside} of sharing?.fds ?? [])
+    for (const {path, leads} of isRefusal(outside) ? [] : outside) if (leads.kind === 'socket') found.set(path, leads.inode);
+  return found;
+}
+
 function compareOpen(running: Running, [a, b]: readonly [Snapshot, Snapshot], partners: ReadonlyMap<string, string>): void {
   const {pairs, same} = running;
-  const found = compareFds({pairs, same, partners, isOutside: {a: outsideFds(a), b: outsideFds(b)}});
+  const found = compareFds({
+    pairs,
+    same,
+    partners,
+    isOutside: {a: outsideFds(a), b: outsideFds(b)},
+    networks: {a: socketNetworks(a), b: socketNetworks(b)},
+  });
   running.facts += found.compared;
   for (const [why, times] of found.refused) count(running.notCompared, why, times);
   for (const {pair, what, a: inA, b: inB} of found.differences) tell(running, {kind: 'fds', pair, what}, inA, inB);

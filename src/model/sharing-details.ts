@@ -95,7 +95,12 @@ function refusedLines(refusal: {readonly errno: string; readonly during: string}
 function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
   const {width} = look;
   if (isRefusal(fds)) return [cutLine([plain('its open files: '), ...refusalPieces(fds)], width)];
-  const bound = fds.left > 0 ? ` ${fds.left} more were not looked at.` : '';
+  const {left, sockets = 0} = fds;
+  const bound =
+    (left > 0 ? ` ${left} more were not looked at.` : '') +
+    (sockets > 0
+      ? ` Of ${sockets === 1 ? 'one socket' : `${sockets} sockets`} nsview may not know the network namespace (pidfd_getfd needs ptrace access).`
+      : '');
   if (fds.outside.length === 0)
     return said(`No way out among its ${fds.open} open fds: none leads out of its root, mounts or namespaces.${bound}`, width);
   const lines: Line[] = titled('Open files that lead outside', width);
@@ -103,9 +108,10 @@ function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
   for (const one of ordered) {
     const name = one.fd === null ? 'cwd' : `fd ${one.fd}`;
     const label = column(danger(one) < 2 ? 'bad' : 'warn', name, Math.max(6, cells(name)));
-    if (one.leads.kind === 'namespace') {
+    if (one.leads.kind === 'namespace' || one.leads.kind === 'socket') {
       const space = namespaceOf(world, one.leads.inode);
-      const named = space === null ? plain(printable(one.path)) : namespacePiece(space);
+      const unnamed = one.leads.kind === 'socket' ? `net:[${one.leads.inode}]` : one.path;
+      const named = space === null ? plain(printable(unnamed)) : namespacePiece(space);
       lines.push(cutLine([label, plain(' '), named, dim(look.inodes && space !== null ? ` ${space.inode}` : '')], width));
     } else if (one.leads.kind === 'process') {
       const other = world.byPid.get(one.leads.pid);
@@ -119,7 +125,7 @@ function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
 
 /** 0: a way out of its root; 1: a way into other namespaces; 2: one file. */
 function danger({leads}: OutsideFd): number {
-  if (leads.kind === 'namespace' || leads.kind === 'process') return 1;
+  if (leads.kind !== 'mount' && leads.kind !== 'root') return 1;
   return leads.directory ? 0 : 2;
 }
 
@@ -127,6 +133,8 @@ function explainFd({fd, leads}: OutsideFd): string {
   switch (leads.kind) {
     case 'namespace':
       return `a namespace that it is not in: setns(${fd}) enters it, where its capabilities allow`;
+    case 'socket':
+      return `a socket of a network namespace that it is not in: whatever fd ${fd} binds, connects or sends, it does there`;
     case 'process':
       return `a process in other namespaces (${leads.apart.join(', ')}): setns(${fd}) enters them, pidfd_getfd(${fd}) takes its fds, where the kernel allows`;
     case 'mount':

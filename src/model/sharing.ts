@@ -44,7 +44,8 @@ export type SharedObject = {
  * `mount`: a file on a mount that its mount table does not have, in `where` if that table was found among those of its parent and nsview;
  * `root`: a file of its own mount namespace that lies outside of its root directory;
  * `namespace`: a namespace that it is not in (setns(2) enters it);
- * `process`: a process by pidfd_open(2), alive, in other namespaces than its own.
+ * `process`: a process by pidfd_open(2), alive, in other namespaces than its own;
+ * `socket`: a socket that was made in another network namespace, in which it stays.
  */
 export type OutsideFd = {
   /** null: its current directory, which needs no fd. */
@@ -53,10 +54,18 @@ export type OutsideFd = {
   readonly leads:
     | {readonly kind: 'mount' | 'root'; readonly directory: boolean; readonly where?: 'nsview' | 'parent'}
     | {readonly kind: 'namespace'; readonly type: string; readonly inode: string}
+    | {readonly kind: 'socket'; readonly inode: string}
     | {readonly kind: 'process'; readonly pid: number; readonly apart: readonly NamespaceType[]};
 };
 
-export type OutsideFds = {readonly outside: readonly OutsideFd[] /** Of so many. */; readonly open: number; readonly left: number};
+export type OutsideFds = {
+  readonly outside: readonly OutsideFd[];
+  /** Of so many. */
+  readonly open: number;
+  readonly left: number;
+  /** Sockets whose network namespace is not to be known. */
+  readonly sockets?: number;
+};
 
 /** A thread that is not like its process in something other than namespaces; only what differs is there. */
 export type ThreadApart = {

@@ -4,6 +4,7 @@ import {closeSync, constants, openSync, statSync} from 'node:fs';
 import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
 import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
+import {createSocketNetworks} from './holders.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
@@ -96,6 +97,25 @@ function places(folder: string, task: number, parent: number) {
   return {placeOf, isLocal, under};
 }
 
+/** What was found of sockets, so that a look a second later need not ask again. */
+let knownNetworks: ReadonlyMap<string, string | null> = new Map();
+
+/** The other network namespace that a socket is in; null: none, undefined: not to be known. It stays where it was made (network_namespaces(7)). */
+function networks(folder: string, task: number) {
+  const own = readLink(`${folder}/ns/net`);
+  const sockets = createSocketNetworks(knownNetworks);
+  return {
+    elsewhere: (fd: number, socket: string): string | null | undefined => {
+      const inode = sockets.networkOf(task, fd, socket, () => {});
+      if (inode === null || isRefusal(own)) return undefined;
+      return own === `net:[${inode}]` ? null : inode;
+    },
+    keep: () => {
+      knownNetworks = sockets.known;
+    },
+  };
+}
+
 /** `folder` is that of the task in /proc, `task` its id. */
 export function readOutsideFds(folder: string, task: number, parent: number): Seen<OutsideFds> {
   const fds = readNumbers(`${folder}/fd`);
@@ -104,6 +124,8 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
   if (isRefusal(root)) return root;
   const {placeOf, isLocal, under} = places(folder, task, parent);
   const outside: OutsideFd[] = [];
+  const {elsewhere, keep} = networks(folder, task);
+  let unknown = 0;
 
   const placed = (fd: number | null, path: string, mount: number | null, flags = 0): void => {
     if (mount === null) return;
@@ -129,6 +151,13 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
       if (readLink(`${folder}/ns/${type}`) !== path) outside.push({fd, path, leads: {kind: 'namespace', type, inode}});
       continue;
     }
+    const [, socket] = /^socket:\[([0-9]+)\]$/.exec(path) ?? [];
+    if (socket !== undefined) {
+      const inode = elsewhere(fd, socket);
+      if (inode === undefined) unknown++;
+      else if (inode !== null) outside.push({fd, path, leads: {kind: 'socket', inode}});
+      continue;
+    }
     const isPidfd = path === 'anon_inode:[pidfd]' || path.startsWith('pidfd:');
     if (!isPidfd && isNowhere(path)) continue;
     const text = readText(`${folder}/fdinfo/${fd}`);
@@ -140,5 +169,6 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
       if (apart.length > 0) outside.push({fd, path, leads: {kind: 'process', pid: info.pid, apart}});
     }
   }
-  return {outside, open: fds.length, left: Math.max(0, fds.length - MOST_FDS)};
+  keep();
+  return {outside, open: fds.length, left: Math.max(0, fds.length - MOST_FDS), ...(unknown > 0 ? {sockets: unknown} : {})};
 }

@@ -29,6 +29,7 @@ export const outsideFdSchema = z.object({
   leads: z.discriminatedUnion('kind', [
     z.object({kind: z.enum(['mount', 'root']), directory: z.boolean(), where: z.enum(['nsview', 'parent']).exactOptional()}),
     z.object({kind: z.literal('namespace'), type: z.string(), inode: z.string()}),
+    z.object({kind: z.literal('socket'), inode: z.string()}),
     z.object({kind: z.literal('process'), pid, apart: z.array(namespaceType)}),
   ]),
 });
@@ -54,7 +55,7 @@ export const sharingSchema: z.ZodType<Sharing> = z.object({
   compared: z.int(),
   refused: z.int(),
   left: z.int(),
-  fds: z.union([z.object({outside: z.array(outsideFdSchema), open: z.int(), left: z.int()}), refusal]),
+  fds: z.union([z.object({outside: z.array(outsideFdSchema), open: z.int(), left: z.int(), sockets: z.int().exactOptional()}), refusal]),
   threads: z.array(threadApart),
   memory: z.union([z.object({mappings: z.array(mapping), read: z.int(), refused: z.int(), left: z.int()}), refusal]),
 });

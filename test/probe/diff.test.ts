@@ -179,6 +179,16 @@ describe('nsview diff', () => {
     expect(compared(given, other)).toMatch(/^equal /);
   });
 
+  it('tells of a socket that is of another network namespace than its process', async () => {
+    using folder = temporaryFolder();
+    await using inside = start(...maker(fixture('holds-outside'), folder.path, 'socket-inside'));
+    await using again = start(...maker(fixture('holds-outside'), folder.path, 'socket-inside'));
+    await using left = start(...maker(fixture('holds-outside'), folder.path, 'socket'));
+    for (const each of [inside, again, left]) await each.says(/ready/);
+    expect(compared(inside, again)).toMatch(/^equal up to renaming of ids/);
+    expect(compared(inside, left)).toMatch(/: socket of net namespace outside of the tree: not open in A, open for both 2 times in B$/m);
+  });
+
   it('says that securebits are not compared, and programs of seccomp filters where there are any', async () => {
     await using one = await isolated();
     const told = compared(one, one);

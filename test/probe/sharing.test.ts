@@ -105,6 +105,28 @@ describe('open files that lead outside', () => {
   });
 });
 
+describe('a socket', () => {
+  const socketOf = async (what: string) => {
+    using folder = temporaryFolder();
+    await using running = start(...maker(fixture('holds-outside'), folder.path, what));
+    await running.says(/ready/);
+    const {fds} = read(running.pid);
+    const found = isRefusal(fds) ? fds : fds.outside.filter(({fd}) => fd === 24);
+    running.release();
+    await running.ended;
+    return found;
+  };
+
+  it('that was made before its process left the network namespace leads back there', async () => {
+    const inode = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0];
+    expect(await socketOf('socket')).toEqual([{fd: 24, path: expect.stringMatching(/^socket:/), leads: {kind: 'socket', inode}}]);
+  });
+
+  it('that was made after that does not', async () => {
+    expect(await socketOf('socket-inside')).toEqual([]);
+  });
+});
+
 describe('memory that is shared', () => {
   it('with a process of other namespaces is found on both sides', async () => {
     using folder = temporaryFolder();
