@@ -284,6 +284,33 @@ function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => b
   return ({pid, tid}, {fd, link}) => sockets.has(link) || (tid === null && outside.has(`${pid} ${fd}`));
 }
 
+/** Where its root, cwd and program lie: paths are the same text in another mount namespace. */
+const PLACES = [
+  ['root', 'where its root lies'],
+  ['cwd', 'where its cwd lies'],
+  ['exe', 'where its program lies'],
+] as const;
+
+function comparePlaces(running: Running, snapshots: readonly [Snapshot, Snapshot]): void {
+  const [a, b] = snapshots.map(({sharing}) => {
+    const found = new Map<string, string>();
+    for (const {pid, outside} of sharing?.fds ?? [])
+      for (const {fd, link = 'cwd', leads} of isRefusal(outside) ? [] : outside)
+        if (fd === null) found.set(`${pid} ${link}`, leads.kind === 'root' ? 'outside of its root' : 'outside of its mounts');
+    return found;
+  });
+  if (a === undefined || b === undefined) return;
+  for (const pair of running.pairs) {
+    if (pair.a.tid !== null || pair.b.tid !== null || pair.a.details === null || pair.b.details === null) continue;
+    for (const [link, what] of PLACES) {
+      const of = (found: ReadonlyMap<string, string>, {pid}: Node) => found.get(`${pid} ${link}`) ?? 'within its root and mounts';
+      const [inA, inB] = [of(a, pair.a), of(b, pair.b)];
+      running.facts++;
+      if (inA !== inB) tell(running, {kind: 'place', pair, what}, inA, inB);
+    }
+  }
+}
+
 /** The network namespace of each socket that is of another than who has it. */
 function socketNetworks({sharing}: Snapshot): Map<string, string> {
   const found = new Map<string, string>();
@@ -368,6 +395,7 @@ export function compareSnapshots(first: Snapshot, second: Snapshot, {names = fal
   tellMissing(running, onlyA, 'a');
   tellMissing(running, onlyB, 'b');
   const {partners, mounts} = compareMemberships(running, [one, other], memberships, maps);
+  comparePlaces(running, [one, other]);
   compareOpen(running, [one, other], partners);
   for (const pair of pairs) {
     for (const {kind, facts} of FACTS) for (const fact of facts) compareFact(running, pair, kind, fact);

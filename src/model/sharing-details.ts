@@ -102,11 +102,14 @@ function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
       ? ` Of ${sockets === 1 ? 'one socket' : `${sockets} sockets`} nsview may not know the network namespace (pidfd_getfd needs ptrace access).`
       : '');
   if (fds.outside.length === 0)
-    return said(`No way out among its ${fds.open} open fds: none leads out of its root, mounts or namespaces.${bound}`, width);
+    return said(
+      `No way out among its ${fds.open} open fds: none leads out of its root, mounts or namespaces, nor do its root, cwd and program.${bound}`,
+      width,
+    );
   const lines: Line[] = titled('Open files that lead outside', width);
   const ordered = [...fds.outside].sort((a, b) => danger(a) - danger(b) || (a.fd ?? -1) - (b.fd ?? -1));
   for (const one of ordered) {
-    const name = one.fd === null ? 'cwd' : `fd ${one.fd}`;
+    const name = one.fd === null ? (one.link ?? 'cwd') : `fd ${one.fd}`;
     const label = column(danger(one) < 2 ? 'bad' : 'warn', name, Math.max(6, cells(name)));
     if (one.leads.kind === 'namespace' || one.leads.kind === 'socket') {
       const space = namespaceOf(world, one.leads.inode);
@@ -129,7 +132,7 @@ function danger({leads}: OutsideFd): number {
   return leads.directory ? 0 : 2;
 }
 
-function explainFd({fd, leads}: OutsideFd): string {
+function explainFd({fd, link, leads}: OutsideFd): string {
   switch (leads.kind) {
     case 'namespace':
       return `a namespace that it is not in: setns(${fd}) enters it, where its capabilities allow`;
@@ -145,6 +148,9 @@ function explainFd({fd, leads}: OutsideFd): string {
           : leads.where === undefined
             ? 'on a mount that its mount table does not have'
             : `in the mount namespace of ${leads.where === 'nsview' ? 'nsview' : 'its parent'}`;
+      // CVE-2019-5736: the runtime's own program was written to from within the container.
+      if (link === 'exe') return `its program, a file ${lies}: open("/proc/self/exe") opens it where /proc is mounted`;
+      if (link === 'root') return `${lies}: every path that begins with / begins there`;
       if (fd === null) return `${lies}: open("..") goes on from there`;
       return leads.directory
         ? `a directory ${lies}: fchdir(${fd}) or openat(${fd}, "..") leads out`

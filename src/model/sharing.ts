@@ -40,7 +40,7 @@ export type SharedObject = {
 };
 
 /**
- * What an open fd leads to that its process could not open itself:
+ * What an open fd, or its directories or its program, lead to that it could not open itself:
  * `mount`: a file on a mount that its mount table does not have, in `where` if that table was found among those of its parent and nsview;
  * `root`: a file of its own mount namespace that lies outside of its root directory;
  * `namespace`: a namespace that it is not in (setns(2) enters it);
@@ -48,8 +48,10 @@ export type SharedObject = {
  * `socket`: a socket that was made in another network namespace, in which it stays.
  */
 export type OutsideFd = {
-  /** null: its current directory, which needs no fd. */
+  /** null: its current directory, which needs no fd, or what `link` says. */
   readonly fd: number | null;
+  /** Its root directory, or its program (proc_pid_root(5), proc_pid_exe(5)). */
+  readonly link?: 'root' | 'exe';
   readonly path: string;
   readonly leads:
     | {readonly kind: 'mount' | 'root'; readonly directory: boolean; readonly where?: 'nsview' | 'parent'}

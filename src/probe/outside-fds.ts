@@ -28,7 +28,7 @@ function decodeFdinfo(text: string): {readonly mount: number | null; readonly pi
 /** Files without a place in any mount table: of memfd_create(2), shmat(2), and mmap(2) of nothing that is shared. */
 const isNowhere = (path: string): boolean => !path.startsWith('/') || /^\/(memfd:|SYSV|anon_hugepage|dev\/zero \(deleted\)$)/.test(path);
 
-/** The id of the mount under a link of /proc, by an fd that opens nothing. */
+/** The id of the mount under a link of /proc, as exe, by an fd that opens nothing. */
 function mountUnder(link: string): number | null {
   try {
     const fd = openSync(link, O_PATH);
@@ -53,6 +53,8 @@ function readTable(pid: number | 'self'): ReadonlyMap<number, Mount> {
   return new Map(isRefusal(table) ? [] : decodeMountinfo(table.toString()).map(mount => [mount.id, mount]));
 }
 
+const withoutDeleted = (path: string): string => (path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path);
+
 /** Outside of its root directory: both paths as nsview's own /proc tells them. */
 const isBelow = (path: string, root: string): boolean => root === '/' || path === root || path.startsWith(`${root}/`);
 
@@ -75,7 +77,7 @@ function places(folder: string, task: number, parent: number) {
   const space = readLink(`${folder}/ns/mnt`);
   const isHere = (pid: number | 'self') => !isRefusal(space) && readLink(`/proc/${pid}/ns/mnt`) === space;
   /** The id of the mount under its root or cwd; null too where a look at it might never return. */
-  const under = (link: 'root' | 'cwd'): number | null => {
+  const under = (link: 'root' | 'cwd' | 'exe'): number | null => {
     const path = readLink(`${folder}/${link}`);
     if (isRefusal(path)) return null;
     for (const {point, fsType} of ids(task).values()) if (isRemote(fsType) && isBelow(path, point)) return null;
@@ -84,17 +86,18 @@ function places(folder: string, task: number, parent: number) {
   const root = under('root');
   const placeOf = (mount: number): 'here' | 'nsview' | 'parent' | null => {
     // Below a chroot its own table shows only what lies there: those of its neighbours in the same namespace show the rest.
-    if (mount === root || ids(task).has(mount)) return 'here';
+    if (ids(task).has(mount)) return 'here';
     if (ids('self').has(mount)) return isHere('self') ? 'here' : 'nsview';
     if (parent > 0 && ids(parent).has(mount)) return isHere(parent) ? 'here' : 'parent';
-    return null;
+    // Its root may be in another namespace (chroot(2) by an fd), which only a table of that one can tell.
+    return mount === root ? 'here' : null;
   };
   /** It is a local file system, and known to be one. */
   const isLocal = (mount: number): boolean => {
     const found = ids(task).get(mount) ?? ids('self').get(mount) ?? (parent > 0 ? ids(parent).get(mount) : undefined);
     return found !== undefined && !isRemote(found.fsType);
   };
-  return {placeOf, isLocal, under};
+  return {placeOf, isLocal, under, root};
 }
 
 /** What was found of sockets, so that a look a second later need not ask again. */
@@ -122,22 +125,32 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
   if (isRefusal(fds)) return fds;
   const root = readLink(`${folder}/root`);
   if (isRefusal(root)) return root;
-  const {placeOf, isLocal, under} = places(folder, task, parent);
+  const {placeOf, isLocal, under, root: rootMount} = places(folder, task, parent);
   const outside: OutsideFd[] = [];
   const {elsewhere, keep} = networks(folder, task);
   let unknown = 0;
 
-  const placed = (fd: number | null, path: string, mount: number | null, flags = 0): void => {
+  const placed = (fd: number | null, path: string, mount: number | null, flags = 0, link?: 'root' | 'exe'): void => {
     if (mount === null) return;
     const place = placeOf(mount);
-    const bare = path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path;
-    if (place === 'here' && isBelow(bare, root)) return;
+    if (place === 'here' && isBelow(withoutDeleted(path), withoutDeleted(root))) return;
     // stat(2) on a file system whose server is gone does not return: there the flag says it, with which directories are opened.
-    const directory = fd === null || (flags & O_DIRECTORY) !== 0 || (isLocal(mount) && isDirectory(`${folder}/fd/${fd}`));
+    const directory =
+      (fd === null && link !== 'exe') ||
+      (flags & O_DIRECTORY) !== 0 ||
+      (fd !== null && isLocal(mount) && isDirectory(`${folder}/fd/${fd}`));
     const kind = place === 'here' ? 'root' : 'mount';
-    outside.push({fd, path, leads: {kind, directory, ...(place === 'nsview' || place === 'parent' ? {where: place} : {})}});
+    outside.push({
+      fd,
+      ...(link === undefined ? {} : {link}),
+      path,
+      leads: {kind, directory, ...(place === 'nsview' || place === 'parent' ? {where: place} : {})},
+    });
   };
 
+  placed(null, root, rootMount, 0, 'root');
+  const exe = readLink(`${folder}/exe`);
+  if (!isRefusal(exe) && !isNowhere(exe)) placed(null, exe, under('exe'), 0, 'exe');
   const cwd = readLink(`${folder}/cwd`);
   if (!isRefusal(cwd)) placed(null, cwd, under('cwd'));
 

@@ -25,6 +25,7 @@ const object = z.object({
 const namespaceType = z.enum(NAMESPACES.map(({type}) => type));
 export const outsideFdSchema = z.object({
   fd: z.int().min(0).nullable(),
+  link: z.enum(['root', 'exe']).exactOptional(),
   path: z.string(),
   leads: z.discriminatedUnion('kind', [
     z.object({kind: z.enum(['mount', 'root']), directory: z.boolean(), where: z.enum(['nsview', 'parent']).exactOptional()}),

@@ -189,6 +189,14 @@ describe('nsview diff', () => {
     expect(compared(inside, left)).toMatch(/: socket of net namespace outside of the tree: not open in A, open for both 2 times in B$/m);
   });
 
+  it('tells of a root directory that is that of another mount namespace, by the same path', async () => {
+    using folder = temporaryFolder();
+    await using one = start(...maker(fixture('holds-outside'), folder.path, 'mounts', 'directory', 'cwd'));
+    await using other = start(...maker(fixture('holds-outside'), folder.path, 'mounts', 'directory', 'cwd', 'root'));
+    for (const each of [one, other]) await each.says(/ready/);
+    expect(compared(one, other)).toMatch(/: where its root lies: within its root and mounts in A, outside of its mounts in B$/m);
+  });
+
   it('says that securebits are not compared, and programs of seccomp filters where there are any', async () => {
     await using one = await isolated();
     const told = compared(one, one);

@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
@@ -62,7 +62,8 @@ describe('open files that lead outside', () => {
       running,
       outside: Number(outside),
       // What a test inherits may lead outside as well: only what the fixture opened.
-      fds: fds.outside.filter(({fd}) => fd === null || fd >= 20),
+      fds: fds.outside.filter(({fd, link}) => (fd === null && link === undefined) || (fd !== null && fd >= 20)),
+      links: fds.outside.filter(({link}) => link !== undefined),
       path: folder.path,
       [Symbol.asyncDispose]: async () => {
         running.release();
@@ -90,6 +91,23 @@ describe('open files that lead outside', () => {
   it('a directory of the mount namespace that was left', async () => {
     await using all = await held('mounts', 'directory');
     expect(all.fds).toEqual([{fd: 20, path: '/', leads: {kind: 'mount', directory: true, where: 'nsview'}}]);
+  });
+
+  it('the program that it was started with, after chroot or in a mount namespace of its own', async () => {
+    const path = realpathSync(fixture('holds-outside'));
+    await using inside = await held('cwd');
+    expect(inside.links).toEqual([]);
+    await using below = await held('chroot');
+    expect(below.links).toEqual([{fd: null, link: 'exe', path, leads: {kind: 'root', directory: false}}]);
+    await using apart = await held('mounts');
+    expect(apart.links).toEqual([{fd: null, link: 'exe', path, leads: {kind: 'mount', directory: false, where: 'nsview'}}]);
+  });
+
+  it('the root directory, of the mount namespace that was left', async () => {
+    await using all = await held('mounts', 'directory', 'root', 'cwd');
+    const leads = {kind: 'mount', directory: true, where: 'nsview'};
+    expect(all.links).toMatchObject([{fd: null, link: 'root', path: '/', leads}, {link: 'exe'}]);
+    expect(all.fds).toMatchObject([{fd: null, path: '/', leads}, {fd: 20}, {fd: 23}]);
   });
 
   it('a namespace that it has left, and the fd of a process outside', async () => {
