@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Knows what tasks share of what clone(2) can share: the kernel compares its own pointers, by kcmp(2). */
+/* Knows what tasks share of what clone(2) can share: the kernel compares its own pointers, by kcmp(2). And what their fds are. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -166,4 +168,22 @@ NSV_API int nsv_share_groups(const int32_t *tasks, int count, int sorted, int ty
                 break;
         }
         return groups;
+}
+
+NSV_API int nsv_path_is_directory(int pid, int fd)
+{
+        _cleanup_close_ int pidfd = sys_pidfd_open(pid);
+        if (pidfd < 0)
+                return pidfd;
+        /* By a link of /proc it would be looked up again, for which NFS asks its server. */
+        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        if (copy < 0)
+                return copy;
+        int flags = fcntl(copy, F_GETFL);
+        if (flags < 0 || !(flags & O_PATH))
+                return -EBADF;
+        struct statx found;
+        if (syscall(SYS_statx, copy, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &found) < 0)
+                return -errno;
+        return S_ISDIR(found.stx_mode);
 }

@@ -425,6 +425,9 @@ NSV_API int nsv_read_inside(int pid, const char *path, void *buffer, uint32_t si
  * where they do not, or -errno (EPERM: PTRACE_MODE_READ_REALCREDS is needed on both). Returns 1, and nothing in ret, where `pid` has no such
  * object; -errno where `pid` is not to be read, or ENOSYS where the kernel has no kcmp (CONFIG_KCMP). */
 NSV_API int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret);
+/* 1 where the fd of `pid`, which is open by O_PATH, is a directory, 0 where it is not, -EBADF where it is not open so. Nobody is asked for it,
+ * also where a server holds the file; needs what pidfd_getfd(2) needs. */
+NSV_API int nsv_path_is_directory(int pid, int fd);
 /* Which of `count` tasks share the object of that type with one of the first `sorted` of them. ret[i]: the index of the first of those that task i
  * shares it with, its own where that is itself; NSV_SHARES_NOTHING where it has none, or shares it with none of them; NSV_SHARES_REFUSED - errno.
  * The kernel orders the objects, so that each task is compared with few others. -ENOSYS as above, and -ENOMEM. Returns how many objects the

@@ -152,9 +152,12 @@ function explainFd({fd, link, leads}: OutsideFd): string {
       if (link === 'exe') return `its program, a file ${lies}: open("/proc/self/exe") opens it where /proc is mounted`;
       if (link === 'root') return `${lies}: every path that begins with / begins there`;
       if (fd === null) return `${lies}: open("..") goes on from there`;
+      // A detached mount (open_tree(2), fsmount(2), umount2(2) by MNT_DETACH) is in no table, and nothing is above it.
+      if (leads.directory && leads.kind === 'mount' && leads.where === undefined)
+        return `a directory ${lies}: fchdir(${fd}) leads there, and openat(${fd}, "..") above that mount, if it is attached anywhere`;
       return leads.directory
         ? `a directory ${lies}: fchdir(${fd}) or openat(${fd}, "..") leads out`
-        : `a file ${lies}, as far as it was opened for`;
+        : `a file ${lies}: as it was opened, and as its mode allows by opening /proc/self/fd/${fd} anew`;
     }
     default:
       return leads satisfies never;

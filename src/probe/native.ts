@@ -92,6 +92,8 @@ export type Native = {
   shareGroups(tasks: Int32Array, count: number, sorted: number, type: number, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
   kcmp(pid: number, others: Int32Array, count: number, type: number, ret: Int32Array): number;
+  /** Of an fd that is open by O_PATH: 1 a directory, 0 not. */
+  pathIsDirectory(pid: number, fd: number): number;
 };
 
 /** The native part is missing or is not of this version: what to do stands in the message. */
@@ -189,6 +191,7 @@ export function loadNative(): Native {
     readInside: library.func('int nsv_read_inside(int pid, const char *path, uint8_t *buffer, uint32_t size, int64_t *ret)'),
     shareGroups: library.func('int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret)'),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
+    pathIsDirectory: library.func('int nsv_path_is_directory(int pid, int fd)'),
   };
   return loaded;
 }

@@ -6,6 +6,7 @@ import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
 import {createSocketNetworks} from './holders.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {loadNative} from './native.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
 /** fds that are looked at: a link and a small file each. */
@@ -65,6 +66,9 @@ function isDirectory(path: string): boolean {
     return false;
   }
 }
+
+/** Of an fd by O_PATH: those of open_tree(2) and fsmount(2) are without O_DIRECTORY, and their mounts in no table. */
+const isPathOfDirectory = (task: number, fd: number): boolean => loadNative().pathIsDirectory(task, fd) === 1;
 
 /** Mount tables by which an fd is placed, each read once and only if it is needed. */
 function places(folder: string, task: number, parent: number) {
@@ -138,7 +142,7 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
     const directory =
       (fd === null && link !== 'exe') ||
       (flags & O_DIRECTORY) !== 0 ||
-      (fd !== null && isLocal(mount) && isDirectory(`${folder}/fd/${fd}`));
+      (fd !== null && (isLocal(mount) ? isDirectory(`${folder}/fd/${fd}`) : (flags & O_PATH) !== 0 && isPathOfDirectory(task, fd)));
     const kind = place === 'here' ? 'root' : 'mount';
     outside.push({
       fd,

@@ -110,6 +110,11 @@ describe('open files that lead outside', () => {
     expect(all.fds).toMatchObject([{fd: null, path: '/', leads}, {fd: 20}, {fd: 23}]);
   });
 
+  it('a directory of a mount that is detached, though it is not opened as one', async () => {
+    await using all = await held('mounts', 'detached');
+    expect(all.fds).toEqual([{fd: 25, path: '/', leads: {kind: 'mount', directory: true}}]);
+  });
+
   it('a namespace that it has left, and the fd of a process outside', async () => {
     await using all = await held('namespace', 'pidfd');
     expect(all.fds).toEqual([
