@@ -1,5 +1,6 @@
 // Knows how to find memory that processes of different namespaces have mapped shared.
 
+import {statSync} from 'node:fs';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {SharedMapping, SharedMemory} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
@@ -13,7 +14,14 @@ const MOST_READ = 1024;
 const MOST_MAPPINGS = 64;
 const MOST_SHARERS = 32;
 
-type Mapping = {readonly file: string; readonly path: string; readonly bytes: number; readonly writes: boolean};
+type Mapping = {
+  readonly file: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly writes: boolean;
+  /** The first of them, as /proc/PID/map_files has it. */
+  readonly at: string;
+};
 
 /** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
 function decodeSharedMaps(text: string): Map<string, Mapping> {
@@ -29,13 +37,32 @@ function decodeSharedMaps(text: string): Map<string, Mapping> {
         // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
         const key = `${device} ${inode} ${path.startsWith('/SYSV') ? path : ''}`.trim();
         const known = mappings.get(key);
-        const bytes = Number(BigInt(`0x${high}`) - BigInt(`0x${low}`)) + (known?.bytes ?? 0);
-        mappings.set(key, {file: `${device} ${inode}`, path, bytes, writes: flags[1] === 'w' || known?.writes === true});
+        const [begin, end] = [BigInt(`0x${low}`), BigInt(`0x${high}`)];
+        const bytes = Number(end - begin) + (known?.bytes ?? 0);
+        const at = known?.at ?? `${begin.toString(16)}-${end.toString(16)}`;
+        mappings.set(key, {file: `${device} ${inode}`, path, bytes, writes: flags[1] === 'w' || known?.writes === true, at});
       }
     }
     from = end + 1;
   }
   return mappings;
+}
+
+/** When a System V segment was made, in nanoseconds; null: not to be known (proc_pid_map_files(5): CAP_CHECKPOINT_RESTORE). */
+function bornAt(folder: string, {at}: Mapping): bigint | null {
+  try {
+    const {birthtimeNs} = statSync(`${folder}/map_files/${at}`, {bigint: true});
+    // tmpfs of old kernels does not keep it.
+    return birthtimeNs === 0n ? null : birthtimeNs;
+  } catch {
+    return null;
+  }
+}
+
+/** A segment stays attached when its process leaves the ipc namespace (shmat(2)); in two of them, ids and keys are those of two segments. */
+function isSameSegment(folder: string, own: Mapping, other: string, theirs: Mapping, sameSpace: boolean): boolean {
+  const [one, two] = [bornAt(folder, own), bornAt(other, theirs)];
+  return one === null || two === null ? sameSpace : one === two;
 }
 
 /** The scan of the process that is looked at: which others have been read so far, and what they map of all that is shared. */
@@ -79,7 +106,8 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
   const refused = [...read.values()].filter(maps => maps === null).length;
   const mappings: SharedMapping[] = [];
   const apartOf = new Map<number, ReturnType<typeof namespacesApart>>();
-  for (const [key, {file, path, bytes, writes}] of own) {
+  for (const [key, mapping] of own) {
+    const {file, path, bytes, writes} = mapping;
     if (mappings.length === MOST_MAPPINGS) break;
     const sharers: {pid: number; comm: string; writes: boolean; apart: ReturnType<typeof namespacesApart>}[] = [];
     for (const [other, maps] of read) {
@@ -87,8 +115,8 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
       if (theirs === undefined || sharers.length === MOST_SHARERS) continue;
       const apart = apartOf.get(other) ?? namespacesApart(folder, `/proc/${other}`);
       apartOf.set(other, apart);
-      // Ids of System V segments say nothing across ipc namespaces.
-      if (apart.length === 0 || (path.startsWith('/SYSV') && apart.includes('ipc'))) continue;
+      if (apart.length === 0) continue;
+      if (path.startsWith('/SYSV') && !isSameSegment(folder, mapping, `/proc/${other}`, theirs, !apart.includes('ipc'))) continue;
       const stat = readStat(other);
       if (!isRefusal(stat)) sharers.push({pid: other, comm: stat.comm, writes: theirs.writes, apart});
     }

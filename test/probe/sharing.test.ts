@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
@@ -169,6 +169,39 @@ describe('memory that is shared', () => {
     }
     running.release();
     await running.ended;
+  });
+});
+
+describe('a System V segment', () => {
+  const segmentsOf = (pid: number) => {
+    const {memory} = read(pid);
+    return isRefusal(memory) ? null : {...memory, mappings: memory.mappings.filter(({path}) => path.startsWith('/SYSV'))};
+  };
+
+  it('that stays attached in another ipc namespace is shared with those of the one before', async () => {
+    needsRoot('read /proc/PID/map_files');
+    using folder = temporaryFolder();
+    await using running = start(...maker(fixture('holds-outside'), folder.path, 'memory', 'segment'));
+    const [, outside = ''] = await running.says(/outside (\d+)\nready/);
+    await expect
+      .poll(() => segmentsOf(running.pid)?.mappings)
+      .toMatchObject([{bytes: 8192, writes: true, with: [{pid: Number(outside), writes: true, apart: ['uts', 'ipc']}]}]);
+    running.release();
+    await running.ended;
+  });
+
+  it('of one ipc namespace is not that of another with the same id and key', async () => {
+    using folder = temporaryFolder();
+    await using one = start(...maker(fixture('holds-outside'), folder.path, 'segment-inside'));
+    await using other = start(...maker(fixture('holds-outside'), folder.path, 'segment-inside'));
+    for (const each of [one, other]) await each.says(/ready/);
+    const files = [one, other].map(({pid}) => /\S+ +\S+ +\/SYSV\S+/.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))?.[0]);
+    expect(files[0]).toBe(files[1]);
+    await expect.poll(() => segmentsOf(one.pid)).toMatchObject({left: 0, mappings: []});
+    for (const each of [one, other]) {
+      each.release();
+      await each.ended;
+    }
   });
 });
 
