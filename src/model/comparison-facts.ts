@@ -78,6 +78,7 @@ function limitsTold(a: string, b: string): readonly [string, string] {
 export const PLACE_FACTS: readonly PlainFact[] = [
   {what: 'root', named: true, read: place('root')},
   {what: 'cwd', named: true, read: place('cwd')},
+  {what: 'umask', read: detail(({umask}) => umask ?? null)},
 ];
 
 export const DETAIL_FACTS: readonly PlainFact[] = [
@@ -92,6 +93,7 @@ export const DETAIL_FACTS: readonly PlainFact[] = [
 ];
 
 export const LIMIT_FACTS: readonly PlainFact[] = [
+  {what: 'oom_score_adj', read: detail(({oomScoreAdj}) => oomScoreAdj ?? null)},
   {
     what: 'limits',
     read: detail(({limits}) =>

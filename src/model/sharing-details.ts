@@ -206,6 +206,7 @@ function memoryLines({memory}: Sharing, {width}: Look): Line[] {
 }
 
 const STATUS_WORDS: {readonly [key: string]: string} = {
+  Umask: 'umask',
   Uid: 'user ids',
   Gid: 'group ids',
   Groups: 'groups',

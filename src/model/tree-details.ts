@@ -32,6 +32,10 @@ export type ProcessDetails = FileTable & {
   readonly labels: Seen<readonly {readonly module: string; readonly label: string}[]>;
   /** null: its files are root's in any case. */
   readonly dumpable: boolean | null;
+  /** Octal, as /proc/PID/status has it. */
+  readonly umask?: Seen<string>;
+  /** Whom the OOM killer takes first (proc_pid_oom_score_adj(5)). */
+  readonly oomScoreAdj?: Seen<string>;
 };
 
 /** What a namespace has: of user its maps, of uts its names, of time its offsets, of user, net and ipc what sysctl(8) says inside. */

@@ -9,7 +9,20 @@ import {readLink, readNumbers, readText} from './proc-file.ts';
 const MOST_THREADS = 512;
 
 /** Lines of /proc/PID/status that the kernel keeps for each thread and that say who it is or what it may do (proc_pid_status(5)). */
-const KEYS = ['Uid', 'Gid', 'Groups', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters'];
+const KEYS = [
+  'Umask',
+  'Uid',
+  'Gid',
+  'Groups',
+  'CapInh',
+  'CapPrm',
+  'CapEff',
+  'CapBnd',
+  'CapAmb',
+  'NoNewPrivs',
+  'Seccomp',
+  'Seccomp_filters',
+];
 
 /** What unshare(2) takes from one thread alone. Signal handlers and memory are common to all threads (clone(2), CLONE_THREAD). */
 const APART: readonly Shareable[] = ['files', 'fs', 'sysvsem'];

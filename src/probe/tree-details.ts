@@ -42,6 +42,8 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
       limits: seen(z.record(z.string(), z.tuple([z.string(), z.string()]))).describe('Soft and hard, as in /proc/PID/limits.'),
       labels: seen(z.array(z.object({module: z.string(), label: z.string()}))),
       dumpable: z.boolean().nullable().describe('null: its files are root’s in any case.'),
+      umask: seen(z.string()).exactOptional().describe('Octal, as in /proc/PID/status.'),
+      oomScoreAdj: seen(z.string()).exactOptional().describe('/proc/PID/oom_score_adj.'),
     }),
   ),
   left: z.int().describe('Processes that were not read.'),
@@ -131,6 +133,13 @@ function readLimits(pid: number): ProcessDetails['limits'] {
 
 const trimmed = (text: Seen<string>): Seen<string> => (isRefusal(text) ? text : text.trim());
 
+/** proc_pid_status(5): Linux 4.7. */
+function readUmask(pid: number): Seen<string> {
+  const text = readText(`/proc/${pid}/status`);
+  if (isRefusal(text)) return text;
+  return /^Umask:\t([0-7]+)$/m.exec(text)?.[1] ?? {errno: 'ENOENT', during: 'read Umask'};
+}
+
 /** A hostname is at most 64 bytes (uname(2)). */
 function readName(pid: number, isOwn: boolean, name: 'hostname' | 'domainname'): Seen<string> {
   const file = `/proc/sys/kernel/${name}`;
@@ -217,6 +226,8 @@ function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, Sp
     limits: readLimits(pid),
     labels: readLabels(pid),
     dumpable: isDumpable({state, uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? []), overflow),
+    umask: readUmask(pid),
+    oomScoreAdj: trimmed(readText(`/proc/${pid}/oom_score_adj`)),
   };
 }
 

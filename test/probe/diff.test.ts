@@ -61,6 +61,8 @@ describe('nsview diff', () => {
     ],
     ['a mount left', 'mount -t tmpfs left /mnt', FLAGS, /: tmpfs left on \/mnt: not mounted in A, mounted in B$/m],
     ['a mount with another option', 'mount -o remount,bind,ro /proc', FLAGS, /: options of \/proc: rw in A, ro in B$/m],
+    ['a umask', 'umask 07', FLAGS, /: umask: 0\d+ in A, 0007 in B$/m],
+    ['what the OOM killer makes of it', 'echo 500 > /proc/$$/oom_score_adj', FLAGS, /: oom_score_adj: -?\d+ in A, 500 in B$/m],
     ['a process more', 'sleep 60 & :', FLAGS, /^– \| \w+ \d+: process: missing in A, there below \w+ \d+ in B$/m],
     [
       'who may listen at low ports',

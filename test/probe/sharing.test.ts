@@ -219,10 +219,14 @@ describe('a thread that is not as its process', () => {
         objects: ['files', 'fs'],
         cwd: folder.path,
         root: folder.path,
-        status: {NoNewPrivs: {thread: '1', process: '0'}, Seccomp_filters: {thread: '1', process: '0'}},
+        status: {
+          Umask: {thread: '0007', process: expect.stringMatching(/^0/)},
+          NoNewPrivs: {thread: '1', process: '0'},
+          Seccomp_filters: {thread: '1', process: '0'},
+        },
       },
     ]);
-    expect(Object.keys(threads[0]?.status ?? {})).toEqual(['Gid', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters']);
+    expect(Object.keys(threads[0]?.status ?? {})).toEqual(['Umask', 'Gid', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters']);
     expect(threads[0]?.status?.Gid?.thread).toBe('12345\t12345\t12345\t12345');
     running.release();
     await running.ended;
