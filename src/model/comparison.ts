@@ -272,7 +272,9 @@ function compareMemberships(
 function outsideFds({sharing, details}: Snapshot): (node: Node, fd: OpenFd) => boolean {
   const outside = new Set(
     (sharing?.fds ?? []).flatMap(({pid, outside: fds}) =>
-      isRefusal(fds) ? [] : fds.flatMap(({fd, leads}) => (leads.kind === 'socket' ? [] : [`${pid} ${fd}`])),
+      isRefusal(fds)
+        ? []
+        : fds.flatMap(({fd, path, leads}) => (leads.kind === 'socket' && path.startsWith('socket:') ? [] : [`${pid} ${fd}`])),
     ),
   );
   const connected = sharing === undefined || isRefusal(sharing.unix) ? [] : sharing.unix;

@@ -132,11 +132,13 @@ function danger({leads}: OutsideFd): number {
   return leads.directory ? 0 : 2;
 }
 
-function explainFd({fd, link, leads}: OutsideFd): string {
+function explainFd({fd, link, path, leads}: OutsideFd): string {
   switch (leads.kind) {
     case 'namespace':
       return `a namespace that it is not in: setns(${fd}) enters it, where its capabilities allow`;
     case 'socket':
+      if (!path.startsWith('socket:'))
+        return `a device of a network namespace that it is not in (${printable(path)}): fd ${fd} has the packets of its interface there`;
       return `a socket of a network namespace that it is not in: whatever fd ${fd} binds, connects or sends, it does there`;
     case 'process':
       return `a process in other namespaces (${leads.apart.join(', ')}): setns(${fd}) enters them, pidfd_getfd(${fd}) takes its fds, where the kernel allows`;

@@ -45,7 +45,7 @@ export type SharedObject = {
  * `root`: a file of its own mount namespace that lies outside of its root directory;
  * `namespace`: a namespace that it is not in (setns(2) enters it);
  * `process`: a process by pidfd_open(2), alive, in other namespaces than its own;
- * `socket`: a socket that was made in another network namespace, in which it stays.
+ * `socket`: a socket that was made in another network namespace, or a file of /dev/net/tun that was opened there: it stays there.
  */
 export type OutsideFd = {
   /** null: its current directory, which needs no fd, or what `link` says. */

@@ -55,7 +55,7 @@ export const readThreadNetworks = (pid: number): {readonly tid: number; readonly
   );
 
 /** In the place of a socket's inode: a file of /dev/net/tun, which stays where it was opened as a socket does (tun_chr_open(), drivers/net/tun.c). */
-const TUN = '0';
+export const TUN = '0';
 
 export const socketHolder = (pid: number, fd: number, socket: string): Holder => ({
   by: 'socket',

@@ -4,7 +4,7 @@ import {closeSync, constants, openSync, statSync} from 'node:fs';
 import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
 import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
-import {createSocketNetworks} from './holders.ts';
+import {createSocketNetworks, TUN} from './holders.ts';
 import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -167,6 +167,13 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
       const [, type = '', inode = ''] = entered;
       if (readLink(`${folder}/ns/${type}`) !== path) outside.push({fd, path, leads: {kind: 'namespace', type, inode}});
       continue;
+    }
+    if (/\/net\/tun$/.test(path)) {
+      const inode = elsewhere(fd, TUN);
+      if (inode !== undefined && inode !== null) {
+        outside.push({fd, path, leads: {kind: 'socket', inode}});
+        continue;
+      }
     }
     const [, socket] = /^socket:\[([0-9]+)\]$/.exec(path) ?? [];
     if (socket !== undefined) {

@@ -145,6 +145,16 @@ describe('a socket', () => {
     expect(await socketOf('socket')).toEqual([{fd: 24, path: expect.stringMatching(/^socket:/), leads: {kind: 'socket', inode}}]);
   });
 
+  it.for(['socket', 'tun'])('that was handed over leads to where it was made (%s)', async (what, context) => {
+    if (what === 'tun' && !existsSync('/dev/net/tun')) return context.skip('needs /dev/net/tun');
+    await using running = start(fixture('socket-elsewhere'), ...(what === 'tun' ? ['tun'] : []));
+    const [, inode = '', fd = ''] = await running.says(/net (\d+)\nsocket (\d+)\nready/);
+    const {fds} = read(running.pid);
+    expect(isRefusal(fds) ? fds : fds.outside.filter(one => one.fd === Number(fd))).toMatchObject([{leads: {kind: 'socket', inode}}]);
+    running.release();
+    await running.ended;
+  });
+
   it('that was made after that does not', async () => {
     expect(await socketOf('socket-inside')).toEqual([]);
   });
