@@ -19,7 +19,7 @@ export function sharingDetails(world: World, process: Process, look: Look): Deta
     return fixed(title, [cutLine([plain('sharing: '), ...refusalPieces(fact.seen)], look.width)]);
   }
   const {seen} = fact;
-  const parts = [objectLines(seen, look), threadLines(seen, look), fdLines(world, seen, look), memoryLines(seen, look)].filter(
+  const parts = [objectLines(seen, look), threadLines(world, seen, look), fdLines(world, seen, look), memoryLines(seen, look)].filter(
     lines => lines.length > 0,
   );
   return fixed(
@@ -108,21 +108,27 @@ function fdLines(world: World, {fds}: Sharing, look: Look): Line[] {
     );
   const lines: Line[] = titled('Open files that lead outside', width);
   const ordered = [...fds.outside].sort((a, b) => danger(a) - danger(b) || (a.fd ?? -1) - (b.fd ?? -1));
-  for (const one of ordered) {
-    const name = one.fd === null ? (one.link ?? 'cwd') : `fd ${one.fd}`;
-    const label = column(danger(one) < 2 ? 'bad' : 'warn', name, Math.max(6, cells(name)));
-    if (one.leads.kind === 'namespace' || one.leads.kind === 'socket') {
-      const space = namespaceOf(world, one.leads.inode);
-      const unnamed = one.leads.kind === 'socket' ? `net:[${one.leads.inode}]` : one.path;
-      const named = space === null ? plain(printable(unnamed)) : namespacePiece(space);
-      lines.push(cutLine([label, plain(' '), named, dim(look.inodes && space !== null ? ` ${space.inode}` : '')], width));
-    } else if (one.leads.kind === 'process') {
-      const other = world.byPid.get(one.leads.pid);
-      lines.push(cutLine([label, plain(` ${other === undefined ? `process ${one.leads.pid}` : nameOf(other)}`)], width));
-    } else lines.push(cutLine([label, plain(` ${printable(one.path)}`)], width));
-    for (const row of wrapWords(explainFd(one), Math.max(8, width - 7))) lines.push([dim(`       ${row}`)]);
-  }
+  for (const one of ordered) lines.push(...outsideLines(world, one, look));
   if (bound !== '') lines.push(...said(bound.trim(), width));
+  return lines;
+}
+
+/** One of them, and where it leads. */
+function outsideLines(world: World, one: OutsideFd, look: Look): Line[] {
+  const {width} = look;
+  const lines: Line[] = [];
+  const name = one.fd === null ? (one.link ?? 'cwd') : `fd ${one.fd}`;
+  const label = column(danger(one) < 2 ? 'bad' : 'warn', name, Math.max(6, cells(name)));
+  if (one.leads.kind === 'namespace' || one.leads.kind === 'socket') {
+    const space = namespaceOf(world, one.leads.inode);
+    const unnamed = one.leads.kind === 'socket' ? `net:[${one.leads.inode}]` : one.path;
+    const named = space === null ? plain(printable(unnamed)) : namespacePiece(space);
+    lines.push(cutLine([label, plain(' '), named, dim(look.inodes && space !== null ? ` ${space.inode}` : '')], width));
+  } else if (one.leads.kind === 'process') {
+    const other = world.byPid.get(one.leads.pid);
+    lines.push(cutLine([label, plain(` ${other === undefined ? `process ${one.leads.pid}` : nameOf(other)}`)], width));
+  } else lines.push(cutLine([label, plain(` ${printable(one.path)}`)], width));
+  for (const row of wrapWords(explainFd(one), Math.max(8, width - 7))) lines.push([dim(`       ${row}`)]);
   return lines;
 }
 
@@ -224,10 +230,11 @@ const STATUS_WORDS: {readonly [key: string]: string} = {
 };
 
 /** Threads that are not like their process; the tab of the namespaces has those that are in others. */
-function threadLines({threads}: Sharing, {width}: Look): Line[] {
+function threadLines(world: World, {threads}: Sharing, look: Look): Line[] {
+  const {width} = look;
   if (threads.length === 0) return [];
   const lines: Line[] = titled('Threads that differ from their process', width);
-  for (const {tid, comm, objects, cwd, root, status} of threads) {
+  for (const {tid, comm, objects, cwd, root, status, outside = []} of threads) {
     lines.push(cutLine([plain(`⌇ ${printable(comm)} ${tid}`)], width));
     for (const kind of objects ?? []) {
       const row = SHAREABLE.find(one => one.kind === kind);
@@ -239,6 +246,8 @@ function threadLines({threads}: Sharing, {width}: Look): Line[] {
     ] as const)
       if (seen !== undefined)
         lines.push(cutLine([dim(`  ${link} `), ...(isRefusal(seen) ? refusalPieces(seen) : [plain(printable(seen))])], width));
+    // The call that leads there is the thread's.
+    for (const one of outside) lines.push(...outsideLines(world, one, look));
     for (const [key, {thread, process}] of Object.entries(status ?? {})) {
       const value = (text: string) => printable(text.replaceAll('\t', ' ')) || 'none';
       lines.push(

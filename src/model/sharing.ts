@@ -77,6 +77,8 @@ export type ThreadApart = {
   readonly objects?: readonly Shareable[];
   readonly cwd?: Seen<string>;
   readonly root?: Seen<string>;
+  /** What of a file table of its own leads outside of where it is. */
+  readonly outside?: readonly OutsideFd[];
   /** Lines of /proc/PID/status by their keys: of the thread, and of the process. */
   readonly status?: {readonly [key: string]: {readonly thread: string; readonly process: string}};
 };

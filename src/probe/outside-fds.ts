@@ -118,7 +118,8 @@ function networks(folder: string, task: number) {
       return own === `net:[${inode}]` ? null : inode;
     },
     keep: () => {
-      knownNetworks = sockets.known;
+      // What one process refuses another may tell.
+      knownNetworks = new Map([...sockets.known].filter(([, inode]) => inode !== null));
     },
   };
 }

@@ -41,6 +41,7 @@ const threadApart = z.object({
   objects: z.array(z.enum(SHAREABLE.map(({kind}) => kind))).exactOptional(),
   cwd: text.exactOptional(),
   root: text.exactOptional(),
+  outside: z.array(outsideFdSchema).exactOptional(),
   status: z.record(z.string(), z.object({thread: z.string(), process: z.string()})).exactOptional(),
 });
 const mapping = z.object({
@@ -152,7 +153,7 @@ export function readSharing(of: number): Seen<Sharing> {
     left,
     fds: readOutsideFds(folder, task, own.ppid),
     // Of one thread it is said what it shares with its process.
-    threads: leader === of ? readThreadsApart(of, task) : [],
+    threads: leader === of ? readThreadsApart(of, task, own.ppid) : [],
     memory: readSharedMemory(folder, of, own.start),
   };
 }

@@ -3,10 +3,13 @@
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {Shareable, ThreadApart} from '../model/sharing.ts';
 import {readObjectsApart} from './objects-apart.ts';
+import {readOutsideFds} from './outside-fds.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
 /** Threads that are looked at: a file each, and three comparisons. */
 const MOST_THREADS = 512;
+/** Threads whose own file tables are looked at. */
+const MOST_TABLES = 16;
 
 /** Lines of /proc/PID/status that the kernel keeps for each thread and that say who it is or what it may do (proc_pid_status(5)). */
 const KEYS = [
@@ -38,7 +41,7 @@ function decodeStatusLines(text: string): {[key: string]: string} {
 }
 
 /** `task` is the thread with which the others are compared: the leader while it lives. */
-export function readThreadsApart(pid: number, task: number): ThreadApart[] {
+export function readThreadsApart(pid: number, task: number, parent: number): ThreadApart[] {
   const all = readNumbers(`/proc/${pid}/task`);
   const tids = (isRefusal(all) ? [] : all).filter(tid => tid !== task).slice(0, MOST_THREADS);
   if (tids.length === 0) return [];
@@ -48,6 +51,7 @@ export function readThreadsApart(pid: number, task: number): ThreadApart[] {
   const ownCgroup = readText(`${folder}/${task}/cgroup`);
   const objects = readObjectsApart(task, tids, APART);
   const found: ThreadApart[] = [];
+  let tables = 0;
   for (const tid of tids) {
     const text = readText(`${folder}/${tid}/status`);
     // A thread that ended, or ends: what it has given back is no difference.
@@ -74,11 +78,14 @@ export function readThreadsApart(pid: number, task: number): ThreadApart[] {
         if (!isRefusal(target) && target !== readLink(`${folder}/${task}/${link}`)) moved[link] = target;
       }
     if (apart.length === 0 && Object.keys(status).length === 0) continue;
+    const outside = apart.includes('files') && tables++ < MOST_TABLES ? readOutsideFds(`${folder}/${tid}`, tid, parent) : null;
+    const fds = outside === null || isRefusal(outside) ? [] : outside.outside.filter(({fd}) => fd !== null);
     found.push({
       tid,
       comm: /^Name:\t(.*)$/m.exec(text)?.[1] ?? '',
       ...(apart.length > 0 ? {objects: apart} : {}),
       ...moved,
+      ...(fds.length > 0 ? {outside: fds} : {}),
       ...(Object.keys(status).length > 0 ? {status} : {}),
     });
   }

@@ -38,7 +38,15 @@ describe.each([36, 60, 100])('in %d cells', width => {
           left: 976,
           sockets: 2,
         },
-        threads: [{tid: 301, comm: 'apart', objects: ['sysvsem'], status: {Cgroup: {thread: '0::/a', process: '0::/'}}}],
+        threads: [
+          {
+            tid: 301,
+            comm: 'apart',
+            objects: ['files', 'sysvsem'],
+            outside: [{fd: 31, path: '/usr', leads: {kind: 'root', directory: true}}],
+            status: {Cgroup: {thread: '0::/a', process: '0::/'}},
+          },
+        ],
         memory: {errno: 'EACCES', during: 'open'},
       },
     };
@@ -61,6 +69,7 @@ describe.each([36, 60, 100])('in %d cells', width => {
       'and 8 more',
       'EACCES',
       'apart 301',
+      'fchdir(31)',
       'cgroup 0::/a',
       '976 more',
     ])

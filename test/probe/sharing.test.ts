@@ -219,9 +219,11 @@ describe('a thread that is not as its process', () => {
   it('is told with what it has of its own', async () => {
     needsRoot('become another group');
     using folder = temporaryFolder();
-    await using running = start(fixture('thread-apart'), folder.path);
+    await using running = start(fixture('thread-apart'), folder.path, '/usr');
     const [, tid = ''] = await running.says(/tid (\d+)\nready/);
     const {threads} = read(running.pid);
+    // Opened before its chroot, in a table of its own.
+    expect(threads[0]?.outside?.filter(({path}) => path === '/usr')).toMatchObject([{leads: {kind: 'root', directory: true}}]);
     expect(threads).toMatchObject([
       {
         tid: Number(tid),
