@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -186,4 +187,27 @@ NSV_API int nsv_path_is_directory(int pid, int fd)
         if (syscall(SYS_statx, copy, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &found) < 0)
                 return -errno;
         return S_ISDIR(found.stx_mode);
+}
+
+#define HANDLE_MAX 128
+
+/* The handle of what a link leads to. 0 or -errno. */
+static int read_handle(const char *link, struct file_handle *handle)
+{
+        int mount;
+        handle->handle_bytes = HANDLE_MAX;
+        return name_to_handle_at(AT_FDCWD, link, handle, &mount, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+NSV_API int nsv_same_file(const char *one, const char *other)
+{
+        union {
+                struct file_handle handle;
+                char room[sizeof(struct file_handle) + HANDLE_MAX];
+        } a, b;
+        int r = read_handle(one, &a.handle);
+        if (r < 0 || (r = read_handle(other, &b.handle)) < 0)
+                return r;
+        return a.handle.handle_type == b.handle.handle_type && a.handle.handle_bytes == b.handle.handle_bytes &&
+               memcmp(a.handle.f_handle, b.handle.f_handle, a.handle.handle_bytes) == 0;
 }

@@ -428,6 +428,9 @@ NSV_API int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_
 /* 1 where the fd of `pid`, which is open by O_PATH, is a directory, 0 where it is not, -EBADF where it is not open so. Nobody is asked for it,
  * also where a server holds the file; needs what pidfd_getfd(2) needs. */
 NSV_API int nsv_path_is_directory(int pid, int fd);
+/* Whether two links of /proc lead to one file of one file system, which has to be the same: 1, 0, or -errno. Of tmpfs the handle has a random number
+ * beside the inode's (shmem_encode_fh(), mm/shmem.c), so that a file is told from another that got its inode, or that has it elsewhere. */
+NSV_API int nsv_same_file(const char *one, const char *other);
 /* Which of `count` tasks share the object of that type with one of the first `sorted` of them. ret[i]: the index of the first of those that task i
  * shares it with, its own where that is itself; NSV_SHARES_NOTHING where it has none, or shares it with none of them; NSV_SHARES_REFUSED - errno.
  * The kernel orders the objects, so that each task is compared with few others. -ENOSYS as above, and -ENOMEM. Returns how many objects the

@@ -91,6 +91,7 @@ export type Native = {
   /** ret: index of the first that each shares it with; -1 nothing; -2 - errno. */
   shareGroups(tasks: Int32Array, count: number, sorted: number, type: number, ret: Int32Array): number;
   /** ret: of each of the others 0 where `pid` shares it with them. Returns 1 where `pid` has no such object. */
+  sameFile(one: string, other: string): number;
   kcmp(pid: number, others: Int32Array, count: number, type: number, ret: Int32Array): number;
   /** Of an fd that is open by O_PATH: 1 a directory, 0 not. */
   pathIsDirectory(pid: number, fd: number): number;
@@ -190,6 +191,7 @@ export function loadNative(): Native {
     ),
     readInside: library.func('int nsv_read_inside(int pid, const char *path, uint8_t *buffer, uint32_t size, int64_t *ret)'),
     shareGroups: library.func('int nsv_share_groups(const int32_t *tasks, int count, int sorted, int type, int32_t *ret)'),
+    sameFile: library.func('int nsv_same_file(const char *one, const char *other)'),
     kcmp: library.func('int nsv_kcmp(int pid, const int32_t *others, int count, int type, int32_t *ret)'),
     pathIsDirectory: library.func('int nsv_path_is_directory(int pid, int fd)'),
   };

@@ -1,9 +1,9 @@
 // Knows how to find memory that processes of different namespaces have mapped shared.
 
-import {statSync} from 'node:fs';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {SharedMapping, SharedMemory} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
+import {loadNative} from './native.ts';
 import {isGone, readNumbers, readText} from './proc-file.ts';
 import {readStat} from './process.ts';
 
@@ -33,9 +33,10 @@ function decodeSharedMaps(text: string): Map<string, Mapping> {
     if (text[space + 4] === 's') {
       const fields = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ (\S+) ([0-9]+)\s*(.*)$/.exec(text.slice(from, end));
       const [, low = '0', high = '0', flags = '', device = '', inode = '', path = ''] = fields ?? [];
-      if (fields !== null && inode !== '0') {
-        // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
-        const key = `${device} ${inode} ${path.startsWith('/SYSV') ? path : ''}`.trim();
+      // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
+      const isSegment = path.startsWith('/SYSV');
+      if (fields !== null && (isSegment || inode !== '0')) {
+        const key = `${device} ${inode} ${isSegment ? path : ''}`.trim();
         const known = mappings.get(key);
         const [begin, end] = [BigInt(`0x${low}`), BigInt(`0x${high}`)];
         const bytes = Number(end - begin) + (known?.bytes ?? 0);
@@ -48,21 +49,13 @@ function decodeSharedMaps(text: string): Map<string, Mapping> {
   return mappings;
 }
 
-/** When a System V segment was made, in nanoseconds; null: not to be known (proc_pid_map_files(5): CAP_CHECKPOINT_RESTORE). */
-function bornAt(folder: string, {at}: Mapping): bigint | null {
-  try {
-    const {birthtimeNs} = statSync(`${folder}/map_files/${at}`, {bigint: true});
-    // tmpfs of old kernels does not keep it.
-    return birthtimeNs === 0n ? null : birthtimeNs;
-  } catch {
-    return null;
-  }
-}
-
-/** A segment stays attached when its process leaves the ipc namespace (shmat(2)); in two of them, ids and keys are those of two segments. */
+/**
+ * A segment stays attached when its process leaves the ipc namespace (shmat(2)); in two of them, ids and keys are those of two segments. Where the
+ * kernel does not tell (proc_pid_map_files(5): CAP_CHECKPOINT_RESTORE), those of one namespace are the same.
+ */
 function isSameSegment(folder: string, own: Mapping, other: string, theirs: Mapping, sameSpace: boolean): boolean {
-  const [one, two] = [bornAt(folder, own), bornAt(other, theirs)];
-  return one === null || two === null ? sameSpace : one === two;
+  const same = loadNative().sameFile(`${folder}/map_files/${own.at}`, `${other}/map_files/${theirs.at}`);
+  return same < 0 ? sameSpace : same === 1;
 }
 
 /** The scan of the process that is looked at: which others have been read so far, and what they map of all that is shared. */

@@ -191,7 +191,8 @@ describe('a System V segment', () => {
   it('that stays attached in another ipc namespace is shared with those of the one before', async () => {
     needsRoot('read /proc/PID/map_files');
     using folder = temporaryFolder();
-    await using running = start(...maker(fixture('holds-outside'), folder.path, 'memory', 'segment'));
+    // The first of an ipc namespace has the id 0, which is its inode.
+    await using running = start('unshare', '--ipc', ...maker(fixture('holds-outside'), folder.path, 'memory', 'segment'));
     const [, outside = ''] = await running.says(/outside (\d+)\nready/);
     await expect
       .poll(() => segmentsOf(running.pid)?.mappings)
