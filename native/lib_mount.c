@@ -72,13 +72,9 @@ static void put_if_on(struct uses *uses, int folder, const char *link, enum nsv_
 
 static void put_fds(struct uses *uses, int folder)
 {
-        int fd = openat(folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *fds = fd < 0 ? NULL : fdopendir(fd);
-        if (!fds) {
-                if (fd >= 0)
-                        close(fd);
+        DIR *fds = open_directory(folder, "fd");
+        if (!fds)
                 return;
-        }
         for (struct dirent *entry; (entry = readdir(fds));)
                 if (entry->d_name[0] != '.')
                         put_if_on(uses, dirfd(fds), entry->d_name, NSV_USE_FD, atoi(entry->d_name));
@@ -130,17 +126,9 @@ static bool have_one(pid_t one, pid_t other, int type)
 /* What threads have apart from `first`, which has been asked as the process. */
 static void put_threads(struct uses *uses, int folder, int first)
 {
-        struct stat stat;
-        /* One link more for each thread (proc_task_getattr, fs/proc/base.c). */
-        if (fstatat(folder, "task", &stat, 0) < 0 || stat.st_nlink < 4)
+        DIR *tasks = open_threads(folder);
+        if (!tasks)
                 return;
-        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
-        if (!tasks) {
-                if (fd >= 0)
-                        close(fd);
-                return;
-        }
         for (struct dirent *entry; (entry = readdir(tasks));) {
                 int tid = atoi(entry->d_name);
                 if (tid <= 0 || tid == first)
@@ -163,13 +151,10 @@ static void put_threads(struct uses *uses, int folder, int first)
 /* The first thread that goes on without its leader, or -1. */
 static int find_living_thread(int folder)
 {
-        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
-        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
-        if (!tasks) {
-                if (fd >= 0)
-                        close(fd);
+        int found = -1;
+        DIR *tasks = open_directory(folder, "task");
+        if (!tasks)
                 return -1;
-        }
         for (struct dirent *entry; found < 0 && (entry = readdir(tasks));) {
                 char link[280];
                 snprintf(link, sizeof(link), "%s/root", entry->d_name);

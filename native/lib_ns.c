@@ -158,17 +158,9 @@ static void put_links(struct rows *rows, int folder, int64_t tid, uint64_t *inod
 
 static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes)
 {
-        struct stat stat;
-        /* One link more for each thread (proc_task_getattr, fs/proc/base.c). */
-        if (fstatat(folder, "task", &stat, 0) < 0 || stat.st_nlink < 4)
+        DIR *tasks = open_threads(folder);
+        if (!tasks)
                 return;
-        int fd = openat(folder, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
-        if (!tasks) {
-                if (fd >= 0)
-                        close(fd);
-                return;
-        }
         for (struct dirent *entry; (entry = readdir(tasks));) {
                 int tid = atoi(entry->d_name);
                 if (tid <= 0 || tid == pid)

@@ -2,12 +2,15 @@
 /* Knows each system call that libc lacks, once, with no policy, and the words for ownership. */
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <linux/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
@@ -39,6 +42,23 @@ static inline void cleanup_free(void *pointer)
                 (fd) = -EBADF;      \
                 taken_;             \
         })
+
+/* To be read through, or NULL. */
+static inline DIR *open_directory(int folder, const char *name)
+{
+        int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+        if (!directory)
+                cleanup_close(&fd);
+        return directory;
+}
+
+/* The threads of the process with that folder in /proc; NULL where it has but one, too: one link more for each (proc_task_getattr, fs/proc/base.c). */
+static inline DIR *open_threads(int folder)
+{
+        struct stat stat;
+        return fstatat(folder, "task", &stat, 0) < 0 || stat.st_nlink < 4 ? NULL : open_directory(folder, "task");
+}
 
 /* clone3(2): pid of the child in the caller, 0 in the child, or -errno. */
 static inline pid_t sys_clone3(struct clone_args *args)
