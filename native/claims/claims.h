@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +22,9 @@
 #include <unistd.h>
 
 /* sched.h of older C libraries lacks them (include/uapi/linux/sched.h). */
+#ifndef CAP_CHECKPOINT_RESTORE
+#define CAP_CHECKPOINT_RESTORE 40
+#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
@@ -129,6 +133,10 @@ void gain_privilege(void);
 int map_root(pid_t pid, uid_t uid, gid_t gid);
 /* Gives up all capabilities. */
 void drop_capabilities(void);
+/* Those of CapEff, as bits, without others that the kernel does not know. */
+uint64_t effective_capabilities(void);
+/* Leaves of the permitted ones these effective, for as long as it takes. */
+void use_capabilities(uint64_t these);
 /* The path in this process's own line of cgroup v2, as its cgroup namespace shows it; skipped where there is none. */
 void own_cgroup(char *path, size_t size);
 /* A mount namespace of its own without propagation, and a fresh tmpfs on /tmp. */

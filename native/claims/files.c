@@ -97,6 +97,7 @@ static void exec_ends_it(void)
         /* Its own exec closes what is close-on-exec, in the child's copy only. Its output goes where this one's does: away. */
         int status;
         MUST(waitpid(child, &status, 0));
+        HOLDS(status == 0, "execve: status %d", status);
         HOLDS(is_open(fd), "the child's execve closed the parent's fd");
 }
 

@@ -12,6 +12,17 @@
 #define SYS_pidfd_send_signal 424
 #endif
 
+/* A child with these pids, the innermost namespace's first; as fork(2) returns, -1 with errno. */
+static pid_t fork_as(const pid_t *tids, size_t count, uint64_t flags)
+{
+        struct clone_args args = {
+                .flags = flags, .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)tids, .set_tid_size = count};
+        pid_t child = clone3_with(&args);
+        if (child == 0)
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+        return child;
+}
+
 /* ---- CLONE_PIDFD ---- */
 
 static pid_t fork_pidfd(int *fd)
@@ -117,6 +128,30 @@ static void pidfd_outlives(void)
         REFUSED(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
 }
 
+static void pidfd_is_not_the_numbers(void)
+{
+        gain_privilege();
+        IN_CHILD(CLONE_NEWPID)
+        {
+                int fd;
+                pid_t first = fork_pidfd(&fd);
+                if (first == 0)
+                        _exit(0);
+                ends_well(first);
+                pid_t next = (pid_t)MUST(fork_as(&first, 1, 0));
+                if (next == 0) {
+                        wait_for(&shared->number[0], 1);
+                        _exit(0);
+                }
+                HOLDS(next == first, "the next one is %d, not %d", next, first);
+                long r = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+                int refused = r == 0 ? 0 : errno;
+                shared->number[0] = 1;
+                HOLDS(refused == ESRCH, "%s", r == 0 ? "it reached the next one" : strerror(refused));
+                ends_well(next);
+        }
+}
+
 /* ---- CLONE_PARENT_SETTID, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID ---- */
 
 static pid_t fork_settid(uint64_t flags, volatile int *parents, volatile int *childs)
@@ -170,6 +205,11 @@ static void child_settid_is_the_childs(void)
         ends_well(child);
         HOLDS(shared->number[0] == child, "the child reads %d", shared->number[0]);
         HOLDS(tid == 0, "the parent, without CLONE_VM, reads %d", tid);
+        pid_t other = fork_settid(CLONE_CHILD_SETTID, NULL, &shared->number[1]);
+        if (other == 0)
+                _exit(0);
+        ends_well(other);
+        HOLDS(shared->number[1] == other, "in shared memory the parent reads %d", shared->number[1]);
 }
 
 static void settid_is_as_the_childs_namespace(void)
@@ -219,16 +259,6 @@ static void cleartid_without_memory(void)
 }
 
 /* ---- set_tid ---- */
-
-static pid_t fork_as(const pid_t *tids, size_t count, uint64_t flags)
-{
-        struct clone_args args = {
-                .flags = flags, .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)tids, .set_tid_size = count};
-        pid_t child = clone3_with(&args);
-        if (child == 0)
-                prctl(PR_SET_PDEATHSIG, SIGKILL);
-        return child;
-}
 
 static void set_tid_sets(void)
 {
@@ -296,16 +326,20 @@ static void set_tid_zero(void)
 
 static void set_tid_needs_privilege(void)
 {
-        struct {
-                uint32_t version;
-                int pid;
-        } header = {0x20080522, 0};
-        uint32_t none[6] = {0};
         gain_privilege();
+        uint64_t all = effective_capabilities();
         IN_CHILD(CLONE_NEWPID)
         {
-                MUST(syscall(SYS_capset, &header, none));
+                use_capabilities(all & ~(UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_CHECKPOINT_RESTORE));
                 REFUSED(fork_as((pid_t[]){77}, 1, 0), EPERM);
+                static const int either[] = {CAP_SYS_ADMIN, CAP_CHECKPOINT_RESTORE};
+                for (int i = 0; i < 2; i++) {
+                        use_capabilities(UINT64_C(1) << either[i]);
+                        pid_t child = (pid_t)MUST(fork_as((pid_t[]){77 + i}, 1, 0));
+                        if (child == 0)
+                                _exit(0);
+                        ends_well(child);
+                }
         }
 }
 
@@ -379,7 +413,8 @@ const struct claim ids_claims[] = {
         ID("CLONE_PIDFD", pidfd_tells_the_end, "pidfd_open(2)", "DESCRIPTION", "fs/pidfs.c", "pidfd_poll", "the fd becomes readable when the child ends"),
         ID("CLONE_PIDFD", pidfd_sends, "pidfd_send_signal(2)", "DESCRIPTION", "kernel/signal.c", "pidfd_send_signal", "a signal can be sent by the fd"),
         ID("CLONE_PIDFD", pidfd_waits, "waitid(2)", "P_PIDFD", "kernel/exit.c", "kernel_waitid", "the child can be waited for by the fd"),
-        ID("CLONE_PIDFD", pidfd_outlives, "pidfd_send_signal(2)", "ESRCH", "kernel/signal.c", "pidfd_send_signal", "after the child was waited for, the fd refers to nobody: ESRCH, whoever gets its number"),
+        ID("CLONE_PIDFD", pidfd_outlives, "pidfd_send_signal(2)", "ESRCH", "kernel/signal.c", "pidfd_send_signal", "after the child was waited for, the fd refers to nobody: ESRCH"),
+        ID("CLONE_PIDFD", pidfd_is_not_the_numbers, "pidfd_open(2)", "DESCRIPTION", "kernel/signal.c", "pidfd_send_signal", "the fd does not refer to the next process that gets the number"),
         ID("CLONE_SETTID", parent_settid_stores, "clone(2)", "CLONE_PARENT_SETTID", "kernel/fork.c", "kernel_clone", "CLONE_PARENT_SETTID stores the child's id in the parent's memory"),
         ID("CLONE_SETTID", parent_settid_is_there_at_once, "clone(2)", "CLONE_PARENT_SETTID", "kernel/fork.c", "kernel_clone", "CLONE_PARENT_SETTID has stored it before the child runs, where both have the memory"),
         ID("CLONE_SETTID", child_settid_stores, "clone(2)", "CLONE_CHILD_SETTID", "kernel/sched/core.c", "schedule_tail", "CLONE_CHILD_SETTID stores it in the child's memory before the child runs"),

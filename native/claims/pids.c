@@ -283,6 +283,36 @@ static void nests(void)
         }
 }
 
+/* Each level is the init of the next; how deep the innermost is, or the errno of the first that is refused below it. */
+static void nest_deeper(int depth)
+{
+        /* Where --drop takes the flag out, nothing refuses. */
+        if (depth == 64)
+                return;
+        struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
+        pid_t child = clone3_with(&args);
+        if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                shared->number[0] = depth + 1;
+                nest_deeper(depth + 1);
+                _exit(0);
+        }
+        if (child < 0)
+                shared->number[1] = errno;
+        else
+                ends_well(child);
+}
+
+static void nests_to_32(void)
+{
+        gain_privilege();
+        /* The initial one has a number of its own (include/uapi/linux/nsfs.h, PID_NS_INIT_INO); in a nested one it is that many fewer. */
+        bool outermost = namespace_of(0, "pid") == 0xEFFFFFFCU;
+        nest_deeper(0);
+        HOLDS(shared->number[1] == ENOSPC, "refused with %s", strerror(shared->number[1]));
+        HOLDS(outermost ? shared->number[0] == 32 : shared->number[0] < 32, "%d levels below", shared->number[0]);
+}
+
 #define PID(function, man, section, file, where, sentence) CLAIM("CLONE_NEWPID", function, man, section, file, where, sentence)
 const struct claim pids_claims[] = {
         PID(is_one, "pid_namespaces(7)", "The namespace init process", "kernel/pid.c", "alloc_pid", "the child is 1 in its own eyes"),
@@ -303,6 +333,7 @@ const struct claim pids_claims[] = {
         PID(setns_for_children, "pid_namespaces(7)", "setns(2) and unshare(2) semantics", "kernel/pid_namespace.c", "pidns_install", "setns into a pid namespace moves only the children born from then on"),
         PID(setns_down_only, "pid_namespaces(7)", "setns(2) and unshare(2) semantics", "kernel/pid_namespace.c", "pidns_install", "setns goes inwards only: to the parent's pid namespace it is EINVAL"),
         PID(nests, "pid_namespaces(7)", "Nesting PID namespaces", "kernel/pid_namespace.c", "create_pid_namespace", "pid namespaces nest: each has its own 1"),
+        PID(nests_to_32, "clone(2)", "ENOSPC", "kernel/pid_namespace.c", "create_pid_namespace", "pid namespaces nest 32 deep below the initial one, and no deeper: ENOSPC"),
         PID(proc_shows_mounters, "pid_namespaces(7)", "/proc and PID namespaces", "fs/proc/root.c", "proc_init_fs_context", "a proc mount shows the pids of whoever mounted it, not of whoever looks"),
 };
 COUNT_CLAIMS(pids);

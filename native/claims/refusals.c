@@ -28,6 +28,16 @@ static void no_signal(void)
         ends_well(child);
 }
 
+static void pidfd_where_the_id_goes(void)
+{
+        int stored = 0;
+        struct clone_args args = {.flags = CLONE_PIDFD | CLONE_PARENT_SETTID,
+                                  .pidfd = (uint64_t)(uintptr_t)&stored,
+                                  .parent_tid = (uint64_t)(uintptr_t)&stored,
+                                  .exit_signal = SIGCHLD};
+        REFUSED(clone3_with(&args), EINVAL);
+}
+
 static void stack_without_size(void)
 {
         char stack[64];
@@ -81,11 +91,16 @@ static void unknown_zeros(void)
 
 static void needs_privilege(uint64_t flag)
 {
-        drop_capabilities();
+        gain_privilege();
+        const uint64_t needed = UINT64_C(1) << CAP_SYS_ADMIN;
+        use_capabilities(effective_capabilities() & ~needed);
         int refused = refusal_of(flag, SIGCHLD);
         if (refused == EINVAL)
                 skip("kernel lacks the flag");
-        HOLDS(refused == EPERM, "without a capability: %s", refused == 0 ? "it succeeds" : strerror(refused));
+        HOLDS(refused == EPERM, "with all capabilities but that: %s", refused == 0 ? "it succeeds" : strerror(refused));
+        use_capabilities(needed);
+        refused = refusal_of(flag, SIGCHLD);
+        HOLDS(refused == 0, "with that alone: %s", strerror(refused));
 }
 
 static void mounts_need(void) { needs_privilege(CLONE_NEWNS); }
@@ -108,7 +123,10 @@ static void user_needs_none(void)
 static void user_brings_it(void)
 {
         user_needs_none();
-        int refused = refusal_of(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS, SIGCHLD);
+        uint64_t others = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+        if (access("/proc/self/ns/time", F_OK) == 0)
+                others |= CLONE_NEWTIME;
+        int refused = refusal_of(CLONE_NEWUSER | others, SIGCHLD);
         HOLDS(refused == 0, "%s", strerror(refused));
 }
 
@@ -151,13 +169,14 @@ const struct claim refusals_claims[] = {
         R(signal_in_flags, "EINVAL", "clone3_args_valid", "the exit signal in the low byte of flags, as clone has it, is EINVAL for clone3"),
         R(signal_too_high, "EINVAL", "copy_clone_args_from_user", "an exit signal above 64 is EINVAL"),
         R(no_signal, "The child termination signal", "kernel_clone", "without an exit signal the child is waited for with __WALL or __WCLONE only"),
+        R(pidfd_where_the_id_goes, "EINVAL", "kernel_clone", "CLONE_PIDFD and CLONE_PARENT_SETTID with one address for both are EINVAL"),
         R(stack_without_size, "EINVAL", "clone3_stack_valid", "a stack without its size is EINVAL"),
         R(size_without_stack, "EINVAL", "clone3_stack_valid", "the size of a stack without the stack is EINVAL"),
         R(too_small, "EINVAL", "copy_clone_args_from_user", "arguments shorter than the first version's 64 bytes are EINVAL"),
         R(first_size_is_accepted, "The clone_args structure", "copy_clone_args_from_user", "the first version's 64 bytes are enough"),
         R(unknown_zeros, "The clone_args structure", "copy_clone_args_from_user", "longer arguments than the kernel knows are accepted if the rest is zero"),
         R(unknown_field, "The clone_args structure", "copy_clone_args_from_user", "and E2BIG if not"),
-        P(mounts_need, "clone(2)", "EPERM", "kernel/nsproxy.c", "copy_namespaces", "CLONE_NEWNS needs CAP_SYS_ADMIN over the caller's user namespace"),
+        P(mounts_need, "clone(2)", "EPERM", "kernel/nsproxy.c", "copy_namespaces", "CLONE_NEWNS needs CAP_SYS_ADMIN over the caller's user namespace, and no other"),
         P(cgroups_need, "clone(2)", "EPERM", "kernel/nsproxy.c", "copy_namespaces", "so does CLONE_NEWCGROUP"),
         P(network_needs, "clone(2)", "EPERM", "kernel/nsproxy.c", "copy_namespaces", "so does CLONE_NEWNET"),
         P(pids_need, "clone(2)", "EPERM", "kernel/nsproxy.c", "copy_namespaces", "so does CLONE_NEWPID"),

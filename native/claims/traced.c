@@ -7,13 +7,18 @@
 
 /* ---- CLONE_PTRACE, CLONE_UNTRACED ---- */
 
-/* A traced process, under these options of ptrace(2), begins a child with these flags. The tracer of that child, 0 for none. */
-static pid_t tracer_of_child(uint64_t flags, unsigned long options)
+/* A traced process, under these options of ptrace(2), begins a child with these flags. The tracer of that child, 0 for none. It is traced by
+ * PTRACE_TRACEME, or seized. */
+static pid_t tracer_of_child_by(bool seize, uint64_t flags, unsigned long options)
 {
         pid_t traced = fork_with(0);
         if (traced == 0) {
-                MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-                MUST(kill(getpid(), SIGSTOP));
+                if (seize)
+                        wait_for(&shared->number[4], 1);
+                else {
+                        MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+                        MUST(kill(getpid(), SIGSTOP));
+                }
                 pid_t child = fork_with(flags);
                 if (child == 0) {
                         char value[32];
@@ -26,15 +31,22 @@ static pid_t tracer_of_child(uint64_t flags, unsigned long options)
                 _exit(0);
         }
         int status;
-        MUST(waitpid(traced, &status, 0));
-        if (!WIFSTOPPED(status))
-                broken("no privilege to be traced, or not stopped: status %d", status);
-        MUST(ptrace(PTRACE_SETOPTIONS, traced, NULL, options | PTRACE_O_EXITKILL));
-        MUST(ptrace(PTRACE_CONT, traced, NULL, NULL));
+        if (seize) {
+                MUST(ptrace(PTRACE_SEIZE, traced, NULL, options | PTRACE_O_EXITKILL));
+                shared->number[4] = 1;
+        } else {
+                MUST(waitpid(traced, &status, 0));
+                if (!WIFSTOPPED(status))
+                        broken("no privilege to be traced, or not stopped: status %d", status);
+                MUST(ptrace(PTRACE_SETOPTIONS, traced, NULL, options | PTRACE_O_EXITKILL));
+                MUST(ptrace(PTRACE_CONT, traced, NULL, NULL));
+        }
         for (pid_t pid; (pid = waitpid(-1, &status, __WALL)) > 0;) {
                 if (WIFSTOPPED(status)) {
                         if (pid != traced && WSTOPSIG(status) == SIGSTOP)
                                 shared->number[2]++;
+                        if (pid != traced && status >> 8 == (SIGTRAP | PTRACE_EVENT_STOP << 8))
+                                shared->number[3]++;
                         int signal = WSTOPSIG(status) == SIGCHLD ? SIGCHLD : 0;
                         ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)signal);
                 } else if (pid == traced)
@@ -44,6 +56,11 @@ static pid_t tracer_of_child(uint64_t flags, unsigned long options)
                 _exit(1);
         HOLDS(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the traced process ended with status %d", status);
         return shared->number[0];
+}
+
+static pid_t tracer_of_child(uint64_t flags, unsigned long options)
+{
+        return tracer_of_child_by(false, flags, options);
 }
 
 static void traced_too(void)
@@ -56,6 +73,13 @@ static void begins_stopped(void)
 {
         tracer_of_child(CLONE_PTRACE, 0);
         HOLDS(shared->number[2] >= 1, "the child did not begin with SIGSTOP");
+}
+
+static void seized_begins_with_event(void)
+{
+        tracer_of_child_by(true, CLONE_PTRACE, 0);
+        HOLDS(shared->number[3] >= 1, "the child did not begin with PTRACE_EVENT_STOP");
+        HOLDS(shared->number[2] == 0, "the child began with SIGSTOP");
 }
 
 static void not_traced_without(void)
@@ -167,7 +191,8 @@ static void priority_is_copied(void)
 #define TRACED(flag, function, man, section, file, where, sentence) CLAIM("CLONE_" flag, function, man, section, file, where, sentence)
 const struct claim traced_claims[] = {
         TRACED("PTRACE", traced_too, "clone(2)", "CLONE_PTRACE", "kernel/ptrace.c", "ptrace_init_task", "with it, the child of a traced process has the same tracer"),
-        TRACED("PTRACE", begins_stopped, "ptrace(2)", "PTRACE_O_TRACECLONE", "kernel/ptrace.c", "ptrace_init_task", "with it, the traced child begins with SIGSTOP"),
+        TRACED("PTRACE", begins_stopped, "ptrace(2)", "PTRACE_O_TRACECLONE", "kernel/ptrace.c", "ptrace_init_task", "with it, the traced child begins with SIGSTOP, unless the caller is seized"),
+        TRACED("PTRACE", seized_begins_with_event, "ptrace(2)", "PTRACE_EVENT_STOP", "kernel/ptrace.c", "ptrace_init_task", "where the caller is seized, the traced child begins with PTRACE_EVENT_STOP, and no signal"),
         TRACED("PTRACE", not_traced_without, "clone(2)", "CLONE_PTRACE", "kernel/ptrace.c", "ptrace_init_task", "without it, and unless the tracer asked for children, the child of a traced process is not traced"),
         TRACED("PTRACE", nothing_without_tracer, "clone(2)", "CLONE_PTRACE", "kernel/ptrace.c", "ptrace_init_task", "it does nothing where the caller is not traced"),
         TRACED("UNTRACED", option_traces, "ptrace(2)", "PTRACE_O_TRACEFORK", "kernel/fork.c", "kernel_clone", "without it, a tracer that asked for children gets them"),

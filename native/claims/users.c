@@ -3,6 +3,8 @@
 #include "claims.h"
 
 #include <grp.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 
 /* A child in a new user namespace; skipped where there is none to be had. */
@@ -28,8 +30,11 @@ static void full_inside(void)
         drop_capabilities();
         if (is_privileged())
                 skip("no privilege: capabilities cannot be dropped");
+        char last[16];
+        MUST(read_file("/proc/sys/kernel/cap_last_cap", last, sizeof(last)));
+        uint64_t all = (UINT64_C(2) << atoi(last)) - 1;
         IN_USER(0)
-                HOLDS(is_privileged(), "CAP_SYS_ADMIN is not effective");
+                HOLDS(effective_capabilities() == all, "effective are %" PRIx64 ", not %" PRIx64, effective_capabilities(), all);
 }
 
 static void works_inside(void)
@@ -137,9 +142,12 @@ static void gid_map_needs_setgroups_denied(void)
 {
         drop_capabilities();
         gid_t gid = getegid();
+        char text[64];
+        MUST(read_file("/proc/self/setgroups", text, sizeof(text)));
+        if (strcmp(text, "deny\n") == 0)
+                skip("needs a user namespace around in which setgroups is not denied");
         IN_USER(0)
         {
-                char text[64];
                 snprintf(text, sizeof(text), "0 %u 1", gid);
                 REFUSED(write_file("/proc/self/gid_map", text), EPERM);
                 MUST(write_file("/proc/self/setgroups", "deny"));
@@ -190,10 +198,17 @@ static void maker_must_be_mapped(void)
         }
 }
 
-static void nests_to_32(void)
+/* The initial one has a number of its own (include/uapi/linux/nsfs.h: USER_NS_INIT_INO, once PROC_USER_INIT_INO of include/linux/proc_ns.h). */
+static bool is_in_initial(void)
+{
+        return namespace_of(0, "user") == 0xEFFFFFFDU;
+}
+
+static void nests_to_33(void)
 {
         uid_t uid = geteuid();
         gid_t gid = getegid();
+        bool outermost = is_in_initial();
         IN_USER(0)
         {
                 MUST(map_root(getpid(), uid, gid));
@@ -203,11 +218,9 @@ static void nests_to_32(void)
                         depth++;
                 }
                 int error = errno;
-                HOLDS(error == EUSERS || error == ENOSPC, "refused with %s", strerror(error));
-                /* The initial one is level 0, and this process may be in a nested one already. */
-                HOLDS(depth <= 33, "%d levels below", depth);
-                shared->number[0] = depth;
-                HOLDS(depth >= 28, "only %d levels", depth);
+                HOLDS(error == ENOSPC, "refused with %s", strerror(error));
+                /* In a nested one already, it is that many fewer. */
+                HOLDS(outermost ? depth == 33 : depth < 33, "%d levels below", depth);
         }
 }
 
@@ -254,16 +267,31 @@ static void own_is_refused(void)
         }
 }
 
-static void exec_loses_all_unmapped(void)
+/* Inheritable and ambient, of the permitted ones. */
+static void raise_ambient(uint64_t these)
 {
-        char path[64];
-        snprintf(path, sizeof(path), "/proc/self/status");
+        struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+        struct __user_cap_data_struct sets[2];
+        MUST(syscall(SYS_capget, &header, sets));
+        sets[0].inheritable |= (uint32_t)these;
+        sets[1].inheritable |= (uint32_t)(these >> 32);
+        MUST(syscall(SYS_capset, &header, sets));
+        for (unsigned long cap = 0; cap < 64; cap++)
+                if (these >> cap & 1)
+                        MUST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0));
+}
+
+/* CapEff of a program that a child with CLONE_NEWUSER, whose uid is not mapped, executes; `ambient`: what it has raised before. */
+static void effective_after_exec(uint64_t ambient, char ret_line[32])
+{
         int pipes[2];
         MUST(pipe(pipes));
         pid_t child = fork_user(0);
         if (child == 0) {
+                if (ambient != 0)
+                        raise_ambient(ambient);
                 dup2(pipes[1], 1);
-                execl("/bin/cat", "cat", path, NULL);
+                execl("/bin/cat", "cat", "/proc/self/status", NULL);
                 _exit(3);
         }
         close(pipes[1]);
@@ -273,20 +301,41 @@ static void exec_loses_all_unmapped(void)
                 used += (size_t)n;
         ends_well(child);
         char *line = strstr(text, "CapEff:");
-        HOLDS(line != NULL && strncmp(line, "CapEff:\t0000000000000000", 24) == 0, "after execve: %.24s", line == NULL ? "nothing" : line);
+        snprintf(ret_line, 32, "%.24s", line == NULL ? "nothing" : line);
+}
+
+static void exec_loses_all_unmapped(void)
+{
+        char line[32];
+        effective_after_exec(0, line);
+        HOLDS(strcmp(line, "CapEff:\t0000000000000000") == 0, "after execve: %s", line);
+}
+
+static void exec_keeps_ambient(void)
+{
+        char line[32], expected[32];
+        uint64_t kept = UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_NET_ADMIN;
+        effective_after_exec(kept, line);
+        snprintf(expected, sizeof(expected), "CapEff:\t%016" PRIx64, kept);
+        HOLDS(strcmp(line, expected) == 0, "after execve: %s", line);
 }
 
 static void owns_what_comes_along(void)
 {
-        /* NS_GET_USERNS, ioctl_ns(2). */
-        IN_USER(CLONE_NEWNET)
+        static const char *const names[] = {"mnt", "uts", "ipc", "net", "pid", "cgroup"};
+        IN_USER(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWCGROUP)
         {
-                int net = (int)MUST(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-                int owner = ioctl(net, 0xb701);
-                HOLDS(owner >= 0, "NS_GET_USERNS: %s", strerror(errno));
-                struct stat one;
-                MUST(fstat(owner, &one));
-                HOLDS(one.st_ino == namespace_of(0, "user"), "the new network namespace is owned by another");
+                ino_t user = namespace_of(0, "user");
+                for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+                        char path[64];
+                        snprintf(path, sizeof(path), "/proc/thread-self/ns/%s", names[i]);
+                        int owned = (int)MUST(open(path, O_RDONLY | O_CLOEXEC));
+                        /* NS_GET_USERNS, ioctl_ns(2). */
+                        int owner = (int)MUST(ioctl(owned, 0xb701));
+                        struct stat one;
+                        MUST(fstat(owner, &one));
+                        HOLDS(one.st_ino == user, "the new %s namespace is owned by another", names[i]);
+                }
         }
 }
 
@@ -314,11 +363,12 @@ const struct claim users_claims[] = {
         USER(denied_stays_denied, "The /proc/pid/setgroups file", "kernel/user_namespace.c", "proc_setgroups_write", "deny cannot be taken back"),
         USER(denied_is_inherited, "The /proc/pid/setgroups file", "kernel/user_namespace.c", "create_user_ns", "a nested user namespace inherits deny"),
         USER(maker_must_be_mapped, "DESCRIPTION", "kernel/user_namespace.c", "create_user_ns", "whose own id is not mapped cannot make a further one: EPERM"),
-        USER(nests_to_32, "DESCRIPTION", "kernel/user_namespace.c", "create_user_ns", "user namespaces nest to a depth of 32 below the initial one, and no deeper"),
+        USER(nests_to_33, "DESCRIPTION", "kernel/user_namespace.c", "create_user_ns", "user namespaces nest 33 deep below the initial one, though the manual says 32, and no deeper: ENOSPC"),
         USER(parent_has_privilege_inside, "Capabilities", "security/commoncap.c", "cap_capable", "whoever has the creator's euid, and is in the namespace around, has all capabilities inside"),
         USER(no_way_back, "Capabilities", "kernel/user_namespace.c", "userns_install", "there is no way back out: setns to the parent's is EPERM"),
         USER(own_is_refused, "Capabilities", "kernel/user_namespace.c", "userns_install", "setns to one's own user namespace, which would regain capabilities, is EINVAL"),
-        USER(exec_loses_all_unmapped, "Capabilities", "security/commoncap.c", "cap_bprm_creds_from_file", "execve loses the capabilities as long as the uid is not mapped to 0"),
+        USER(exec_loses_all_unmapped, "Capabilities", "security/commoncap.c", "cap_bprm_creds_from_file", "execve loses the capabilities as long as the uid is not mapped to 0, ambient ones apart"),
+        USER(exec_keeps_ambient, "Capabilities", "security/commoncap.c", "cap_bprm_creds_from_file", "execve keeps the ambient ones, whatever the uid"),
         USER(owns_what_comes_along, "Interaction of user namespaces and other types of namespaces", "kernel/nsproxy.c", "create_new_namespaces", "namespaces that one call makes with it are owned by it"),
         CLAIM("CLONE_NEWUSER", not_with_fs, "clone(2)", "EINVAL", "kernel/fork.c", "copy_process", "together with CLONE_FS it is EINVAL"),
 };

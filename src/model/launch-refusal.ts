@@ -61,7 +61,7 @@ function explainClone(errno: string, plan: LaunchPlan, evidence: LaunchEvidence)
       return none.length > 0
         ? {rule: `${none.map(type => `user.max_${type}_namespaces`).join(', ')} is 0`, remedy: 'raise it with sysctl, as root'}
         : {
-            rule: `there are as many as ${types.map(type => `user.max_${type}_namespaces`).join(' or ')} allows, or user or pid namespaces are nested 32 deep`,
+            rule: `there are as many as ${types.map(type => `user.max_${type}_namespaces`).join(' or ')} allows, or user namespaces are nested 33 deep, or pid namespaces 32 (below the initial one)`,
             remedy: 'end some of them, or raise the limit with sysctl, as root',
           };
     }

@@ -6,7 +6,7 @@ import type {Lineage, UserAbove} from '../model/ownership.ts';
 import {errnoName} from './errno.ts';
 import {loadNative} from './native.ts';
 
-/** Namespaces nest 32 deep (user_namespaces(7), pid_namespaces(7)): both chains fit. */
+/** User namespaces nest 33 deep below the initial one, pid namespaces 32 (claims CLONE_NEWUSER, CLONE_NEWPID): both chains fit. */
 const ROWS = 80;
 const rows = new BigInt64Array(ROWS * 3);
 const ends = new Int32Array(4);
