@@ -4,7 +4,7 @@ import {closeSync, openSync, writeSync} from 'node:fs';
 import {constants} from 'node:os';
 import {Writable} from 'node:stream';
 import {isatty, ReadStream} from 'node:tty';
-import {type CommandLine, type Following, HELP, parseCommandLine} from './model/command-line.ts';
+import {type CommandLine, type Following, HELP, parseCommandLine, parsePid} from './model/command-line.ts';
 import {type ExitFact, type Fact, type Follow, isRefusal, type Refusal, type TapeHeader} from './model/fact.ts';
 import {type LaunchOptions, type LaunchPlan, launchSteps, planText} from './model/launch-plan.ts';
 import {printable} from './model/printable.ts';
@@ -713,7 +713,21 @@ async function demonstrate({flag}: CommandLine & {kind: 'demonstration'}): Promi
 
 /* ---- All of it ---- */
 
+/** Not to print, to read what was written, or to ask what is wrong. */
+function needsProc(command: CommandLine): boolean {
+  if (command.kind === 'diff') return [command.a, command.b].some(side => parsePid(side) !== null);
+  return !['usage', 'help', 'version', 'replay', 'doctor', 'schema'].includes(command.kind);
+}
+
 async function run(command: CommandLine): Promise<number> {
+  if (needsProc(command)) {
+    const {procProblem} = await import('./probe/proc-mount.ts');
+    const problem = procProblem();
+    if (problem !== null) {
+      complain(`${problem.means}: ${problem.remedy}`);
+      return command.kind === 'diff' ? 2 : 1;
+    }
+  }
   switch (command.kind) {
     case 'usage':
       complain(command.message);

@@ -11,6 +11,7 @@ import {readHost} from './host.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative, NativeError} from './native.ts';
 import {readLink, readText} from './proc-file.ts';
+import {procProblem} from './proc-mount.ts';
 import {readYamaScope} from './ptrace-evidence.ts';
 import {startTracer} from './tracer.ts';
 
@@ -207,6 +208,10 @@ function terminal(): Finding {
 }
 
 export async function diagnose(): Promise<Finding[]> {
+  const kernel: Finding = {what: 'kernel', verdict: 'ok', means: `Linux ${os.release()} ${os.machine()}`};
+  const problem = procProblem();
+  // Of the rest nothing can be told without it.
+  if (problem !== null) return [kernel, {what: 'reading /proc', verdict: 'missing', ...problem}];
   const host = readHost();
   const capabilities = BigInt(`0x${host.capabilities}`);
   const kinds = NAMESPACES.filter(kind => isRefusal(readLink(`/proc/self/ns/${kind.link}`))).map(kind => kind.type);
@@ -219,7 +224,7 @@ export async function diagnose(): Promise<Finding[]> {
   const bpf = await tryTracing('bpf');
   const lsm = readText('/sys/kernel/security/lsm');
   return [
-    {what: 'kernel', verdict: 'ok', means: `Linux ${host.kernel} ${host.machine}`},
+    kernel,
     {
       what: 'privilege',
       verdict: (capabilities & CAP_SYS_ADMIN) !== 0n ? 'ok' : 'limited',
