@@ -288,7 +288,7 @@ static int catch_up_turn(struct tracer *tracer)
 
 int main(int argc, char **argv)
 {
-        if (argc != 5)
+        if (argc != 6)
                 return 2;
         int command_fd = atoi(argv[1]), record_fd = atoi(argv[2]);
         ignore_terminal_signals();
@@ -305,6 +305,10 @@ int main(int argc, char **argv)
                 return 1;
         fcntl(command_fd, F_SETFD, FD_CLOEXEC);
         fcntl(record_fd, F_SETFD, FD_CLOEXEC);
+        /* What was closed stays closed for what is launched, unless it gets a terminal. */
+        for (int fd = 0; fd <= 2; fd++)
+                if (atoi(argv[5]) >> fd & 1)
+                        fcntl(fd, F_SETFD, FD_CLOEXEC);
         fcntl(record_fd, F_SETPIPE_SZ, 1 << 20);
 
         static struct tracer tracer;

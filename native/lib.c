@@ -78,6 +78,32 @@ NSV_API int nsv_call_pointers(int index)
         return mask;
 }
 
+/* The next number of a list, which moves on; -1 at its end, and of NULL. */
+static int next_number(const char **list)
+{
+        for (const char *at = *list; at && *at; at++) {
+                int number = -1;
+                for (; *at >= '0' && *at <= '9' && number < 100000000; at++)
+                        number = (number < 0 ? 0 : number * 10) + *at - '0';
+                *list = at;
+                if (number >= 0)
+                        return number;
+                if (!*at)
+                        break;
+        }
+        return -1;
+}
+
+/* Which of 0, 1 and 2 its caller did not have: Node opened /dev/null there. As bits; none where the list is missing. */
+static int closed_stdio(const char *inherited)
+{
+        int closed = inherited ? 7 : 0;
+        for (int fd; (fd = next_number(&inherited)) >= 0;)
+                if (fd <= 2)
+                        closed &= ~(1 << fd);
+        return closed;
+}
+
 /* Runs in the forked child of a program with threads: async-signal-safe calls only. */
 static _Noreturn void become_helper(const char *path, int command, int record, char *const *argv, const char *inherited)
 {
@@ -86,15 +112,8 @@ static _Noreturn void become_helper(const char *path, int command, int record, c
          * Node's doing (uv_disable_stdio_inheritance), so is most of the rest. */
         for (int fd = 0; fd <= 2; fd++)
                 fcntl(fd, F_SETFD, 0);
-        for (const char *at = inherited; at && *at;) {
-                int fd = -1;
-                for (; *at >= '0' && *at <= '9' && fd < 100000000; at++)
-                        fd = (fd < 0 ? 0 : fd * 10) + *at - '0';
-                if (fd >= 0)
-                        fcntl(fd, F_SETFD, 0);
-                else
-                        at++;
-        }
+        for (int fd; (fd = next_number(&inherited)) >= 0;)
+                fcntl(fd, F_SETFD, 0);
         fcntl(command, F_SETFD, 0);
         fcntl(record, F_SETFD, 0);
         for (int signal = 1; signal < NSIG; signal++) {
@@ -123,7 +142,7 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
         if (fcntl(records, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 
-        char command_text[16], record_text[16], follow_text[16], ring_text[16] = "0";
+        char command_text[16], record_text[16], follow_text[16], ring_text[16] = "0", closed_text[16];
         snprintf(command_text, sizeof(command_text), "%d", theirs);
         snprintf(record_text, sizeof(record_text), "%d", records_write);
         snprintf(follow_text, sizeof(follow_text), "%d", follow);
@@ -132,7 +151,9 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
         if (ring)
                 snprintf(ring_text, sizeof(ring_text), "%lu", strtoul(ring, NULL, 10) & 0xffffffff);
         static char name[] = "nsview-helper";
-        char *argv[] = {name, command_text, record_text, follow_text, ring_text, NULL};
+        const char *inherited = getenv("NSVIEW_FDS");
+        snprintf(closed_text, sizeof(closed_text), "%d", closed_stdio(inherited));
+        char *argv[] = {name, command_text, record_text, follow_text, ring_text, closed_text, NULL};
 
         /* No handler of Node's may run in the child. */
         sigset_t all, before;
@@ -140,7 +161,7 @@ NSV_API int nsv_start(const char *path, int follow, int32_t *ret)
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pid_t pid = fork();
         if (pid == 0)
-                become_helper(path, theirs, records_write, argv, getenv("NSVIEW_FDS"));
+                become_helper(path, theirs, records_write, argv, inherited);
         int error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (pid < 0)

@@ -138,6 +138,23 @@ describe('as without nsview', () => {
       expect(bare.stdout).toContain(`${line}`);
   });
 
+  it.each([
+    ['0<&- 2>&-', ['1']],
+    ['1>&-', ['0', '2']],
+    ['0<&- 1>&- 2>&-', []],
+  ])('is stdio of which a part is closed: %s', async (closing, open) => {
+    const run = async (way: Way | null) => {
+      using folder = temporaryFolder();
+      const told = folder.file('told');
+      const program = ['bash', '-c', 'exec 9>"$0"; for fd in 0 1 2; do [ -e /proc/self/fd/$fd ] && echo $fd >&9; done; exit 3', told];
+      const launched = way === null ? program : [NSVIEW, ...traceOf(way), '--', ...program];
+      await using running = new Running('sh', ['-c', `exec "$0" "$@" ${closing}`, ...launched]);
+      const {code} = await running.ended;
+      return {code, open: readFileSync(told, 'utf8').split('\n').filter(Boolean)};
+    };
+    expect(await compare(run, LAUNCHED)).toEqual({code: 3, open});
+  });
+
   it('are signals, waits, ends and stops of children, and what they share', async () => {
     // One after the other in one tree: each nsview takes longer to start than all of them take.
     const names = [
