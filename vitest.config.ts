@@ -9,9 +9,11 @@ import {patient} from './test/support/patience.ts';
 const refused = process.env.NSVIEW_SANITIZED ? 'the helper has sanitizers' : refusedApart();
 if (refused !== null) console.log(`test files run one after the other: ${refused}`);
 
-/** Those that need the pid namespace of the machine: kernel threads, sandboxes that refuse to start in another, namespaces seen from the first. */
+/** Those that need the pid namespace of the machine: kernel threads, sandboxes that refuse to start in another, namespaces seen from the first; or that
+ * change what all of it obeys. */
 const ON_THE_MACHINE = [
   'test/trace/kernel-thread.test.ts',
+  'test/trace/yama.test.ts',
   ...['beside-lsns', 'containers', 'ordinary-user', 'ownership'].map(name => `test/probe/${name}.test.ts`),
 ];
 // npm run test:sanitized runs these as well.

@@ -2,7 +2,7 @@
 
 import type {LaunchPlan} from './launch-plan.ts';
 import {NAMESPACES} from './namespace.ts';
-import type {Explanation} from './refusal.ts';
+import {type Explanation, explainLaunchedRefusal} from './refusal.ts';
 
 /** What was found out about who launched. */
 export type LaunchEvidence = {
@@ -16,6 +16,8 @@ export type LaunchEvidence = {
   readonly userNamespacesForAll: boolean | null;
   /** kernel.apparmor_restrict_unprivileged_userns. */
   readonly appArmorRestricts: boolean;
+  /** kernel.yama.ptrace_scope; null where there is no Yama. */
+  readonly yamaScope: number | null;
   /** What is mounted over parts of /proc. */
   readonly coversProc: readonly string[];
 };
@@ -134,6 +136,7 @@ function explainMap(kind: 'uid' | 'gid', errno: string, evidence: LaunchEvidence
 /** Which rule refused, where that can be known: `during` and `errno` are those of the step that failed. */
 export function explainLaunchRefusal(during: string, errno: string, plan: LaunchPlan, evidence: LaunchEvidence): Explanation | null {
   if (during === 'clone3') return explainClone(errno, plan, evidence);
+  if (during === 'ptrace(PTRACE_SEIZE)' && errno === 'EPERM') return explainLaunchedRefusal(evidence.yamaScope);
   if (during.startsWith('open ') && plan.cgroup !== null) return explainCgroup(errno, plan.cgroup);
   if (during.endsWith('/uid_map')) return explainMap('uid', errno, evidence);
   if (during.endsWith('/gid_map')) return explainMap('gid', errno, evidence);

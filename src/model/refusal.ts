@@ -14,11 +14,12 @@ export type PtraceEvidence = {
   readonly tracerComm: string;
   /** /proc/sys/kernel/yama/ptrace_scope; null where Yama is not there. */
   readonly yamaScope: number | null;
-  readonly ownEuid: number;
+  /** Real ids: ptrace_attach() asks with PTRACE_MODE_ATTACH_REALCREDS. */
+  readonly ownUid: number;
   readonly ownHasPtraceCapability: boolean;
   readonly uids: readonly number[] | null;
   readonly gids: readonly number[] | null;
-  readonly ownEgid: number;
+  readonly ownGid: number;
   /** The target is in nsview's own user namespace; null where that cannot be told. */
   readonly sameUserNamespace: boolean | null;
   /** Owner of the files in /proc/PID: the effective uid while dumpable, else root (proc(5)). */
@@ -49,6 +50,26 @@ export function explainBpfRefusal(during: string, errno: string): Explanation {
 
 export const isBpfStep = (during: string): boolean => during.startsWith('bpf(') || during === 'open(/sys/kernel/btf/vmlinux)';
 
+/** Yama's highest scope refuses PTRACE_TRACEME and PTRACE_SEIZE to all, and asks about no BPF program (security/yama/yama_lsm.c). */
+const NOBODY_TRACES: Explanation = {
+  rule: 'kernel.yama.ptrace_scope is 3: nobody may use ptrace until the next boot',
+  remedy: 'run nsview as root and leave --follow out: BPF follows all the same',
+};
+
+/** Of a program that nsview itself has launched, so that ids and dumpability are no reason. `yamaScope`: null where there is no Yama. */
+export function explainLaunchedRefusal(yamaScope: number | null): Explanation {
+  if (yamaScope === 3) return NOBODY_TRACES;
+  if (yamaScope === 2)
+    return {
+      rule: 'kernel.yama.ptrace_scope is 2: tracing takes CAP_SYS_PTRACE, even of one’s own children',
+      remedy: 'run nsview as root, or launch with --new user, over which whoever made it has every capability',
+    };
+  return {
+    rule: 'a seccomp filter forbids ptrace, as those of containers may, or a security module does',
+    remedy: 'run the container with --cap-add SYS_PTRACE or without the filter',
+  };
+}
+
 /** A task that was let go, since a program inside wants to trace it. */
 export function explainNestedTracer(name: string, pid: number): Explanation {
   return {
@@ -75,26 +96,22 @@ export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): E
       rule: `it is already traced, by ${evidence.tracerComm || 'process'} ${evidence.tracerPid}, and a process has one tracer at most`,
       remedy: `end or detach ${evidence.tracerPid} first; until then nsview shows it from /proc`,
     };
-  if (evidence.yamaScope === 3)
-    return {
-      rule: 'kernel.yama.ptrace_scope is 3: nobody may attach until the next boot',
-      remedy: 'launch the program under nsview: nsview -- CMD',
-    };
+  if (evidence.yamaScope === 3) return NOBODY_TRACES;
   if (!evidence.ownHasPtraceCapability) {
     if (evidence.yamaScope === 2)
       return {rule: 'kernel.yama.ptrace_scope is 2: only CAP_SYS_PTRACE may attach', remedy: `run it as root: sudo nsview -p ${pid}`};
     const mine = (ids: readonly number[] | null, own: number) => ids === null || ids.slice(0, 3).every(id => id === own);
-    if (!mine(evidence.uids, evidence.ownEuid))
+    if (!mine(evidence.uids, evidence.ownUid))
       return {
-        rule: `its user ids are ${evidence.uids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownEuid}, and nsview lacks CAP_SYS_PTRACE`,
+        rule: `its user ids are ${evidence.uids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownUid}, and nsview lacks CAP_SYS_PTRACE`,
         remedy: `run it as root: sudo nsview -p ${pid}`,
       };
-    if (!mine(evidence.gids, evidence.ownEgid))
+    if (!mine(evidence.gids, evidence.ownGid))
       return {
-        rule: `its group ids are ${evidence.gids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownEgid}, and nsview lacks CAP_SYS_PTRACE`,
+        rule: `its group ids are ${evidence.gids?.slice(0, 3).join('/')}, nsview's is ${evidence.ownGid}, and nsview lacks CAP_SYS_PTRACE`,
         remedy: `run it as root: sudo nsview -p ${pid}`,
       };
-    if (evidence.procOwner !== null && evidence.procOwner !== evidence.ownEuid)
+    if (evidence.procOwner !== null && evidence.procOwner !== evidence.ownUid)
       return {
         rule: 'it is not dumpable (a set-id or unreadable program, or PR_SET_DUMPABLE 0), and nsview lacks CAP_SYS_PTRACE',
         remedy: `run it as root: sudo nsview -p ${pid}`,

@@ -5,7 +5,7 @@ import os from 'node:os';
 import {isRefusal} from '../model/fact.ts';
 import {plainPlan} from '../model/launch-plan.ts';
 import {NAMESPACES} from '../model/namespace.ts';
-import {explainBpfRefusal} from '../model/refusal.ts';
+import {explainBpfRefusal, explainLaunchedRefusal} from '../model/refusal.ts';
 import {errnoName} from './errno.ts';
 import {readHost} from './host.ts';
 import {readMounts} from './mountinfo.ts';
@@ -75,14 +75,12 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
       const {rule, remedy} = explainBpfRefusal(answer.during, answer.errno);
       return {what, verdict: 'limited', means: `${answer.during}: ${answer.errno}: ${rule}`, remedy};
     }
-    return answer.ok
-      ? {what, verdict: 'ok', means: `a program was launched, followed${follow === 'bpf' ? ' without a stop,' : ''} and let go`}
-      : {
-          what,
-          verdict: 'missing',
-          means: `launching /bin/true failed: ${answer.during}: ${answer.errno}`,
-          remedy: 'a container runtime’s seccomp filter may forbid ptrace: run it with --cap-add SYS_PTRACE or without the filter',
-        };
+    if (answer.ok)
+      return {what, verdict: 'ok', means: `a program was launched, followed${follow === 'bpf' ? ' without a stop,' : ''} and let go`};
+    const failed: Finding = {what, verdict: 'missing', means: `launching /bin/true failed: ${answer.during}: ${answer.errno}`};
+    if (!answer.during.startsWith('ptrace(') || answer.errno !== 'EPERM') return failed;
+    const {rule, remedy} = explainLaunchedRefusal(readYamaScope());
+    return {...failed, means: `${failed.means}: ${rule}`, remedy};
   } catch (error) {
     if (error instanceof NativeError) return {what, verdict: 'missing', means: error.message, remedy: 'npm run build:native'};
     throw error;
@@ -90,9 +88,10 @@ async function tryTracing(follow: 'bpf' | 'ptrace'): Promise<Finding> {
 }
 
 /** What of isolation calls can be seen, and at what price. */
-function isolationCalls(bpf: Finding): Finding {
+function isolationCalls(bpf: Finding, ptrace: Finding): Finding {
   const what = 'isolation calls';
   if (bpf.verdict === 'ok') return {what, verdict: 'ok', means: 'seen by BPF, of what is launched and of what is attached to'};
+  if (ptrace.verdict !== 'ok') return {what, verdict: 'missing', means: 'not seen: nothing can be followed, by BPF or by ptrace'};
   const filters = sysctl('kernel.seccomp.actions_avail')?.split(' ').includes('trace') === true;
   return {
     what,
@@ -102,17 +101,19 @@ function isolationCalls(bpf: Finding): Finding {
   };
 }
 
-function attaching(capabilities: bigint): Finding {
+function attaching(capabilities: bigint, bpf: Finding): Finding {
   const what = 'attaching to others';
   const scope = readYamaScope();
   const privileged = (capabilities & CAP_SYS_PTRACE) !== 0n;
   if (scope === 3)
-    return {
-      what,
-      verdict: 'missing',
-      means: 'kernel.yama.ptrace_scope is 3: nobody may attach',
-      remedy: 'reboot without it; launching works',
-    };
+    return bpf.verdict === 'ok'
+      ? {what, verdict: 'ok', means: 'by BPF, to every process; by ptrace to none: kernel.yama.ptrace_scope is 3'}
+      : {
+          what,
+          verdict: 'missing',
+          means: 'kernel.yama.ptrace_scope is 3: nobody may use ptrace until the next boot',
+          remedy: 'run nsview as root: BPF follows all the same',
+        };
   if (privileged) return {what, verdict: 'ok', means: 'CAP_SYS_PTRACE: to every process of this user namespace'};
   if (scope === 1)
     return {
@@ -222,6 +223,7 @@ export async function diagnose(): Promise<Finding[]> {
     children = false;
   }
   const bpf = await tryTracing('bpf');
+  const ptrace = await tryTracing('ptrace');
   const lsm = readText('/sys/kernel/security/lsm');
   return [
     kernel,
@@ -232,9 +234,9 @@ export async function diagnose(): Promise<Finding[]> {
       ...((capabilities & CAP_SYS_ADMIN) === 0n ? {remedy: 'sudo nsview sees and attaches to everything'} : {}),
     },
     bpf,
-    await tryTracing('ptrace'),
-    isolationCalls(bpf),
-    attaching(capabilities),
+    ptrace,
+    isolationCalls(bpf, ptrace),
+    attaching(capabilities, bpf),
     {
       what: 'finding children',
       verdict: children ? 'ok' : 'limited',

@@ -8,6 +8,7 @@ import type {Explanation} from '../model/refusal.ts';
 import {readMounts} from './mountinfo.ts';
 import {readText} from './proc-file.ts';
 import {readStatus} from './process.ts';
+import {readYamaScope} from './ptrace-evidence.ts';
 
 /** Bit 6 (include/uapi/linux/capability.h). */
 const CAP_SETGID = 1n << 6n;
@@ -47,6 +48,7 @@ function readEvidence(): LaunchEvidence {
     limits,
     userNamespacesForAll: forAll === null ? null : forAll !== 0,
     appArmorRestricts: readNumber('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === 1,
+    yamaScope: readYamaScope(),
     coversProc: isRefusal(mounts) ? [] : mounts.map(mount => mount.point).filter(point => point.startsWith('/proc/')),
   };
 }
