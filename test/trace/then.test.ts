@@ -118,7 +118,7 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
     needsRoot('make namespaces without a user namespace');
     // Of a child in its maker's memory it was EINVAL before (copy_process(), kernel/fork.c).
     const alone = spawnSync(fixture('borrows-clocks'), {encoding: 'utf8'});
-    if (alone.status !== 0 && !isSince(6, 3)) return context.skip('this kernel lets no vfork child into another time namespace');
+    if (alone.status !== 0 && !isSince(6, 3)) return context.skip('kernel lacks vfork children in another time namespace');
     const {code, facts, header, stdout} = await traceProgram(fixture('borrows-clocks'));
     expect(code).toBe(0);
     const said = [...stdout.matchAll(/^(\w+) (\d+) time:\[(\d+)\]$/gm)];
