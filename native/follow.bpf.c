@@ -31,7 +31,7 @@ struct map {
 };
 struct map followed SECTION("maps"); /* hash: tgid → start of the process, 0 where the helper added it */
 struct map ring SECTION("maps");
-struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec or follow_clone */
+struct map scratch SECTION("maps"); /* per-CPU array of one struct follow_exec, follow_clone or follow_move */
 struct map lost SECTION("maps");    /* array of one counter */
 struct map self SECTION("maps");    /* array of one struct follow_self */
 struct map cgroup_root SECTION("maps"); /* array of one struct follow_cgroup: the root of the helper's cgroup namespace */
@@ -82,6 +82,14 @@ INLINE __u32 read_u32(__u64 address)
 {
         __u32 value = 0;
         read_kernel(&value, sizeof(value), (void *)address);
+        return value;
+}
+
+/* The verifier loses the bound among copies of a value: hidden from clang, which would check one and use another, or leave out what says it
+ * again. */
+INLINE __u64 unseen(__u64 value)
+{
+        __asm__ volatile("" : "+r"(value));
         return value;
 }
 
@@ -200,28 +208,48 @@ INLINE void read_ids(__u64 task, __u32 *uids, __u32 *gids)
         gids[3] = read_u32(cred + config.cred_fsgid);
 }
 
-/* fs/kernfs/dir.c, kernfs_path_from_node(), upwards from the leaf. */
-INLINE void read_cgroup(__u64 css_set, struct follow_cgroup *to)
+/* fs/kernfs/dir.c, kernfs_path_from_node(), upwards from the leaf: behind *size bytes of `names`, of which `most` may be used before the last
+ * name. 1: there is more than could be read. */
+INLINE __u32 read_cgroup_names(__u64 cgroup, char *names, __u32 *size, __u32 most)
 {
-        __u64 node = read_u64(read_u64(css_set + config.css_set_dfl_cgrp) + config.cgroup_kn);
+        __u64 node = read_u64(cgroup + config.cgroup_kn);
         __u32 parent = config.kernfs_parent == FOLLOW_ABSENT ? config.kernfs_parent_rcu : config.kernfs_parent;
-        to->size = 0;
-        to->cut = 0;
 #pragma clang loop unroll(disable)
         for (int i = 0; i < FOLLOW_DEPTH; i++) {
                 __u64 above = read_u64(node + parent);
                 if (!above)
-                        return;
-                __u32 used = to->size;
-                if (used >= FOLLOW_CGROUP_MAX)
+                        return 0;
+                __u32 used = *size;
+                if (used >= most)
                         break;
-                long n = read_kernel_string(to->names + used, FOLLOW_NAME_MAX, (void *)read_u64(node + config.kernfs_name));
+                long n = read_kernel_string(names + used, FOLLOW_NAME_MAX, (void *)read_u64(node + config.kernfs_name));
                 if (n <= 0)
                         break;
-                to->size = used + (__u32)n;
+                *size = used + (__u32)n;
                 node = above;
         }
-        to->cut = 1;
+        return 1;
+}
+
+INLINE void read_cgroup(__u64 css_set, struct follow_cgroup *to)
+{
+        to->size = 0;
+        to->cut = read_cgroup_names(read_u64(css_set + config.css_set_dfl_cgrp), to->names, &to->size, FOLLOW_CGROUP_MAX);
+}
+
+/* The root that the helper sees in that hierarchy: kernel/cgroup/cgroup.c, cset_cgroup_from_root(). 0: not found. */
+INLINE __u64 own_root(__u64 hierarchy)
+{
+        __u64 head = config.self.root_css_set + config.css_set_links;
+        __u64 entry = read_u64(head);
+#pragma clang loop unroll(disable)
+        for (int i = 0; i < FOLLOW_HIERARCHIES && entry != head; i++) {
+                __u64 cgroup = read_u64(entry - config.link_entry + config.link_cgroup);
+                if (read_u64(cgroup + config.cgroup_root) == hierarchy)
+                        return cgroup;
+                entry = read_u64(entry);
+        }
+        return 0;
 }
 
 /* Run by the helper itself, once, before the others are loaded. */
@@ -243,8 +271,11 @@ SECTION("program/self") int on_self(void *context)
         to->root_dentry = read_u64(root + config.path_dentry);
         to->pid = read_u32(upid + config.upid_nr);
         struct follow_cgroup *root_cgroup = map_lookup(&cgroup_root, &zero);
-        if (root_cgroup && config.cgroup_ns_root != FOLLOW_ABSENT)
-                read_cgroup(read_u64(read_u64(read_u64(task + config.task_nsproxy) + config.nsproxy_cgroup) + config.cgroup_ns_root), root_cgroup);
+        if (config.cgroup_ns_root == FOLLOW_ABSENT)
+                return 0;
+        to->root_css_set = read_u64(read_u64(read_u64(task + config.task_nsproxy) + config.nsproxy_cgroup) + config.cgroup_ns_root);
+        if (root_cgroup)
+                read_cgroup(to->root_css_set, root_cgroup);
         return 0;
 }
 
@@ -280,7 +311,7 @@ SECTION("program/task_newtask") int on_newtask(__u64 *context)
         clone->cgroup.size = 0;
         if (context[1] & CLONE_INTO_CGROUP_FLAG)
                 read_cgroup(read_u64(child + config.task_cgroups), &clone->cgroup);
-        __u64 total = __builtin_offsetof(struct follow_clone, cgroup.names) + clone->cgroup.size;
+        __u64 total = unseen(__builtin_offsetof(struct follow_clone, cgroup.names) + clone->cgroup.size);
         if (total > sizeof(*clone) || ring_output(&ring, clone, total, 0) < 0)
                 count_lost();
         return 0;
@@ -402,6 +433,48 @@ SECTION("program/signal_generate") int on_generate(__u64 *context)
         return put_small(FOLLOW_CONTINUE, task, 0);
 }
 
+/* cgroup_attach_task(cgroup, path, task, threadgroup), cgroup_transfer_tasks(the same): it is there already; by whom, is whose turn it is
+ * (kernel/cgroup/cgroup.c, cgroup_attach_task; cgroup-v1.c, cgroup_transfer_tasks). The path is cut at 1023 bytes, so the names are read. */
+INLINE int on_move(const __u64 *context)
+{
+        __u64 cgroup = context[0], task = context[2], mover = current_task();
+        __s32 tgid = task_tgid(task);
+        if (!tgid || !map_lookup(&followed, &tgid))
+                return 0;
+        __u32 zero = 0;
+        struct follow_move *move = map_lookup(&scratch, &zero);
+        if (!move)
+                return 0;
+        begin_event(&move->event, FOLLOW_MOVE, task, tgid);
+        if (context[3] & 1)
+                move->event.flags = FOLLOW_WHOLE;
+        __u64 hierarchy = read_u64(cgroup + config.cgroup_root), root = own_root(hierarchy);
+        move->event.value = read_u32(hierarchy + config.root_hierarchy);
+        move->event.other = task_tid(mover);
+        move->event.ppid = task_tgid(mover);
+        read_kernel(move->comm, sizeof(move->comm), (void *)(mover + config.task_comm));
+        move->unused = 0;
+        move->size = 0;
+        move->cut = read_cgroup_names(cgroup, move->names, &move->size, FOLLOW_CGROUP_MAX);
+        move->whole = move->size;
+        if (!root || read_cgroup_names(root, move->names, &move->whole, 2 * FOLLOW_CGROUP_MAX))
+                move->cut = 1;
+        __u64 total = unseen(__builtin_offsetof(struct follow_move, names) + move->whole);
+        if (total > sizeof(*move) || ring_output(&ring, move, total, 0) < 0)
+                count_lost();
+        return 0;
+}
+
+SECTION("program/cgroup_attach_task") int on_attach(__u64 *context)
+{
+        return on_move(context);
+}
+
+SECTION("program/cgroup_transfer_tasks") int on_transfer(__u64 *context)
+{
+        return on_move(context);
+}
+
 /* ---- Isolation calls ---- */
 
 INLINE __u64 file_of(__u64 task, __u32 fd)
@@ -501,9 +574,7 @@ INLINE __u32 find_call(__u32 number, __u64 task, __u32 *ret_abi)
         }
         if (number >= NSV_CALL_NUMBERS)
                 return 0;
-        /* The verifier loses the bound among copies of the number: hidden from clang, which would leave out what says it again. */
-        __u64 word = number >> 6;
-        __asm__ volatile("" : "+r"(word));
+        __u64 word = unseen(number >> 6);
         if (!(config.wanted[word & (NSV_CALL_NUMBERS / 64 - 1)] >> (number & 63) & 1))
                 return 0;
         if (read_u32(task + config.task_thread_info + config.thread_abi) & config.abi_32)

@@ -99,7 +99,8 @@ static uint32_t followed_max(void)
 }
 
 /* They lie in the same map. */
-_Static_assert(sizeof(struct follow_clone) <= sizeof(struct follow_exec), "scratch holds either");
+_Static_assert(sizeof(struct follow_clone) <= sizeof(struct follow_exec) && sizeof(struct follow_move) <= sizeof(struct follow_exec),
+               "scratch holds any");
 
 static int create_maps(struct follow *follow, size_t ring)
 {
@@ -225,6 +226,22 @@ static int open_call_events(struct follow *follow, int program)
         return syscall_events_open(defined, NSV_CALL_COUNT, program, follow->call_events);
 }
 
+/* A kernel without cgroups has neither these tracepoints nor what their programs read. Without them moves are seen in /proc. */
+static bool is_of_cgroups(size_t i)
+{
+        return strncmp(follow_programs[i].name, "cgroup_", strlen("cgroup_")) == 0;
+}
+
+static bool has_cgroups(const struct follow_config *config)
+{
+        const uint32_t offsets[] = {config->cgroup_ns_root, config->css_set_links, config->link_cgroup,    config->link_entry,
+                                    config->cgroup_root,    config->cgroup_kn,     config->root_hierarchy};
+        for (size_t i = 0; i < sizeof(offsets) / sizeof(*offsets); i++)
+                if (offsets[i] == FOLLOW_ABSENT)
+                        return false;
+        return config->self.root_css_set != 0;
+}
+
 static int load_programs(struct follow *follow, struct follow_config *config)
 {
         /* The others take their own identity from this one. */
@@ -234,8 +251,9 @@ static int load_programs(struct follow *follow, struct follow_config *config)
                         return r;
         }
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                int r = is_program(i, "self") || is_program(i, "syscall_return") ? 0 : load_program(follow, i);
-                if (r < 0)
+                bool later = is_program(i, "self") || is_program(i, "syscall_return");
+                int r = later || (is_of_cgroups(i) && !has_cgroups(config)) ? 0 : load_program(follow, i);
+                if (r < 0 && !is_of_cgroups(i))
                         return r;
         }
         return 0;
@@ -259,8 +277,8 @@ static bool is_attached_at_once(size_t i)
 static int attach_programs(struct follow *follow)
 {
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                int r = is_attached_at_once(i) ? attach_program(follow, i) : 0;
-                if (r < 0)
+                int r = is_attached_at_once(i) && follow->programs[i] >= 0 ? attach_program(follow, i) : 0;
+                if (r < 0 && !is_of_cgroups(i))
                         return r;
         }
         return 0;
@@ -530,11 +548,11 @@ static ssize_t join_path(const char *components, size_t size, bool deleted, char
 }
 
 /* From the root of the hierarchy, without a slash at its end. Its length, or -ENAMETOOLONG. */
-static ssize_t join_cgroup(const struct follow_cgroup *cgroup, char to[static CGROUP_TEXT])
+static ssize_t join_cgroup(const char *names, size_t size, bool cut, char to[static CGROUP_TEXT])
 {
-        if (cgroup->cut)
+        if (cut)
                 return -ENAMETOOLONG;
-        ssize_t n = join_path(cgroup->names, cgroup->size, false, to, CGROUP_TEXT - 1);
+        ssize_t n = join_path(names, size, false, to, CGROUP_TEXT - 1);
         if (n < 0)
                 return -ENAMETOOLONG;
         to[n] = '\0';
@@ -548,7 +566,8 @@ static ssize_t print_cgroup(const struct follow *follow, const struct follow_clo
         uint32_t zero = 0;
         char root_path[CGROUP_TEXT], path[CGROUP_TEXT];
         ssize_t n = bpf_map_get(follow->maps[FOLLOW_MAP_cgroup_root], &zero, &root);
-        if (n < 0 || (n = join_cgroup(&root, root_path)) < 0 || (n = join_cgroup(&event->cgroup, path)) < 0)
+        if (n < 0 || (n = join_cgroup(root.names, root.size, root.cut, root_path)) < 0 ||
+            (n = join_cgroup(event->cgroup.names, event->cgroup.size, event->cgroup.cut, path)) < 0)
                 return n;
         return cgroup_from(root_path, path, to, CGROUP_TEXT);
 }
@@ -597,6 +616,43 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 tracer_emit_clone_into(tracer, &record, text, cgroup, n, "kernfs_path_from_node");
         } else
                 tracer_emit(tracer, &record, &text, text.size > 0);
+}
+
+/* As that hierarchy's line of /proc/PID/cgroup has it. Its length, or -errno. */
+static ssize_t print_moved(const struct follow_move *event, char to[static CGROUP_TEXT])
+{
+        char root[CGROUP_TEXT], path[CGROUP_TEXT];
+        ssize_t n = join_cgroup(event->names + event->size, event->whole - event->size, event->cut, root);
+        if (n < 0 || (n = join_cgroup(event->names, event->size, event->cut, path)) < 0)
+                return n;
+        return cgroup_from(root, path, to, CGROUP_TEXT);
+}
+
+static void on_move(struct tracer *tracer, const struct follow_move *event, size_t size, uint64_t at)
+{
+        const struct follow_event *head = &event->event;
+        if (size < offsetof(struct follow_move, names) || event->size > event->whole ||
+            event->whole > size - offsetof(struct follow_move, names))
+                return;
+        /* Before its execve a launched program is nsview's own child. */
+        if (tracer->launch.pid == head->pid)
+                return;
+        struct nsv_record record = {
+                .kind = NSV_RECORD_CGROUP,
+                .at = at,
+                .pid = head->pid,
+                .tid = head->tid,
+                .other = head->other,
+                .ppid = head->ppid,
+                .start = start_ticks(&tracer->follow, head->start),
+                .value = head->value,
+                .stage = head->flags & FOLLOW_WHOLE ? 1 : 0,
+        };
+        char path[CGROUP_TEXT];
+        ssize_t n = print_moved(event, path);
+        record.error = n < 0 ? (int32_t)-n : 0;
+        struct text texts[] = {{path, n > 0 ? (size_t)n : 0}, {event->comm, strnlen(event->comm, sizeof(event->comm))}};
+        tracer_emit(tracer, &record, texts, 2);
 }
 
 /* More events than this are not looked through for the sake of one. */
@@ -964,6 +1020,9 @@ static void on_event(struct tracer *tracer, const void *bytes, size_t size)
                 break;
         case FOLLOW_CALL:
                 on_call(tracer, bytes, size, at);
+                break;
+        case FOLLOW_MOVE:
+                on_move(tracer, bytes, size, at);
                 break;
         }
 }

@@ -143,6 +143,11 @@
         X(css_set_dfl_cgrp, "css_set", "dfl_cgrp")                           \
         X(cgroup_kn, "cgroup", "kn")                                         \
         X(cgroup_ns_root, "cgroup_namespace", "root_cset")                   \
+        X(css_set_links, "css_set", "cgrp_links")                            \
+        X(link_cgroup, "cgrp_cset_link", "cgrp")                             \
+        X(link_entry, "cgrp_cset_link", "cgrp_link")                         \
+        X(cgroup_root, "cgroup", "root")                                     \
+        X(root_hierarchy, "cgroup_root", "hierarchy_id")                     \
         X(kernfs_name, "kernfs_node", "name")                                \
         X(kernfs_parent, "kernfs_node", "parent")                            \
         X(kernfs_parent_rcu, "kernfs_node", "__parent")
@@ -164,6 +169,7 @@ struct follow_self {
         __u64 pid_ns;   /* address of its struct pid_namespace */
         __u64 root_mnt; /* its root: address of the struct vfsmount, and of the struct dentry */
         __u64 root_dentry;
+        __u64 root_css_set; /* of its cgroup namespace: address of the struct css_set; 0 without cgroups */
         __u32 level; /* of its pid namespace: 0 is the initial one */
         __u32 pid;   /* non-zero once written */
 };
@@ -192,6 +198,7 @@ enum follow_kind {
         FOLLOW_STOPPING,
         FOLLOW_CONTINUE,
         FOLLOW_CALL,
+        FOLLOW_MOVE,
 };
 
 /* The deepest nesting of pid namespaces (include/linux/pid_namespace.h: MAX_PID_NS_LEVEL). */
@@ -205,10 +212,10 @@ struct follow_event {
         __s32 pid, tid;
         __u64 start; /* of the process: nanoseconds since boot, of the initial time namespace */
         __u64 value; /* CLONE: flags of clone(2). EXEC: what argv has in bytes. EXIT: the wait status of the task, or of the
-                      * process if it was its last task. STOPPING: the signal */
+                      * process if it was its last task. STOPPING: the signal. MOVE: of the hierarchy */
         __u32 ns[NSV_LINK_COUNT]; /* inode numbers; 0: readlink would say ENOENT */
-        __s32 other;              /* CLONE: the child's tid. EXEC: 1 if another thread than the leader called */
-        __s32 ppid;
+        __s32 other;              /* CLONE: the child's tid. EXEC: 1 if another thread than the leader called. MOVE: the tid of who moved it */
+        __s32 ppid;               /* MOVE: the pid of that */
 };
 
 /* EXIT: the last task of its process. */
@@ -223,6 +230,8 @@ struct follow_event {
 #define FOLLOW_THREAD 16u
 /* CALL: it has no result, since its task ended in it, or a filter made it into SIGSYS. */
 #define FOLLOW_ENDED 32u
+/* MOVE: with all threads of its process. */
+#define FOLLOW_WHOLE 64u
 
 struct follow_pids {
         __u32 count; /* the number in the helper's pid namespace first, the innermost last */
@@ -240,6 +249,20 @@ struct follow_cgroup {
         __u32 cut; /* 1: there are more than could be read */
         __u32 size;
         char names[FOLLOW_CGROUP_MAX + FOLLOW_NAME_MAX];
+};
+
+/* No more hierarchies are looked through: one for each controller at the most, that of v2, and those without any, which have names (cgroups(7)). */
+#define FOLLOW_HIERARCHIES 64
+
+/* A task was moved to another cgroup of one hierarchy; pids of 0 where the helper's pid namespace has none for who moved it. */
+struct follow_move {
+        struct follow_event event;
+        char comm[16]; /* of who moved it */
+        __u32 cut;     /* 1: there are more names than could be read */
+        __u32 size;    /* bytes of the names of the cgroup, as in struct follow_cgroup */
+        __u32 whole;   /* and with those of the root of the helper's cgroup namespace in that hierarchy, behind them */
+        __u32 unused;
+        char names[2 * FOLLOW_CGROUP_MAX + FOLLOW_NAME_MAX];
 };
 
 struct follow_clone {

@@ -148,6 +148,10 @@ enum nsv_record_kind {
         /* An isolation call returned. other: enum nsv_call_name; value: what it returned, as a signed number; error: 1 if it has no result, since its task ended in it, or a filter made it into SIGSYS.
          * ns: before; child_ns: after. stage: enum nsv_abi. texts: struct nsv_call, and what its pointers led to. */
         NSV_RECORD_CALL = 15,
+        /* By BPF: a task was moved to another cgroup, or told to be where it is. value: of the hierarchy; stage: 1 if with all threads of its
+         * process, else 0. texts: the path, as the line of that hierarchy in /proc/PID/cgroup has it, which error is the errno of where it could
+         * not be told, and the name of who moved it; other, ppid: tid and pid of that, 0 where the helper's pid namespace has none for it. */
+        NSV_RECORD_CGROUP = 16,
 };
 
 /* What is special about a process that is followed from now on. */

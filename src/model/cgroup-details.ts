@@ -1,6 +1,6 @@
 // Knows what the tab of the cgroups says of a process.
 
-import {type CgroupLevel, isCut, isOutsidePath} from './cgroup-limit.ts';
+import {type CgroupLevel, hierarchyName, isCut, isOutsidePath} from './cgroup-limit.ts';
 import {isLimited, limitLines} from './cgroup-lines.ts';
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
@@ -9,9 +9,6 @@ import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {cgroupKey, studyOf, type World} from './world.ts';
-
-const hierarchyName = (cgroup: CgroupPath): string =>
-  cgroup.hierarchy === 0 ? 'v2' : printable(cgroup.controllers.join(',')) || `v1:${cgroup.hierarchy}`;
 
 export function cgroupDetails(world: World, process: Process, look: Look): Details {
   const title = heading(process, process.spaces.cgroup ? [namespacePiece(process.spaces.cgroup)] : [], look.width);

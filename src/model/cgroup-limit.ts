@@ -1,5 +1,6 @@
 // Knows what limits a cgroup: the shape of what each cgroup up to the root says, and which of them decides.
 
+import {printable} from './printable.ts';
 import type {Seen} from './seen.ts';
 
 /**
@@ -55,6 +56,10 @@ export type CgroupLevel = {
   /** Of the file by which single threads are moved in, where they differ: `tasks` in v1, cgroup.threads of what is threaded in v2. */
   readonly threadWriter?: Seen<CgroupWriter>;
 };
+
+/** `v2`, or the controllers or the name of a hierarchy of v1. */
+export const hierarchyName = ({hierarchy, controllers}: {readonly hierarchy: number; readonly controllers: readonly string[]}): string =>
+  hierarchy === 0 ? 'v2' : printable(controllers.join(',')) || `v1:${hierarchy}`;
 
 /** The path of what is outside of the cgroup namespace that it is told in (cgroup_namespaces(7)), not of a cgroup whose name begins with dots. */
 export const isOutsidePath = (path: string): boolean => path === '/..' || path.startsWith('/../');

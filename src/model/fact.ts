@@ -166,6 +166,25 @@ export type NamespacesFact = At & {
 };
 
 /**
+ * A process, or one thread of it alone, was moved to another cgroup, by a write to cgroup.procs, cgroup.threads or tasks (cgroups(7)).
+ * CLONE_INTO_CGROUP is no move: its `clone` tells of it.
+ */
+export type CgroupMoveFact = At & {
+  readonly kind: 'cgroup-move';
+  readonly pid: number;
+  readonly tid: number;
+  /** The other threads of its process stayed. */
+  readonly alone?: true;
+  readonly hierarchy: number;
+  /** Where it was when it was last read; absent where an event tells: there where it last was told to be. */
+  readonly from?: string;
+  /** As the line of that hierarchy in /proc/PID/cgroup has it. */
+  readonly to: Seen<string>;
+  /** Who wrote; its pid is 0 where it has none in nsview's pid namespace. Absent where two readings differ. */
+  readonly by?: {readonly pid: number; readonly tid: number; readonly comm: string};
+};
+
+/**
  * An argument of a call: flags are lists of names, structures are objects, strings are what the memory held, where a byte that is no UTF-8
  * is U+DC00 + byte (PEP 383). A pointer that could not be read is a refusal, one that says nothing `{address}`, a null pointer null. The fd
  * of setns is an object that has what it leads to as well, where that is known.
@@ -325,6 +344,7 @@ export type Fact =
   | ExitFact
   | ThreadExitFact
   | NamespacesFact
+  | CgroupMoveFact
   | CallFact
   | StopFact
   | ContinueFact

@@ -107,13 +107,15 @@ export function grow(process: Process, by: number): void {
   for (let one: Process | null = process; one !== null; one = one.maker) one.below += by;
 }
 
+/** The cgroups of a thread, given those of its process and the lines in which it differs. */
+export const placedAt = (cgroup: Process['cgroup'], apart: readonly CgroupPath[] = []): Process['cgroup'] =>
+  cgroup === null || isRefusal(cgroup) ? cgroup : cgroup.map(line => apart.find(({hierarchy}) => hierarchy === line.hierarchy) ?? line);
+
 /**
  * A thread as the details tell of it: /proc/TID has all that /proc/PID has (proc(5)), and it is compared with its process, whose start time
  * it goes by.
  */
 export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Thread): Process {
-  const {cgroup} = leader;
-  const placed = apart.cgroup ?? [];
   return {
     ...leader,
     id: `${leader.id}/${tid}`,
@@ -125,10 +127,7 @@ export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Th
     nspid: null,
     uids: apart.uids ?? leader.uids,
     gids: apart.gids ?? leader.gids,
-    cgroup:
-      cgroup === null || isRefusal(cgroup)
-        ? cgroup
-        : cgroup.map(line => placed.find(({hierarchy}) => hierarchy === line.hierarchy) ?? line),
+    cgroup: placedAt(leader.cgroup, apart.cgroup),
     links: {...leader.links, ...links},
     spaces: {...leader.spaces, ...spaces},
     threadCount: 0,

@@ -37,6 +37,15 @@ export type What =
   /** `entered` is what the fd of setns leads to, where that has a name. */
   | {readonly kind: 'call'; readonly call: CallFact; readonly entered: Namespace | null; readonly moves: readonly Move[]}
   | {readonly kind: 'moves'; readonly tid: number; readonly moves: readonly Move[]}
+  /** `from` and `by` are null where they are not known. */
+  | {
+      readonly kind: 'cgroup';
+      readonly tid: number;
+      readonly hierarchy: string;
+      readonly from: string | null;
+      readonly to: Seen<string>;
+      readonly by: {readonly pid: number; readonly comm: string} | 'itself' | null;
+    }
   | {readonly kind: 'appeared'; readonly moves: readonly Move[]}
   | {
       readonly kind: 'exec';
@@ -149,6 +158,7 @@ function touchesIsolation(what: What): boolean {
       return what.moves.length > 0;
     case 'call':
     case 'moves':
+    case 'cgroup':
     case 'tracer':
     case 'lost':
     case 'mounts':
@@ -271,6 +281,19 @@ function birthCgroup({cgroup, moves}: Extract<What, {kind: 'clone'}>): Line {
   return [plain(`${moves.length > 0 ? '  ' : ''}cgroup → `), where];
 }
 
+type CgroupMove = Extract<What, {kind: 'cgroup'}>;
+
+function moverPieces({by}: CgroupMove): Line {
+  if (by === null) return [strong('moved'), plain(', by whom is not known')];
+  if (by === 'itself') return [strong('moves itself')];
+  return [strong('moved'), plain(` by ${printable(by.comm)} ${by.pid === 0 ? 'of another pid namespace' : by.pid}`)];
+}
+
+function cgroupPieces({hierarchy, from, to}: CgroupMove): Line {
+  const where = isRefusal(to) ? toned('bad', to.errno) : strong(printable(to));
+  return [plain(`cgroup ${hierarchy} ${from === null ? '' : `${printable(from)} `}→ `), where];
+}
+
 function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
   const pieces = [...movePieces(telling(moves))];
   for (const text of [...idMoves('uid', call.uids), ...idMoves('gid', call.gids)]) {
@@ -324,6 +347,8 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
     }
     case 'moves':
       return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
+    case 'cgroup':
+      return {did: moverPieces(what), changed: cgroupPieces(what)};
     case 'appeared':
       return {did: [plain('appeared')], changed: movePieces(what.moves)};
     case 'exec': {
@@ -389,7 +414,7 @@ function realTime(header: {readonly at: string; readonly realtime: string}, at: 
 
 /** The thread that did it, where that is told. */
 const tidOf = (what: What): number | undefined =>
-  what.kind === 'moves' || what.kind === 'clone' || what.kind === 'thread-end'
+  what.kind === 'moves' || what.kind === 'cgroup' || what.kind === 'clone' || what.kind === 'thread-end'
     ? what.tid
     : what.kind === 'call'
       ? what.call.tid

@@ -1,9 +1,10 @@
 // Knows the world: every fact so far, folded into processes, the namespaces that they are in, and a timeline.
 
-import {withRates} from './cgroup-limit.ts';
+import {hierarchyName, withRates} from './cgroup-limit.ts';
 import type {
   CallFact,
   CgroupFact,
+  CgroupMoveFact,
   CgroupPath,
   ChangeFact,
   CloneFact,
@@ -27,7 +28,7 @@ import {dropThread, letGo, move, movesAgainst, moveTargets, namespaceAt, putThre
 import {type MountNews, mountNews, newMounts} from './mount-news.ts';
 import {createNamespaces, type Namespace, type Namespaces, type Origin} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, type NamespaceType} from './namespace.ts';
-import {createProcess, type End, grow, type Process} from './process.ts';
+import {createProcess, type End, grow, type Process, placedAt} from './process.ts';
 import {createTimeline, type Move, recordEvent, type Timeline, type TimelineEvent, type What} from './timeline.ts';
 import {observeTold, toldAfterExec, toldByMaker} from './told.ts';
 
@@ -170,6 +171,9 @@ function observeKind(world: World, fact: Fact, at: number): void {
       if (moves.length > 0) event(world, process, at, {kind: 'moves', tid: fact.tid, moves});
       return;
     }
+    case 'cgroup-move':
+      observeCgroupMove(world, fact, at);
+      return;
     case 'call': {
       const process = known(world, fact.pid, at);
       const moves = observeMoves(world, process, fact.tid, fact.changed, ORIGINS[fact.name] ?? null);
@@ -414,7 +418,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
     child.exe = caller.exe;
     child.uids = caller.uids;
     child.gids = caller.gids;
-    child.cgroup = bornInto(caller.cgroup, fact.cgroup);
+    child.cgroup = bornInto(placedAt(caller.cgroup, caller.threads.get(fact.tid)?.apart.cgroup), fact.cgroup);
     child.state = 'R';
     child.told = toldByMaker(caller.told, flags.includes('CLONE_NEWUSER'), fact.tid === fact.pid);
     const links = {...caller.links, ...caller.threads.get(fact.tid)?.links};
@@ -469,8 +473,9 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
   if (fact.uids !== undefined) process.uids = fact.uids.to;
   if (fact.gids !== undefined) process.gids = fact.gids.to;
   toldAfterExec(process.told, fact.formerTid === undefined);
-  // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces along.
+  // execve(2): every other thread is gone; the one that called takes over the leader's pid, and brings its namespaces and cgroups along.
   const caller = fact.formerTid === undefined ? undefined : process.threads.get(fact.formerTid);
+  process.cgroup = placedAt(process.cgroup, caller?.apart.cgroup);
   const moves: Move[] = [];
   for (const link of NAMESPACE_LINKS) {
     const to = caller?.links[link];
@@ -514,6 +519,52 @@ function observeChange(world: World, fact: ChangeFact): void {
   if (fact.gids !== undefined) process.gids = fact.gids;
   if (fact.cgroup !== undefined) process.cgroup = fact.cgroup;
   if (fact.threads !== undefined) setThreads(world.namespaces, process, fact.threads);
+}
+
+/** Nothing where it is said to be already: a reading of /proc told of it before, or it was written to where it is (cgroups(7)). */
+function observeCgroupMove(world: World, fact: CgroupMoveFact, at: number): void {
+  const process = living(world, fact.pid);
+  if (process === null) return;
+  const {hierarchy, to} = fact;
+  const line = isRefusal(process.cgroup) ? undefined : process.cgroup?.find(one => one.hierarchy === hierarchy);
+  const thread = fact.tid === fact.pid ? undefined : process.threads.get(fact.tid);
+  const placed = thread?.apart.cgroup?.find(one => one.hierarchy === hierarchy);
+  const from = fact.from ?? (placed ?? line)?.path ?? null;
+  // Two readings differ where the leader is; where its threads are follows with those.
+  const isWhole = fact.by !== undefined && fact.alone === undefined;
+  const wasThere = (placed ?? line)?.path === to && !(isWhole && hasThreadApart(process, hierarchy));
+  if (!isRefusal(to) && line !== undefined) {
+    const place = {...line, path: to};
+    if (fact.tid === fact.pid) process.cgroup = placedAt(process.cgroup, [place]);
+    else placeThread(world, process, fact.tid, place);
+    // Each is taken out and put in again.
+    const tids = isWhole ? [...process.threads.keys()] : [];
+    for (const tid of tids) placeThread(world, process, tid, place);
+  }
+  if (wasThere) return;
+  const by = fact.by === undefined ? null : fact.by.pid === fact.pid ? 'itself' : {pid: fact.by.pid, comm: fact.by.comm};
+  event(world, process, at, {
+    kind: 'cgroup',
+    tid: fact.tid,
+    hierarchy: hierarchyName(line ?? {hierarchy, controllers: []}),
+    from,
+    to,
+    by,
+  });
+}
+
+const hasThreadApart = (process: Process, hierarchy: number): boolean =>
+  [...process.threads.values()].some(({apart}) => apart.cgroup?.some(one => one.hierarchy === hierarchy));
+
+/** A thread is there, whether its process is or not. */
+function placeThread(world: World, process: Process, tid: number, place: CgroupPath): void {
+  const thread = process.threads.get(tid);
+  const {cgroup = [], ...apart} = thread?.apart ?? {};
+  const others = cgroup.filter(one => one.hierarchy !== place.hierarchy);
+  const isApart = isRefusal(process.cgroup) || process.cgroup?.some(one => one.hierarchy === place.hierarchy && one.path !== place.path);
+  const placed = isApart ? [...others, place] : others;
+  const all = placed.length === 0 ? apart : {...apart, cgroup: placed};
+  putThread(world.namespaces, process, tid, thread?.comm ?? process.comm, {...thread?.links}, all);
 }
 
 function observeUndo(world: World, {pid, start, seen}: SharingFact): void {

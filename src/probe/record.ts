@@ -22,6 +22,7 @@ export const RECORD = {
   gone: 13,
   following: 14,
   call: 15,
+  cgroup: 16,
 } as const;
 
 /** enum nsv_stage, as the call that failed. */

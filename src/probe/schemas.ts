@@ -8,6 +8,7 @@ import type {
   CallArgument,
   CallFact,
   CgroupFact,
+  CgroupMoveFact,
   CgroupPath,
   CgroupViewFact,
   ChangeFact,
@@ -243,6 +244,20 @@ const FACTS = {
     .refine(fact => (fact.code === undefined) !== (fact.signal === undefined), 'an exit has a code or a signal') satisfies Holds<ExitFact>,
   'thread-exit': z.object({kind: z.literal('thread-exit'), at, pid, tid: pid, ...end}) satisfies Holds<ThreadExitFact>,
   namespaces: z.object({kind: z.literal('namespaces'), at, pid, tid: pid, changed: changes}) satisfies Holds<NamespacesFact>,
+  'cgroup-move': z.object({
+    kind: z.literal('cgroup-move'),
+    at,
+    pid,
+    tid: pid,
+    alone: z.literal(true).exactOptional().describe('The other threads of its process stayed.'),
+    hierarchy: z.int(),
+    from: z.string().exactOptional().describe('Absent where an event told of it: where it last was told to be.'),
+    to: seen(z.string()),
+    by: z
+      .object({pid: z.int(), tid: z.int(), comm: z.string()})
+      .exactOptional()
+      .describe('Who moved it, 0 where nsview’s pid namespace has no pid of it; absent where two readings differ.'),
+  }) satisfies Holds<CgroupMoveFact>,
   call: z.object({
     kind: z.literal('call'),
     at,

@@ -49,6 +49,9 @@ const READING = 15;
 const STILL_INSIDE = 25;
 const STILL_INSIDE_MOST = {namespaces: 1000, change: 50} as const;
 
+/** After these a reading of /proc that was made before says nothing. */
+const TOUCHING: ReadonlySet<Fact['kind']> = new Set(['exec', 'namespaces', 'cgroup-move', 'call', 'exit', 'process']);
+
 /** The links after some of them moved. */
 function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
   if (Object.keys(changed).length === 0) return links;
@@ -132,6 +135,11 @@ export function openSession(options: SessionOptions): Seen<Session> {
         const namespaces = moveLinks(links, fact.changed);
         if (fact.tid === fact.pid) told.set(fact.pid, {...rest, namespaces});
         else putThread(fact.pid, fact.tid, namespaces);
+        break;
+      }
+      case 'cgroup-move': {
+        const {seen: _seen, ...rest} = lastTold(fact.pid);
+        if (told.has(fact.pid)) told.set(fact.pid, rest);
         break;
       }
       case 'exec': {
@@ -230,7 +238,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     for (const fact of still) if (fact.kind === 'process') aside.add(fact.pid);
     const news = still.flatMap(fact => {
       const one = untold(fact);
-      if (one?.kind === 'namespaces') keepTold(one);
+      if (one?.kind === 'namespaces' || one?.kind === 'cgroup-move') keepTold(one);
       return one === null ? [] : [isLater(lastAt, one.at) ? {...one, at: lastAt} : one];
     });
     if (news.length === 0) return;
@@ -291,8 +299,9 @@ export function openSession(options: SessionOptions): Seen<Session> {
       if (fact === null) continue;
       facts.push(fact);
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
-      if (fact.kind === 'exec' || fact.kind === 'namespaces' || fact.kind === 'call' || fact.kind === 'exit' || fact.kind === 'process')
-        touched.set(fact.pid, performance.now());
+      if (TOUCHING.has(fact.kind) && 'pid' in fact) touched.set(fact.pid, performance.now());
+      // What was read of it before would be told as a move of its own.
+      if (fact.kind === 'cgroup-move') watch?.forget(fact.pid);
       if (fact.kind === 'tracer') following = fact;
       keepCount(fact);
       keepTold(fact);

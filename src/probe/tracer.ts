@@ -5,6 +5,7 @@ import {decodeArguments} from '../model/call.ts';
 import {cloneFlagNames} from '../model/clone-flag.ts';
 import type {
   CallFact,
+  CgroupMoveFact,
   ExitFact,
   Fact,
   Follow,
@@ -339,6 +340,20 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         result: call.result,
         changed: changes(record.ns, record.childNs),
         ...idChanges(before, after),
+      };
+      return [fact];
+    }
+    case RECORD.cgroup: {
+      const [path, comm] = record.texts;
+      const fact: CgroupMoveFact = {
+        kind: 'cgroup-move',
+        at,
+        pid,
+        tid,
+        ...(record.stage === 1 ? {} : {alone: true}),
+        hierarchy: Number(record.value),
+        to: record.error ? {errno: errnoName(record.error), during: 'kernfs_path_from_node'} : (path?.toString() ?? ''),
+        by: {pid: record.ppid, tid: record.other, comm: comm?.toString() ?? ''},
       };
       return [fact];
     }

@@ -1,6 +1,6 @@
 // Knows how to notice changes without ptrace: /proc read again and again, in slices, and only the differences told.
 
-import type {ChangeFact, Fact, NamespaceChanges, NamespaceLinks, ProcessSeen, Seen, ThreadSeen} from '../model/fact.ts';
+import type {CgroupMoveFact, ChangeFact, Fact, NamespaceChanges, NamespaceLinks, ProcessSeen, Seen, ThreadSeen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {isGone, readNumbers} from './proc-file.ts';
@@ -63,6 +63,19 @@ function linkChanges(before: {readonly [link in NamespaceLink]?: Seen<string>}, 
     any = true;
   }
   return any ? changed : null;
+}
+
+/** include/linux/sched.h: the process is ending, and the kernel tells `/` of it in every hierarchy of v1 (proc_cgroup_show()). */
+const PF_EXITING = 0x4;
+
+/** Where it is elsewhere than before, in hierarchies that were there before. */
+function cgroupMoves(pid: number, before: ProcessSeen['cgroup'], now: ProcessSeen['cgroup']): CgroupMoveFact[] {
+  if (isRefusal(before) || isRefusal(now)) return [];
+  const was = new Map(before.map(({hierarchy, path}) => [hierarchy, path]));
+  return now.flatMap(({hierarchy, path}): CgroupMoveFact[] => {
+    const from = was.get(hierarchy);
+    return from === undefined || from === path ? [] : [{kind: 'cgroup-move', at: at(), pid, tid: pid, hierarchy, from, to: path}];
+  });
 }
 
 /** A process that exits gives up its program, arguments and namespaces one after another: only its end is worth telling. */
@@ -161,8 +174,12 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
         next = {...next, namespaces};
       }
       if (stat.comm !== before.comm || rarely || moved !== null) {
-        const whole = readProcess(pid);
+        const read = readProcess(pid);
+        const again = readStat(pid);
+        const exits = isRefusal(again) || (again.flags & PF_EXITING) !== 0;
+        const whole = isRefusal(read) || !exits ? read : {...read, cgroup: before.cgroup};
         if (!isRefusal(whole) && whole.start === before.start && !isEnding(whole.state)) {
+          facts.push(...cgroupMoves(pid, before.cgroup, whole.cgroup));
           for (const key of ['comm', 'argv', 'exe', 'nspid', 'uids', 'gids', 'cgroup'] as const)
             if (!same(before[key], whole[key])) Object.assign(change, {[key]: whole[key]});
           next = {...whole, namespaces: next.namespaces, threads: before.threads};

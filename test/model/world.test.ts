@@ -117,6 +117,35 @@ describe('lineage', () => {
     );
   });
 
+  test('who was moved to another cgroup is there, and so are its children, and its threads unless they stayed', () => {
+    const at = (path: string): CgroupPath[] => [
+      {hierarchy: 3, controllers: ['pids'], path},
+      {hierarchy: 0, controllers: [], path: '/here'},
+    ];
+    const moved = (to: string, more: {tid?: number; alone?: true; from?: string} = {}): Fact => {
+      const by = more.from === undefined ? {by: {pid: 99, tid: 99, comm: 'mover'}} : {};
+      return {kind: 'cgroup-move', at: header.at, pid: 10, tid: 10, hierarchy: 3, to, ...by, ...more};
+    };
+    const world = worldOf({...process(10, 1), cgroup: at('/a')}, clone(10, 13, {flags: ['CLONE_THREAD']}));
+    const said = (fact: Fact) =>
+      observe(world, fact).map(event => lineText(eventLine(event, world.header, 0, {who: 0, did: 0})).replace(/^\S+ +/, ''));
+    expect(said(moved('/b'))).toEqual([expect.stringMatching(/ 10 +moved by mover 99 +cgroup pids \/a → \/b$/)]);
+    expect(said(moved('/c', {tid: 13, alone: true}))).toEqual([expect.stringMatching(/ 10 thread 13 +moved by mover 99 .*\/b → \/c$/)]);
+    expect(known(world, 10).cgroup).toEqual(at('/b'));
+    observe(world, clone(10, 11, {tid: 13}));
+    observe(world, clone(10, 12));
+    expect([known(world, 11).cgroup, known(world, 12).cgroup]).toEqual([at('/c'), at('/b')]);
+    // Where the leader is already, but one of its threads was not.
+    expect(said(moved('/b'))).toHaveLength(1);
+    expect(known(world, 10).threads.size).toBe(0);
+    expect(said(moved('/b'))).toEqual([]);
+    expect(said(moved('/d', {from: '/b'}))).toEqual([expect.stringMatching(/ 10 +moved, by whom is not known +cgroup pids \/b → \/d$/)]);
+    expect(said(moved('/d', {from: '/b'}))).toEqual([]);
+    observe(world, moved('/e', {tid: 13, alone: true}));
+    observe(world, {kind: 'exec', at: header.at, pid: 10, path: '/x', argv: ['x'], comm: 'x', formerTid: 13});
+    expect(known(world, 10).cgroup).toEqual(at('/e'));
+  });
+
   test('a child that was read before its clone was told is one process', () => {
     const world = worldOf(process(10, 1), process(11, 10), clone(10, 11));
     expect(shape(world)).toEqual(['10', '  11']);
