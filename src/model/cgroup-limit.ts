@@ -4,8 +4,8 @@ import {printable} from './printable.ts';
 import type {Seen} from './seen.ts';
 
 /**
- * What is limited, in which unit: memory, swap, memory+swap and hugetlb, taken or (`rsvd`) promised, in bytes, pids in tasks, cpu in thousandths of one CPU. cpuset and io
- * have `text` instead of a limit.
+ * What is limited, in which unit: memory, swap, memory+swap and hugetlb, taken or (`rsvd`) promised, in bytes, pids in tasks, cpu in thousandths of one CPU, cgroups those
+ * below. cpuset and io have `text` instead of a limit.
  */
 export type CgroupResource = {
   readonly resource: string;
@@ -32,6 +32,10 @@ export type CgroupResource = {
   readonly uncontrolled?: true;
   /** Lines of memory.events, pids.events, cpu.stat and the like, as the kernel names them. */
   readonly events?: {readonly [name: string]: number};
+  /** What the same events counted of cgroups below it, where `events` are its own alone (v2, the files `.local`). */
+  readonly eventsBelow?: {readonly [name: string]: number};
+  /** Of `cgroups`: how many levels of them there may be below. */
+  readonly depth?: string;
   /** Percent of the last ten seconds in which some, and all, of its tasks waited for it (PSI). */
   readonly pressure?: {readonly some: number; readonly full?: number};
 };
@@ -108,6 +112,21 @@ export function lowestOf(
     if (at !== null && (lowest === null || at <= lowest.at)) lowest = {at, path};
   }
   return lowest;
+}
+
+/**
+ * How many levels of cgroups can be made below the one that `levels` begin with, and who sets that: each above counts from itself
+ * (kernel/cgroup/cgroup.c, cgroup_check_hierarchy_limits). null: nobody does.
+ */
+export function depthLeft(levels: readonly CgroupLevel[]): {readonly left: bigint; readonly path: string} | null {
+  let least: {left: bigint; path: string} | null = null;
+  for (const [index, {path, resources}] of levels.entries()) {
+    const depth = numberOf(resources.find(({resource}) => resource === 'cgroups')?.depth);
+    if (depth === null) continue;
+    const left = depth > BigInt(index) ? depth - BigInt(index) : 0n;
+    if (least === null || left <= least.left) least = {left, path};
+  }
+  return least;
 }
 
 /**

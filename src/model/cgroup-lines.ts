@@ -4,6 +4,7 @@ import {
   type CgroupLevel,
   type CgroupResource,
   type CgroupWriter,
+  depthLeft,
   type EffectiveLimit,
   effectiveLimit,
   isControlled,
@@ -36,7 +37,7 @@ export function bytesText(bytes: bigint): string {
 }
 
 export function amountText(resource: string, amount: bigint): string {
-  if (resource === 'pids') return String(amount);
+  if (resource === 'pids' || resource === 'cgroups') return String(amount);
   if (resource === 'cpu') return `${Math.round(Number(amount) / 10) / 100} CPU${amount === 1000n ? '' : 's'}`;
   return resource === 'io' ? `${bytesText(amount)}/s` : bytesText(amount);
 }
@@ -72,10 +73,12 @@ function limitPieces(resource: string, {limit, use, path, tighter}: EffectiveLim
 const TELLING =
   /^(max|oom|oom_kill|oom_group_kill|oom_kill_disable|under_oom|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt)$/;
 
-function eventPieces({events}: CgroupResource, where = ''): Piece[] {
-  return Object.entries(events ?? {})
-    .filter(([name]) => TELLING.test(name))
-    .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}${where}`)]);
+function eventPieces({events, eventsBelow}: CgroupResource, where = ''): Piece[] {
+  const pieces = (counted: CgroupResource['events'], which: string): Piece[] =>
+    Object.entries(counted ?? {})
+      .filter(([name]) => TELLING.test(name))
+      .flatMap(([name, value]) => [GAP, toned(name.startsWith('oom') ? 'bad' : 'warn', `${printable(name)} ${value}${which}`)]);
+  return [...pieces(events, where), ...pieces(eventsBelow, where === '' ? ' below' : ` below${where}`)];
 }
 
 /** memory.high holds back whoever allocates; the soft limit of v1 does nothing while there is memory (Documentation/admin-guide/cgroup-v1/memory.rst). */
@@ -105,6 +108,15 @@ function memoryPieces(levels: readonly CgroupLevel[], own: string): Piece[] {
   return pieces;
 }
 
+function depthPieces(levels: readonly CgroupLevel[], own: string): Piece[] {
+  const found = depthLeft(levels);
+  if (found === null) return [];
+  const by = found.path === own ? dim('set here') : plain(`set by ${printable(found.path)}`);
+  const deep =
+    found.left === 0n ? strong('none can be made below') : plain(`${found.left} ${found.left === 1n ? 'level' : 'levels'} deep at most`);
+  return [GAP, deep, GAP, by];
+}
+
 const pressureText = ({some, full}: NonNullable<CgroupResource['pressure']>): string =>
   `${some}% some${full === undefined ? '' : `, ${full}% all`}`;
 
@@ -113,7 +125,9 @@ export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
   levels.some(
     ({resources, frozen}) =>
       frozen === true ||
-      resources.some(one => one.limit !== null || (one.use !== undefined && one.use !== '0') || one.pressure !== undefined),
+      resources.some(
+        one => one.limit !== null || one.depth !== undefined || (one.use !== undefined && one.use !== '0') || one.pressure !== undefined,
+      ),
   );
 
 /** A list or limits by device. In v2 io.max of every cgroup above holds too; in v1 that of its own alone (blk-throttle.c, throtl_pd_init). */
@@ -152,6 +166,7 @@ export function limitLines(levels: readonly CgroupLevel[], look: Look, isV2 = fa
       extra.push(GAP, plain(`${means} above ${amountText(resource, lowest.at)}`), ...by);
     }
     if (resource === 'memory') extra.push(...memoryPieces(levels, own.path));
+    if (resource === 'cgroups') extra.push(...depthPieces(levels, own.path));
     const texts = textsOf(levels, resource, isV2);
     for (const {text, path} of texts)
       extra.push(GAP, plain(printable(text)), ...(path === own.path ? [] : [GAP, plain(`set by ${printable(path)}`)]));

@@ -20,6 +20,7 @@ type Files = {
   /** A file that counts since the cgroup exists, and its decoder to the unit of CgroupResource.total. */
   readonly total?: readonly [file: string, decode: (text: string) => string | null];
   readonly weight?: string;
+  /** Those of v2 count what is below as well, and have a second file, named `.local`, that does not. */
   readonly events?: readonly string[];
   readonly pressure?: string;
   /** cpu.max, or the quota and the period of v1. */
@@ -233,7 +234,15 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   if (files.saysNothing !== undefined && texts.length === 0) return null;
   const isCounted = (file: string | undefined): boolean => file === files.pressure || file === files.total?.[0];
   const events: {[name: string]: number} = {};
-  for (const file of files.events ?? []) Object.assign(events, decodeEvents(text(file) ?? '', file));
+  const below: {[name: string]: number} = {};
+  for (const file of files.events ?? []) {
+    const all = decodeEvents(text(file) ?? '', file);
+    // cpu.stat.local is another thing: it has throttled_usec alone.
+    const local = file.endsWith('.events') ? text(`${file}.local`) : null;
+    const own = local === null ? all : decodeEvents(local, file);
+    Object.assign(events, own);
+    for (const [name, value] of Object.entries(all)) if (value > (own[name] ?? 0)) below[name] = value - (own[name] ?? 0);
+  }
   const pressure = decodePressure(text(files.pressure) ?? '');
   const counted = text(files.total?.[0]);
   return {
@@ -250,8 +259,22 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
     ...optional('weight', /^(?:default )?([0-9]+)/.exec(text(files.weight) ?? '')?.[1] ?? null),
     ...(texts.length === 0 ? {} : {text: texts.join(', ')}),
     ...(Object.keys(events).length === 0 ? {} : {events}),
+    ...(Object.keys(below).length === 0 ? {} : {eventsBelow: below}),
     ...(pressure === null ? {} : {pressure}),
   };
+}
+
+/** How many cgroups may be below it, and how deep, where that is limited: any of v2 has these files, whatever is enabled (cgroup-v2.rst). */
+function readBelow(directory: string, full: boolean): CgroupResource[] {
+  const text = (file: string): string => {
+    const read = readText(`${directory}/${file}`);
+    return isRefusal(read) ? '' : read;
+  };
+  const limit = decodeLimit(text('cgroup.max.descendants'));
+  const depth = full ? decodeLimit(text('cgroup.max.depth')) : null;
+  if (limit === null && depth === null) return [];
+  const use = /^nr_descendants ([0-9]+)$/m.exec(text('cgroup.stat'))?.[1];
+  return [{resource: 'cgroups', limit, ...(limit === null || use === undefined ? {} : {use}), ...(depth === null ? {} : {depth})}];
 }
 
 function readFrozen(directory: string, names: ReadonlySet<string>): boolean | null {
@@ -303,7 +326,10 @@ export function readLevel(directory: string, path: string, version: 1 | 2, full:
   const type = full && names.has('cgroup.type') ? readType(directory) : null;
   return {
     path,
-    resources: table.flatMap(files => readResource(directory, names, files, full) ?? []),
+    resources: [
+      ...table.flatMap(files => readResource(directory, names, files, full) ?? []),
+      ...(version === 2 ? readBelow(directory, full) : []),
+    ],
     ...(frozen === null ? {} : {frozen}),
     ...(type === null ? {} : {type}),
     ...(full ? readWriters(directory, version, type) : {writer: {errno: 'ENODATA', during: 'not asked for'}}),

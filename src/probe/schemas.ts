@@ -177,7 +177,9 @@ const cgroupLevel = z.object({
   path: z.string(),
   resources: z.array(
     z.object({
-      resource: z.string().describe('memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of a CPU.'),
+      resource: z
+        .string()
+        .describe('memory, swap, memory+swap and hugetlb in bytes, pids in tasks, cpu in thousandths of a CPU, cgroups in those below.'),
       limit: count.nullable(),
       soft: count.exactOptional(),
       first: count.exactOptional().describe('Where it is among the first to be reclaimed from: memory.soft_limit_in_bytes.'),
@@ -190,6 +192,11 @@ const cgroupLevel = z.object({
       text: z.string().exactOptional(),
       uncontrolled: z.literal(true).exactOptional().describe('Only counted: its controller is not enabled here.'),
       events: z.record(z.string(), z.number()).exactOptional(),
+      eventsBelow: z
+        .record(z.string(), z.number())
+        .exactOptional()
+        .describe('The same of cgroups below, where events are those of this one alone.'),
+      depth: count.exactOptional().describe('Of cgroups: how many levels there may be below.'),
       total: count.exactOptional().describe('Since the cgroup exists: cpu in µs of CPU time, io in bytes read and written.'),
       pressure: z.object({some: z.number(), full: z.number().exactOptional()}).exactOptional(),
     }),

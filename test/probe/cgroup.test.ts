@@ -551,6 +551,83 @@ describe('huge pages', () => {
   });
 });
 
+describe('what is counted of a limit that was met', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it('is told of the cgroup alone, and apart from that of those below it', async context => {
+    if (root === null || isRefusal(root) || !/\bhugetlb\b/.test(readFileSync(`${root}/cgroup.controllers`, 'utf8')))
+      return context.skip('needs a cgroup v2 with the controller hugetlb');
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const wasEnabled = /\bhugetlb\b/.test(readFileSync(`${root}/cgroup.subtree_control`, 'utf8'));
+    if (!wasEnabled) writeFileSync(`${root}/cgroup.subtree_control`, '+hugetlb');
+    try {
+      const {outer, inner} = nest(root, 2, 'hugetlb');
+      if (!existsSync(`${outer}/hugetlb.2MB.rsvd.max`)) return context.skip('needs huge pages of 2 MiB, and Linux 5.7');
+      writeFileSync(`${outer}/hugetlb.2MB.rsvd.max`, '0');
+      await using one = new Running(fixture('maps-huge-page'), []);
+      await one.says(/ready/);
+      writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+      one.child.stdin?.write('go\n');
+      await one.says(/refused/);
+      const counted = (directory: string, file: string) => readFileSync(`${directory}/hugetlb.2MB.${file}`, 'utf8').trim();
+      // hugetlb_cgroup.c, hugetlb_event(): it is that of who was refused, whoever's limit it was.
+      expect([inner, outer].map(directory => ['events', 'events.local'].map(file => counted(directory, file)))).toEqual([
+        ['max 1', 'max 1'],
+        ['max 1', 'max 0'],
+      ]);
+      const levels = factOf(one.pid, 0).levels?.map(({resources}) => {
+        const {events, eventsBelow} = resources.find(({resource}) => resource === 'hugetlb 2MB') ?? {};
+        return {events, eventsBelow};
+      });
+      expect(levels?.slice(0, 2)).toEqual([{events: {max: 1}}, {eventsBelow: {max: 1}}]);
+      writeFileSync(`${outer}/hugetlb.2MB.max`, String(4 << 20));
+      expect(tab(one.pid, 100)).toContain(
+        `hugetlb 2MB 0 B of 4 MiB ░░░░░░░░░░ 0% set by ${`/nsview-test-${process.pid}`} max 1 below there max 1`,
+      );
+      writeFileSync(`${root}/cgroup.procs`, String(one.pid));
+    } finally {
+      if (!wasEnabled) {
+        for (const path of made.splice(0).reverse()) rmdirSync(path);
+        writeFileSync(`${root}/cgroup.subtree_control`, '-hugetlb');
+      }
+    }
+  });
+});
+
+describe('how many cgroups there may be below', () => {
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  const mounts = readMounts('self');
+  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  it('and how deep, is limited by each above, upon which mkdir(2) fails', async context => {
+    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const path = `/nsview-test-${process.pid}`;
+    const [outer, inner, third] = [`${root}${path}`, `${root}${path}/inner`, `${root}${path}/inner/third`];
+    for (const directory of [outer, inner]) {
+      mkdirSync(directory);
+      made.push(directory);
+    }
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 100)).not.toContain('cgroups');
+    writeFileSync(`${outer}/cgroup.max.depth`, '2');
+    expect(tab(one.pid, 100)).toContain(`cgroups 1 level deep at most set by ${path}`);
+    mkdirSync(third);
+    made.push(third);
+    expect(() => mkdirSync(`${third}/fourth`)).toThrow('EAGAIN');
+    writeFileSync(`${outer}/cgroup.max.descendants`, '2');
+    for (const width of [60, 100])
+      expect(tab(one.pid, width)).toContain(`cgroups 2 of 2 ██████████ 100% set by ${path} 1 level deep at most set by ${path}`);
+    expect(() => mkdirSync(`${inner}/other`)).toThrow('EAGAIN');
+    expect(readSnapshot({version: 'test', root: one.pid}).cgroups.find(({hierarchy}) => hierarchy === 0)?.limits).toMatchObject({
+      cgroups: {limit: '2', use: '2', by: path},
+    });
+    writeFileSync(`${inner}/cgroup.max.depth`, '0');
+    expect(tab(one.pid, 100)).toContain('none can be made below set here');
+  });
+});
+
 describe('what no controller limits', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const mounts = readMounts('self');
