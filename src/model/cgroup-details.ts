@@ -2,7 +2,7 @@
 
 import {type CgroupLevel, hierarchyName, isCut, isOutsidePath} from './cgroup-limit.ts';
 import {isLimited, limitLines} from './cgroup-lines.ts';
-import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
+import {type Details, fixed, heading, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
 import {type CgroupPath, type CgroupView, isRefusal, type Seen} from './fact.ts';
 import {column, cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
@@ -28,7 +28,7 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   const names = Math.min(24, Math.max(0, ...named));
   for (const one of [...below, ...roots]) {
     if (together.includes(one)) continue;
-    const mark = isNew(one) ? [dim('  '), strong('new here')] : [];
+    const mark = isNew(one) && process.maker !== null ? [dim('  '), strong(apartText(process, process.maker))] : [];
     const isNarrow = look.width < 50;
     const path = [one.path === '/' ? dim('/') : strong(printable(one.path)), ...insidePieces(one, view), ...(isNarrow ? mark : [])];
     for (const [index, row] of wrapLine(path, Math.max(8, look.width - names - 2 - (isNarrow ? 0 : lineCells(mark)))).entries()) {
@@ -71,6 +71,12 @@ export function cgroupDetails(world: World, process: Process, look: Look): Detai
   }
   if (ordered.length === 0) lines.push([], ...said(unread(process, look, 'what limits them and who is in them'), look.width));
   return withLists(title, lines, lists);
+}
+
+/** Which of the two was moved there does not follow. */
+function apartText(process: Process, maker: Process): string {
+  if (process.leader !== undefined) return 'not where its process is';
+  return `not where ${nameOf(maker)} ${maker.end === null ? 'is' : 'was'}`;
 }
 
 /** What follows from the type of the first of them (cgroups(7), "Thread mode"). */

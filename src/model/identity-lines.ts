@@ -215,23 +215,29 @@ function boundLines(identity: Identity, above: Identity | null, say: Rows['say']
   ]);
 }
 
-function limitLines(identity: Identity, above: Identity | null, say: Rows['say']): void {
+function limitLines(identity: Identity, other: Process | null, above: Identity | null, say: Rows['say']): void {
   if (isRefusal(identity.limits)) {
     say('limits', refusalPieces(identity.limits));
     return;
   }
-  if (above === null || isRefusal(above.limits)) return;
+  if (other === null || above === null || isRefusal(above.limits)) return;
   const theirs = new Map(above.limits.map(limit => [limit.name, limit]));
   let first = true;
   for (const {name, soft, hard, units} of identity.limits) {
-    const other = theirs.get(name);
-    if (other === undefined || (other.soft === soft && other.hard === hard)) continue;
+    const has = theirs.get(name);
+    if (has === undefined || (has.soft === soft && has.hard === hard)) continue;
     const now = soft === hard ? soft : `${soft}, at most ${hard}`;
-    const was = other.soft === other.hard ? other.soft : `${other.soft}, at most ${other.hard}`;
-    say(first ? 'limits' : '', [plain(`${name} `), strong(now), dim(units === '' ? '' : ` ${units}`), GAP, dim(`(parent ${was})`)]);
+    const beside = has.soft === has.hard ? has.soft : `${has.soft}, at most ${has.hard}`;
+    say(first ? 'limits' : '', [
+      plain(`${name} `),
+      strong(now),
+      dim(units === '' ? '' : ` ${units}`),
+      GAP,
+      dim(`(${nameOf(other)} ${beside})`),
+    ]);
     first = false;
   }
-  if (first) say('limits', [dim('as its parent’s')]);
+  if (first) say('limits', [dim(`as those of ${nameOf(other)}`)]);
 }
 
 const SECUREBIT_MEANS: {readonly [bit: string]: string} = {
@@ -277,7 +283,7 @@ export function boundsLines(world: World, process: Process, identity: Identity, 
   lines.push(...wrapLine(title, Math.max(8, look.width)));
   capabilityLines(identity, above, say);
   boundLines(identity, above, say);
-  limitLines(identity, above, say);
+  limitLines(identity, other, above, say);
   toldLines(process, say);
   lines.push([]);
   const {securebits, subreaper} = process.told;

@@ -81,9 +81,9 @@ const factOf = (pid: number, hierarchy: number): CgroupFact => {
   return fact;
 };
 
-function tab(pid: number, width: number): string {
+function tab(pid: number, width: number, root = pid): string {
   const at = '1';
-  const {host, processes} = readSnapshot({version: 'test', root: pid});
+  const {host, processes} = readSnapshot({version: 'test', root});
   const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {machine: true}});
   for (const seen of processes) observe(world, {kind: 'process', at, because: 'attach', ...seen});
   const process = world.byPid.get(pid);
@@ -391,6 +391,25 @@ describe('where it is', () => {
     expect(inside()).toEqual({sameNamespace: false, path: '/..'});
     expect(itself()).toContain(':/..\n');
     expect(tab(one.pid, 100)).toContain(`${path} › /.. inside: out of its namespace`);
+  });
+});
+
+describe('who is not in the cgroup of its maker', () => {
+  const found = ['pids', 'freezer', 'memory', 'cpu'].map(home).find(one => one !== null) ?? null;
+  it('is said to be elsewhere, which it may be since its maker went', async context => {
+    if (found === null) return context.skip('needs a cgroup, v1 or v2, with a controller');
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const outer = `${found.directory}/nsview-test-${process.pid}`;
+    mkdirSync(outer);
+    made.push(outer);
+    await using maker = new Running('sh', ['-c', `echo $$ > '${outer}/cgroup.procs'; sleep 60 & echo $!; wait`]);
+    const child = Number((await maker.says(/(\d+)\n/))[1]);
+    const path = `/nsview-test-${process.pid}`;
+    expect(tab(child, 100, maker.pid)).not.toContain('not where');
+    writeFileSync(`${found.directory}/cgroup.procs`, String(maker.pid));
+    expect(tab(child, 100, maker.pid)).toContain(`${path} not where sh ${maker.pid} is`);
+    for (const width of [36, 60]) expect(tab(child, width, maker.pid).replaceAll(/ +/g, ' ')).toContain('not where sh');
+    process.kill(child);
   });
 });
 

@@ -187,7 +187,8 @@ describe('identity', () => {
     const text = tab(running.pid, process.pid, 100);
     expect(text).toContain('no_new_privs set');
     expect(text).toContain('adjusted by 500');
-    expect(text).toContain('limits open files 100, at most 200 files (parent ');
+    const own = readFileSync('/proc/self/comm', 'utf8').trimEnd();
+    expect(text).toContain(`limits open files 100, at most 200 files (${own} ${process.pid} `);
   });
 
   it('tells who is not dumpable by the owner of its files', async () => {
