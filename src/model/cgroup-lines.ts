@@ -71,7 +71,7 @@ function limitPieces(resource: string, {limit, use, path, tighter}: EffectiveLim
 
 /** What counts as trouble among events: a limit was met, something was killed or held back. */
 const TELLING =
-  /^(max|oom|oom_kill|oom_group_kill|oom_kill_disable|under_oom|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt)$/;
+  /^(max|oom|oom_kill|oom_group_kill|oom_kill_disable|under_oom|high|fail|nr_throttled|memory\.failcnt|memory\.memsw\.failcnt|hugetlb\..*failcnt|[a-z0-9_]+\.max)$/;
 
 function eventPieces({events, eventsBelow}: CgroupResource, where = ''): Piece[] {
   const pieces = (counted: CgroupResource['events'], which: string): Piece[] =>
@@ -130,9 +130,12 @@ export const isLimited = (levels: readonly CgroupLevel[]): boolean =>
       ),
   );
 
-/** A list or limits by device. In v2 io.max of every cgroup above holds too; in v1 that of its own alone (blk-throttle.c, throtl_pd_init). */
+/** In v2 of every cgroup above as well (cgroup-v2.rst, "Limits"). */
+const HOLDS_BELOW = ['io', 'rdma', 'misc'];
+
+/** A list or limits by device. In v1 io of its own alone is limited (blk-throttle.c, throtl_pd_init). */
 const textsOf = (levels: readonly CgroupLevel[], resource: string, isV2: boolean): {readonly text: string; readonly path: string}[] =>
-  levels.slice(0, isV2 && resource === 'io' ? levels.length : 1).flatMap(({path, resources}) => {
+  levels.slice(0, isV2 && HOLDS_BELOW.includes(resource) ? levels.length : 1).flatMap(({path, resources}) => {
     const text = resources.find(one => one.resource === resource)?.text;
     return text === undefined ? [] : [{text, path}];
   });

@@ -25,9 +25,9 @@ type Files = {
   readonly pressure?: string;
   /** cpu.max, or the quota and the period of v1. */
   readonly bandwidth?: readonly string[];
-  /** Lists, and limits by device: what is not one number, each with what it is called. */
-  readonly texts?: readonly (readonly [name: string, file: string])[];
-  /** A text that says nothing of limits. */
+  /** Lists, and limits by device: what is not one number, each with what it is called, and for what it was asked where the kernel may give less. */
+  readonly texts?: readonly (readonly [name: string, file: string, asked?: string])[];
+  /** A text that says nothing of limits; where all that there are do, the resource is left out. */
   readonly saysNothing?: string;
 };
 
@@ -66,6 +66,7 @@ const V2: readonly Files[] = [
     peak: 'memory.swap.peak',
     events: ['memory.swap.events'],
   },
+  {resource: 'zswap', limit: 'memory.zswap.max', use: 'memory.zswap.current'},
   {resource: 'pids', limit: 'pids.max', use: 'pids.current', peak: 'pids.peak', events: ['pids.events']},
   {
     resource: 'cpu',
@@ -82,12 +83,18 @@ const V2: readonly Files[] = [
     pressure: 'io.pressure',
     total: ['io.stat', decodeIoStat],
   },
+  // A line a device, or a kind of what the machine has few of; none where it has none.
+  {resource: 'rdma', texts: [['', 'rdma.max']], saysNothing: ''},
+  {resource: 'misc', texts: [['', 'misc.max']], events: ['misc.events'], saysNothing: ''},
   {
     resource: 'cpuset',
     texts: [
-      ['cpus', 'cpuset.cpus.effective'],
-      ['mems', 'cpuset.mems.effective'],
+      ['cpus', 'cpuset.cpus.effective', 'cpuset.cpus'],
+      ['mems', 'cpuset.mems.effective', 'cpuset.mems'],
+      // Where it is invalid, with the reason.
+      ['partition', 'cpuset.cpus.partition'],
     ],
+    saysNothing: 'member',
   },
   ...HUGE_PAGES.flatMap((size): Files[] => [
     {
@@ -140,8 +147,8 @@ const V1: readonly Files[] = [
   {
     resource: 'cpuset',
     texts: [
-      ['cpus', 'cpuset.effective_cpus'],
-      ['mems', 'cpuset.effective_mems'],
+      ['cpus', 'cpuset.effective_cpus', 'cpuset.cpus'],
+      ['mems', 'cpuset.effective_mems', 'cpuset.mems'],
     ],
   },
   // That of all devices stands there whatever was denied of them one by one, which the kernel does not list (security/device_cgroup.c).
@@ -227,9 +234,11 @@ function readResource(directory: string, names: ReadonlySet<string>, files: File
   const isThere = (file: string | undefined): boolean => file !== undefined && names.has(file);
   if (!all.some(isThere)) return null;
   if (!full) return shared;
-  const texts = (files.texts ?? []).flatMap(([name, file]) => {
-    const read = text(file)?.trim().replaceAll('\n', '; ') ?? '';
-    return read === '' || read === files.saysNothing ? [] : [name === '' ? read : `${name} ${read}`];
+  const oneLine = (file: string | undefined): string => text(file)?.trim().replaceAll('\n', '; ') ?? '';
+  const texts = (files.texts ?? []).flatMap(([name, file, asked]) => {
+    const [read, wanted] = [oneLine(file), oneLine(asked)];
+    if (read === '' || read === files.saysNothing) return [];
+    return [`${name} ${read}${wanted === '' || wanted === read ? '' : ` of ${wanted} asked for`}`.trimStart()];
   });
   if (files.saysNothing !== undefined && texts.length === 0) return null;
   const isCounted = (file: string | undefined): boolean => file === files.pressure || file === files.total?.[0];

@@ -570,6 +570,25 @@ describe('huge pages', () => {
   });
 });
 
+describe('a cpuset of v2', () => {
+  const cpuset = home('cpuset');
+  it('that is asked to be a partition and is none says why', async context => {
+    if (cpuset === null || cpuset.version === 1) return context.skip('needs a cgroup v2 with the controller cpuset');
+    const {inner} = nest(cpuset.directory, 2, 'cpuset');
+    const partition = `${inner}/cpuset.cpus.partition`;
+    await using one = new Running('cat', []);
+    writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
+    expect(tab(one.pid, 150)).toMatch(/cpuset cpus \S+, mems \S+/);
+    expect(tab(one.pid, 150)).not.toContain('partition');
+    writeFileSync(`${inner}/cpuset.cpus`, readFileSync(`${inner}/cpuset.cpus.effective`, 'utf8'));
+    writeFileSync(partition, 'root');
+    const said = readFileSync(partition, 'utf8').trim();
+    expect(said).toMatch(/^root/);
+    expect(tab(one.pid, 150)).toContain(`partition ${said}`);
+    writeFileSync(partition, 'member');
+  });
+});
+
 describe('what is counted of a limit that was met', () => {
   const unified = own.find(({hierarchy}) => hierarchy === 0);
   const mounts = readMounts('self');
@@ -702,6 +721,32 @@ describe('the files', () => {
     using folder = temporaryFolder();
     writeFileSync(folder.file('io.weight'), 'default 100\n8:16 200\n');
     expect(readLevel(folder.path, '/', 2, true).resources).toMatchObject([{resource: 'io', weight: '100'}]);
+  });
+
+  it('of cpuset say what is given of what was asked for, and of misc and rdma what there may be at most', () => {
+    using folder = temporaryFolder();
+    for (const [file, text] of [
+      ['cpuset.cpus', '0-7\n'],
+      ['cpuset.cpus.effective', '0-3\n'],
+      ['cpuset.mems', '\n'],
+      ['cpuset.mems.effective', '0\n'],
+      ['cpuset.cpus.partition', 'isolated invalid (Parent is not a partition root)\n'],
+      ['rdma.max', ''],
+      ['misc.max', 'sev 5\nsev_es max\n'],
+      ['misc.events', 'sev.max 2\nsev_es.max 0\n'],
+    ] as const)
+      writeFileSync(folder.file(file), text);
+    const {resources} = readLevel(folder.path, '/a', 2, true);
+    expect(resources).toMatchObject([
+      {resource: 'misc', text: 'sev 5; sev_es max', events: {'sev.max': 2}},
+      {
+        resource: 'cpuset',
+        text: 'cpus 0-3 of 0-7 asked for, mems 0, partition isolated invalid (Parent is not a partition root)',
+      },
+    ]);
+    writeFileSync(folder.file('cpuset.cpus'), '0-3\n');
+    writeFileSync(folder.file('cpuset.cpus.partition'), 'member\n');
+    expect(readLevel(folder.path, '/a', 2, true).resources.find(({resource}) => resource === 'cpuset')?.text).toBe('cpus 0-3, mems 0');
   });
 
   it('goes up to the root of the mount and no further', () => {
