@@ -163,6 +163,32 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     expect(movesOf(readTapeStrictly(tape).facts).map(({to}) => to)).toEqual(seen);
   });
 
+  it('is told by BPF without the pid of who has none in nsview’s pid namespace', async context => {
+    const {id, root} = hierarchy(version, context);
+    const [one] = make(root, '');
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    const trace = [NSVIEW, 'trace', '--json', ...followBy('bpf'), '-o', tape, '--', 'sh', '-c', 'echo begins; read -r line'];
+    await using outer = start('unshare', '-pf', '--mount-proc', ...trace);
+    await outer.says(/begins/);
+    const below = (pid: number): number[] =>
+      readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+        .split(' ')
+        .filter(Boolean)
+        .map(Number)
+        .flatMap(child => [child, ...below(child)]);
+    const target =
+      below(outer.pid).find(pid => readFileSync(`/proc/${pid}/cmdline`, 'utf8') === 'sh\0-c\0echo begins; read -r line\0') ?? 0;
+    writeFileSync(`${one}/cgroup.procs`, String(target));
+    outer.release();
+    await outer.ended;
+    const read = readTapeStrictly(tape);
+    expect(movesOf(read.facts)).toMatchObject([{hierarchy: id, to: PATH, by: {pid: 0, tid: 0}}]);
+    expect(lines(read).filter(line => line.includes('cgroup '))).toEqual([
+      expect.stringMatching(/ moved by .+ of another pid namespace cgroup /),
+    ]);
+  });
+
   it('is told of a cgroup with a long path, and of one below very many it is told that its path is not', async context => {
     const {id, root} = hierarchy(version, context);
     const folders = [''];
