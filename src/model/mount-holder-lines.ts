@@ -115,17 +115,24 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   const together = seen.copies.filter(copy => copy.together);
   const loops = seen.loops ?? [];
   const busy = seen.uses.length + seen.more + seen.below.length + loops.length + together.reduce((sum, copy) => sum + copy.uses.length, 0);
+  const threads = new Set(seen.uses.flatMap(({kernel, pid}) => (kernel ? [pid] : []))).size;
   if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
   else if (busy === 0 && stays !== undefined) say(`Nothing that nsview may see keeps it, but ${stays}.`);
   else if (busy === 0 && seen.unread === 0)
     put(toned('good', 'Nothing keeps it: '), toned('accent', umount(seen.point)), plain(' would do it.'));
   else if (busy === 0) put(plain('Nothing that nsview may see keeps it.'));
+  else if (threads > 0)
+    put(
+      toned('bad', 'Busy: '),
+      plain(`umount fails with EBUSY: ${counted(threads, 'kernel thread is', 'kernel threads are')} on it, for ever.`),
+    );
   else put(toned('bad', 'Busy: '), plain('umount fails with EBUSY until all of these let go.'));
   if (busy > 0 && stays !== undefined) say(`And ${stays}.`);
-  const processes = byProcess(seen.uses);
+  const processes = byProcess(seen.uses.filter(({kernel}) => !kernel));
   for (const uses of processes.slice(0, SHOWN)) {
     const {who, release} = mountUsesText(uses);
-    command(who, release);
+    // It would be in vain.
+    command(who, threads > 0 ? '' : release);
   }
   const more = Math.max(0, processes.length - SHOWN);
   if (more > 0 || seen.more > 0) put(dim(`  and ${more > 0 ? `${more} more processes` : `${seen.more} more uses`}`));
@@ -140,7 +147,8 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     );
   }
   if (loops.length > SHOWN) put(dim(`  and ${loops.length - SHOWN} more loop devices`));
-  if (busy > 0 && stays === undefined) {
+  // Without the root of their namespace processes have no file any more.
+  if (busy > 0 && stays === undefined && seen.point !== '/') {
     put(dim('Or take it out of sight now, gone when the last lets go:'));
     put(plain('    '), toned('accent', umount(seen.point, '--lazy ')));
   }
@@ -172,7 +180,9 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
         command(`  ${who}`, release);
       }
       if (users.length > 3) put(dim(`    and ${users.length - 3} more`));
-      if (!copy.together && enter !== '') lines.push(...withCommand('   ', `${enter}umount ${quoted(copy.point)}`, width));
+      // The root of a namespace goes with it alone.
+      if (!copy.together && enter !== '' && copy.point !== '/')
+        lines.push(...withCommand('   ', `${enter}umount ${quoted(copy.point)}`, width));
     }
     if (seen.copies.length > shown) put(dim(`  and ${seen.copies.length - shown} more`));
   }

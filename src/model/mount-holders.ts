@@ -11,6 +11,8 @@ export type MountUse = {
   readonly tid?: number;
   /** SIGTERM does nothing to the process. */
   readonly deaf?: true;
+  /** It is a kernel thread. */
+  readonly kernel?: true;
   readonly fd?: number;
   /** Of an fd, a mapped file or the name that a unix socket is bound to, where it is to be read. */
   readonly path?: string;

@@ -47,6 +47,15 @@ export function holderText(
 ): {readonly who: string; readonly release: string} {
   switch (holder.by) {
     case 'processes':
+      // They are in the namespaces that the kernel began with, or made one for themselves, as kdevtmpfs does, and no signal reaches them.
+      if (holder.kernel)
+        return {
+          who:
+            holder.count === 1
+              ? `kernel thread ${holder.pids[0]}: it stays as long as the kernel`
+              : `${holder.count} processes, kernel threads among them: it stays as long as the kernel`,
+          release: '',
+        };
       return {
         who: `${holder.count} process${holder.count === 1 ? '' : 'es'}`,
         release: `${killCommand(holder.deaf)} ${holder.pids.join(' ')}${holder.count > holder.pids.length ? ' …' : ''}`,
@@ -62,7 +71,7 @@ export function holderText(
     case 'children':
       return {
         who: `for the children of ${holder.tid === undefined ? '' : `thread ${holder.tid} of `}${holder.pid}`,
-        release: `kill ${holder.pid}`,
+        release: `${killCommand(holder.deaf)} ${holder.pid}`,
       };
     case 'fd':
       return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};

@@ -19,9 +19,12 @@ export type Lineage = {
   readonly ownersEnd: Refusal | null;
 };
 
-/** What keeps a namespace alive. `deaf`: SIGTERM does nothing to such a process, or to one of those that are named. */
+/**
+ * What keeps a namespace alive. `deaf`: SIGTERM does nothing to such a process, or to one of those that are named. `kernel`: one of those that are
+ * named is a kernel thread.
+ */
 export type Holder =
-  | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]; readonly deaf?: true}
+  | {readonly by: 'processes'; readonly count: number; readonly pids: readonly number[]; readonly deaf?: true; readonly kernel?: true}
   /** One that has ended, where nobody lives: it keeps its pid and user namespaces until its parent (0: not to be seen) waits for it. */
   | {readonly by: 'zombie'; readonly pid: number; readonly parent: number; readonly deaf?: true}
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number; readonly deaf?: true}

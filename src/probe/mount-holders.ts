@@ -10,6 +10,7 @@ import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
+import {isKernelThread} from './process.ts';
 
 /** Of open(2), the same on every architecture that nsview runs on. */
 const O_PATH = 0o10000000;
@@ -209,6 +210,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const comm = isRefusal(text) ? '?' : text.trimEnd();
     const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
     const deaf = isDeaf(one);
+    const kernel = isKernelThread(one);
     let mapped: Map<number, string> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
@@ -239,6 +241,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
           comm,
           ...(tid === 0 ? {} : {tid}),
           ...(deaf ? {deaf: true as const} : {}),
+          ...(kernel ? {kernel: true as const} : {}),
           ...(by === 'fd' ? {fd: number} : {}),
           ...(path === undefined ? {} : {path}),
           ...(on < 0 ? {perhaps: true as const} : {}),
@@ -342,6 +345,7 @@ const use: z.ZodType<MountUse> = z.object({
   comm: z.string(),
   tid: z.int().exactOptional(),
   deaf: z.literal(true).exactOptional(),
+  kernel: z.literal(true).exactOptional(),
   fd: z.int().exactOptional(),
   path: z.string().exactOptional(),
   perhaps: z.literal(true).exactOptional(),

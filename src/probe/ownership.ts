@@ -8,13 +8,19 @@ import {isDeaf, machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
 import {readLink, readText} from './proc-file.ts';
-import {readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
+import {isKernelThread, readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])});
 const deaf = z.literal(true).exactOptional().describe('SIGTERM does nothing to it, or to one of those that are named.');
 const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
-  z.object({by: z.literal('processes'), count: z.int(), pids: z.array(z.int()), deaf}),
+  z.object({
+    by: z.literal('processes'),
+    count: z.int(),
+    pids: z.array(z.int()),
+    deaf,
+    kernel: z.literal(true).exactOptional().describe('One of those that are named is a kernel thread, which no signal ends.'),
+  }),
   z.object({by: z.literal('zombie'), pid: z.int(), parent: z.int(), deaf}),
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
   z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
@@ -125,7 +131,18 @@ function zombieHolder(pid: number): Holder {
 }
 
 const holdersOf = ({processes, pids, zombies, others}: Held): Holder[] => [
-  ...(pids.length > 0 ? [{by: 'processes' as const, count: processes, pids, ...(pids.some(isDeaf) ? {deaf: true as const} : {})}] : []),
+  ...(pids.length > 0
+    ? [
+        {
+          by: 'processes' as const,
+          count: processes,
+          pids,
+          ...(pids.some(isDeaf) ? {deaf: true as const} : {}),
+          // Where there are some, they are among the first: pids are kept in their order.
+          ...(pids.some(isKernelThread) ? {kernel: true as const} : {}),
+        },
+      ]
+    : []),
   // Where somebody lives in it as well, that one comes first.
   ...(pids.length > 0 ? [] : zombies.map(zombieHolder)),
   ...others.map(holder =>

@@ -271,6 +271,16 @@ export function readStat(pid: number): Seen<Stat> {
   return isRefusal(text) ? text : decodeStat(text);
 }
 
+/** PF_KTHREAD (include/linux/sched.h): neither exe nor argv tells a kernel thread from a zombie or a refusal. */
+const PF_KTHREAD = 0x00200000;
+
+export const isOfKernel = ({flags}: Stat): boolean => (flags & PF_KTHREAD) !== 0;
+
+export function isKernelThread(pid: number): boolean {
+  const stat = readStat(pid);
+  return !isRefusal(stat) && isOfKernel(stat);
+}
+
 export function readStatus(pid: number): Seen<Status> {
   const text = readText(`/proc/${pid}/status`);
   return isRefusal(text) ? text : decodeStatus(text);

@@ -4,18 +4,12 @@ import {statSync} from 'node:fs';
 import {isRefusal} from '../model/fact.ts';
 import {type Explanation, explainPtraceRefusal, type PtraceEvidence} from '../model/refusal.ts';
 import {readLink, readText} from './proc-file.ts';
-import {decodeCredentials, readStat, readStatus} from './process.ts';
+import {decodeCredentials, isOfKernel, readStat, readStatus} from './process.ts';
 
 /** Bit 19 (include/uapi/linux/capability.h). */
 const CAP_SYS_PTRACE = 1n << 19n;
-const PF_KTHREAD = 0x00200000;
 
 const mask = (hexadecimal: string): bigint => (/^[0-9a-f]+$/.test(hexadecimal) ? BigInt(`0x${hexadecimal}`) : 0n);
-
-/** Kernel threads cannot be traced; neither /proc/PID/exe nor argv tells them from a zombie or a refusal, but their flags do. */
-function isKernelThread(flags: number): boolean {
-  return (flags & PF_KTHREAD) !== 0;
-}
 
 /** kernel.yama.ptrace_scope, or null where there is no Yama. */
 export function readYamaScope(): number | null {
@@ -54,7 +48,7 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
     pid,
     comm: isRefusal(stat) ? '' : stat.comm,
     state: isRefusal(stat) ? null : stat.state,
-    kernelThread: !isRefusal(stat) && isKernelThread(stat.flags),
+    kernelThread: !isRefusal(stat) && isOfKernel(stat),
     tracerPid,
     tracerComm: tracer === null || isRefusal(tracer) ? '' : tracer.comm,
     yamaScope: readYamaScope(),

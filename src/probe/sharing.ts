@@ -8,7 +8,7 @@ import {errnoName} from './errno.ts';
 import {loadNative} from './native.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {readNumbers} from './proc-file.ts';
-import {readStat, readStatus, type Stat} from './process.ts';
+import {isOfKernel, readStat, readStatus, type Stat} from './process.ts';
 import {readSharedMemory} from './shared-memory.ts';
 import {readThreadsApart} from './threads-apart.ts';
 
@@ -67,8 +67,6 @@ const MOST_COMPARED = 4096;
 /** Sharers that are told by name. */
 const MOST_NAMED = 64;
 
-/** PF_KTHREAD (include/linux/sched.h): it has no memory of its own, which kcmp cannot tell from one that it shares. */
-const KERNEL_THREAD = 0x00200000;
 const isDead = ({state}: Stat): boolean => state === 'Z' || state === 'X';
 
 /** Those to compare with: the nearest pids, which are most often relatives, where not all can be. */
@@ -106,7 +104,8 @@ function readObjects(own: Stat, task: number, pids: readonly number[], leader: n
   for (const {kind, kcmp} of SHAREABLE) {
     const answer = native.kcmp(task, others, others.length, kcmp, results);
     if (answer < 0) return {objects: {errno: errnoName(-answer), during: 'kcmp'}, refused: 0};
-    if (answer === 1 || (kind === 'vm' && (own.flags & KERNEL_THREAD) !== 0)) {
+    // A kernel thread has no memory of its own, which kcmp cannot tell from one that it shares.
+    if (answer === 1 || (kind === 'vm' && isOfKernel(own))) {
       objects.push({kind, none: true, with: [], count: 0});
       continue;
     }
