@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -172,7 +173,8 @@ static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes
         closedir(tasks);
 }
 
-static int put_fds(struct rows *rows, int folder, int what)
+/* `tid`: of the thread whose own table it is, or 0. */
+static int put_fds(struct rows *rows, int folder, int what, int64_t tid)
 {
         int fd = openat(folder, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
@@ -195,19 +197,44 @@ static int put_fds(struct rows *rows, int folder, int what)
                 /* A path begins with a slash. */
                 if (link[0] == '/') {
                         if (what & NSV_HOLDS_SOCKETS && strcmp(link, "/dev/net/tun") == 0)
-                                put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, 0);
+                                put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 16 * tid, 0);
                         continue;
                 }
                 if (what & NSV_HOLDS_SOCKETS && strncmp(link, "socket:[", 8) == 0) {
-                        put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 0, strtoull(link + 8, NULL, 10));
+                        put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 16 * tid, strtoull(link + 8, NULL, 10));
                         continue;
                 }
                 uint64_t inode = inode_of(link, &type);
                 if (inode != 0)
-                        put(rows, NSV_HOLD_FD, atoi(entry->d_name), type, inode);
+                        put(rows, NSV_HOLD_FD, atoi(entry->d_name), type + 16 * tid, inode);
         }
         closedir(fds);
         return 0;
+}
+
+/* Of threads whose file table is not that of the leader (unshare(2), CLONE_FILES), each table once. Of a leader that has ended, whose table is
+ * given back, they are the others'. */
+static void put_threads_fds(struct rows *rows, int folder, int pid, int what)
+{
+        enum { MOST_TABLES = 16 };
+        int tables[MOST_TABLES] = {pid}, count = 1;
+        DIR *tasks = open_threads(folder);
+        if (!tasks)
+                return;
+        for (struct dirent *entry; count < MOST_TABLES && (entry = readdir(tasks));) {
+                int tid = atoi(entry->d_name), i = 0;
+                /* A refusal tells nothing: then there is one table. */
+                while (i < count && tid > 0 && tid != pid && syscall(SYS_kcmp, tables[i], tid, KCMP_FILES, 0UL, 0UL) > 0)
+                        i++;
+                if (i < count)
+                        continue;
+                _cleanup_close_ int task = openat(dirfd(tasks), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (task < 0)
+                        continue;
+                tables[count++] = tid;
+                put_fds(rows, task, what, tid);
+        }
+        closedir(tasks);
 }
 
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
@@ -224,9 +251,10 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max)
                 put_threads(&rows, folder, pid, inodes);
         }
         if (what & (NSV_HOLDS_FDS | NSV_HOLDS_SOCKETS)) {
-                int error = put_fds(&rows, folder, what);
+                int error = put_fds(&rows, folder, what, 0);
                 if (error < 0 && rows.count == 0)
                         return error;
+                put_threads_fds(&rows, folder, pid, what);
         }
         return rows.count;
 }
@@ -244,7 +272,7 @@ NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_
 
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)
 {
-        _cleanup_close_ int pidfd = sys_pidfd_open(pid);
+        _cleanup_close_ int pidfd = sys_pidfd_open_task(pid);
         if (pidfd < 0)
                 return pidfd;
         _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);

@@ -327,8 +327,8 @@ enum nsv_holds {
 enum nsv_hold {
         NSV_HOLD_LINK = 0,   /* number: index of the link */
         NSV_HOLD_THREAD = 1, /* number: tid; only what differs from the leader's; type + 16 × index of the link */
-        NSV_HOLD_FD = 2,     /* number: fd */
-        NSV_HOLD_SOCKET = 3, /* number: fd; inode: of the socket, as sockfs numbers it; 0: a file of /dev/net/tun, which has one */
+        NSV_HOLD_FD = 2,     /* number: fd; type + 16 × tid of the thread whose own table has it, 0 where it is the process's */
+        NSV_HOLD_SOCKET = 3, /* number: fd; type: 16 × tid, as above; inode: of the socket, as sockfs numbers it; 0: a file of /dev/net/tun, which has one */
 };
 /* Returns the number of rows, at most max. */
 NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
@@ -337,7 +337,7 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
 #define NSV_HOLDS_MOST 8192
 NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts);
 /* An fd, the caller's, of the network namespace in which the socket `fd` of `pid` was made (SIOCGSKNS): a socket keeps it alive, wherever its
- * process is. `socket`: its inode, or 0 of a file of /dev/net/tun, which is bound to the network namespace in which it was opened; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
+ * process is. `pid` may be a thread (Linux 6.9). `socket`: its inode, or 0 of a file of /dev/net/tun, which is bound to the network namespace in which it was opened; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
  * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that
  * would give it the caller's class (receive_fd(), fs/file.c): not to be called then. */
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode);

@@ -116,6 +116,17 @@ static inline int sys_pidfd_open(pid_t pid)
         return r < 0 ? -errno : (int)r;
 }
 
+/* Of a process, or since 6.9 (PIDFD_THREAD) of any other thread. */
+static inline int sys_pidfd_open_task(pid_t tid)
+{
+        int pidfd = sys_pidfd_open(tid);
+        if (pidfd >= 0)
+                return pidfd;
+        /* PIDFD_THREAD is O_EXCL (linux/pidfd.h). */
+        long r = syscall(SYS_pidfd_open, tid, O_EXCL);
+        return r < 0 ? -errno : (int)r;
+}
+
 /* New in 5.6, and the same on every architecture. */
 #ifndef SYS_pidfd_getfd
 #define SYS_pidfd_getfd 438

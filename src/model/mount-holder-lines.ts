@@ -24,7 +24,7 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
       case 'fd':
         return [`fd ${fd}${whose}${path === undefined ? '' : ` ${printable(path)}`}`];
       case 'socket':
-        return [`socket fd ${fd} bound to ${printable(path ?? '')}`];
+        return [`socket fd ${fd}${whose} bound to ${printable(path ?? '')}`];
       case 'map':
         return maps.length === 1 ? [`mapped ${printable(path ?? 'file')}${maybe}`] : [];
       default:

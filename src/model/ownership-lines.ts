@@ -40,6 +40,13 @@ function powerText({capabilities, rule}: Power, last: number): string {
 /** Of kill(1), for one to whom SIGTERM does something or nothing. */
 export const killCommand = (deaf: true | undefined): string => (deaf ? 'kill -KILL' : 'kill');
 
+const taskText = ({pid, tid}: {readonly pid: number; readonly tid?: number}): string =>
+  tid === undefined ? String(pid) : `thread ${tid} of ${pid}`;
+
+/** gdb calls in the first thread, which does not have what another has in a file table of its own. */
+const closeCommand = ({pid, tid, fd, deaf}: Holder & {by: 'fd' | 'socket'}): string =>
+  tid === undefined ? `gdb -p ${pid} -batch -ex 'call (int)close(${fd})'` : `${killCommand(deaf)} ${pid}`;
+
 /** Who holds it, and the command that makes it let go. */
 export function holderText(
   holder: Holder,
@@ -70,15 +77,15 @@ export function holderText(
       return {who: `thread ${holder.tid} of ${holder.pid}`, release: `${killCommand(holder.deaf)} ${holder.pid}`};
     case 'children':
       return {
-        who: `for the children of ${holder.tid === undefined ? '' : `thread ${holder.tid} of `}${holder.pid}`,
+        who: `for the children of ${taskText(holder)}`,
         release: `${killCommand(holder.deaf)} ${holder.pid}`,
       };
     case 'fd':
-      return {who: `fd ${holder.fd} of ${holder.pid}`, release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`};
+      return {who: `fd ${holder.fd} of ${taskText(holder)}`, release: closeCommand(holder)};
     case 'socket':
       return {
-        who: `${holder.tun ? '/dev/net/tun as' : 'socket'} fd ${holder.fd} of ${holder.pid}`,
-        release: `gdb -p ${holder.pid} -batch -ex 'call (int)close(${holder.fd})'`,
+        who: `${holder.tun ? '/dev/net/tun as' : 'socket'} fd ${holder.fd} of ${taskText(holder)}`,
+        release: closeCommand(holder),
       };
     case 'mount':
       return {

@@ -30,9 +30,10 @@ export type Holder =
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number; readonly deaf?: true}
   /** Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. */
   | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly deaf?: true}
-  | {readonly by: 'fd'; readonly pid: number; readonly fd: number}
+  /** `tid`: in the file table that this thread has for itself, as unshare(2) gives it one with CLONE_FILES. */
+  | {readonly by: 'fd'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly deaf?: true}
   /** A socket that was made in it, or a file of /dev/net/tun that was opened in it, of a process that is in another: network namespaces only. */
-  | {readonly by: 'socket'; readonly pid: number; readonly fd: number; readonly tun?: true}
+  | {readonly by: 'socket'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly tun?: true; readonly deaf?: true}
   /**
    * A bind mount of the namespace; `pid` is in the mount namespace `inode` that has it. Where nobody is (0), `through` is a file that leads to
    * that mount namespace, if there is one. `user` leads to the user namespace that has to be entered first by who has no privilege elsewhere.

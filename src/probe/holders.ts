@@ -23,6 +23,8 @@ export type Held = {
   readonly by: (typeof HOW)[number];
   readonly number: number;
   readonly link: number;
+  /** Of an fd or a socket: the thread that has a file table of its own, which has it; 0: it is the process's. */
+  readonly tid: number;
   readonly type: string;
   readonly inode: string;
 };
@@ -38,6 +40,7 @@ export function decodeHolds(rows: BigInt64Array, first: number, count: number): 
       by: HOW[how] ?? 'fd',
       number,
       link: how === 0 ? number : how === 1 ? type >> 4 : -1,
+      tid: how >= 2 ? type >> 4 : 0,
       type: TYPES[type & 15] ?? '?',
       inode: String(inode),
     });
@@ -54,13 +57,17 @@ export const readThreadNetworks = (pid: number): {readonly tid: number; readonly
     by === 'thread' && NAMESPACE_LINKS[link] === 'net' ? [{tid: number, inode}] : [],
   );
 
+/** Whose file table it is, where that is not the process's. */
+export const ofThread = (tid: number): {readonly tid?: number} => (tid === 0 ? {} : {tid});
+
 /** In the place of a socket's inode: a file of /dev/net/tun, which stays where it was opened as a socket does (tun_chr_open(), drivers/net/tun.c). */
 export const TUN = '0';
 
-export const socketHolder = (pid: number, fd: number, socket: string): Holder => ({
+export const socketHolder = (pid: number, fd: number, socket: string, tid: number): Holder => ({
   by: 'socket',
   pid,
   fd,
+  ...ofThread(tid),
   ...(socket === TUN ? {tun: true} : {}),
 });
 
@@ -301,7 +308,7 @@ function createHolders(): HoldersLook {
     const isZombie = !holds.some(({by, type}) => (by === 'link' && type === 'mnt') || by === 'thread');
     const own = new Map<string, string>();
     const ofThreads = new Map<string, string>();
-    for (const {by, number, link, type, inode} of holds) {
+    for (const {by, number, link, type, inode, tid} of holds) {
       const name = NAMESPACE_LINKS[link] ?? 'user';
       if (by === 'socket') {
         const have = building.sockets.get(inode);
@@ -309,12 +316,13 @@ function createHolders(): HoldersLook {
           // No socket that another could be connected with.
         } else if (have === undefined) building.sockets.set(inode, [pid]);
         else if (have.length < KEPT && have.at(-1) !== pid) have.push(pid);
-        const network = sockets.networkOf(pid, number, inode, lookUp);
-        if (network !== null && network !== own.get('net')) add('net', network, socketHolder(pid, number, inode));
+        const network = sockets.networkOf(tid || pid, number, inode, lookUp);
+        if (network !== null && network !== own.get('net')) add('net', network, socketHolder(pid, number, inode, tid));
       } else if (by === 'fd') {
-        add(type, inode, {by: 'fd', pid, fd: number});
-        lookUp(inode, `${folder}/fd/${number}`);
-        if (type === 'mnt') files.set(inode, `${folder}/fd/${number}`);
+        add(type, inode, {by: 'fd', pid, ...ofThread(tid), fd: number});
+        const path = `${tid === 0 ? folder : `${folder}/task/${tid}`}/fd/${number}`;
+        lookUp(inode, path);
+        if (type === 'mnt') files.set(inode, path);
       } else if (by === 'thread') {
         if (name !== typeOfLink(name)) {
           // Like that of most threads, where the leader's was not to be read.

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';
-import {isDeaf, readNamespaceFds} from './holders.ts';
+import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
@@ -317,11 +317,11 @@ function boundSockets(id: number, mount: Mount, namespace: string, pids: readonl
   }
   if (names.size === 0) return [];
   return pids.flatMap(pid =>
-    readNamespaceFds(pid).flatMap(({by, number, inode}): MountUse[] => {
+    readNamespaceFds(pid).flatMap(({by, number, inode, tid}): MountUse[] => {
       const path = by === 'socket' ? names.get(inode) : undefined;
       if (path === undefined) return [];
       const text = readText(`/proc/${pid}/comm`);
-      return [{by: 'socket', pid, comm: isRefusal(text) ? '?' : text.trimEnd(), fd: number, path}];
+      return [{by: 'socket', pid, comm: isRefusal(text) ? '?' : text.trimEnd(), ...ofThread(tid), fd: number, path}];
     }),
   );
 }

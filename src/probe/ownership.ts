@@ -13,6 +13,7 @@ import {isKernelThread, readNamespaceLinks, readStat, readStatus, type Status} f
 const refusal = z.object({errno: z.string(), during: z.string()});
 const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])});
 const deaf = z.literal(true).exactOptional().describe('SIGTERM does nothing to it, or to one of those that are named.');
+const tid = z.int().exactOptional().describe('Of the thread that has a file table of its own, which has this fd.');
 const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({
     by: z.literal('processes'),
@@ -24,8 +25,15 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   z.object({by: z.literal('zombie'), pid: z.int(), parent: z.int(), deaf}),
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
   z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
-  z.object({by: z.literal('fd'), pid: z.int(), fd: z.int()}),
-  z.object({by: z.literal('socket'), pid: z.int(), fd: z.int(), tun: z.literal(true).exactOptional().describe('A file of /dev/net/tun.')}),
+  z.object({by: z.literal('fd'), pid: z.int(), tid, fd: z.int(), deaf}),
+  z.object({
+    by: z.literal('socket'),
+    pid: z.int(),
+    tid,
+    fd: z.int(),
+    tun: z.literal(true).exactOptional().describe('A file of /dev/net/tun.'),
+    deaf,
+  }),
   z.object({
     by: z.literal('mount'),
     inode: z.string(),
@@ -146,7 +154,10 @@ const holdersOf = ({processes, pids, zombies, others}: Held): Holder[] => [
   // Where somebody lives in it as well, that one comes first.
   ...(pids.length > 0 ? [] : zombies.map(zombieHolder)),
   ...others.map(holder =>
-    (holder.by === 'thread' || holder.by === 'children') && isDeaf(holder.pid) ? {...holder, deaf: true as const} : holder,
+    (holder.by === 'thread' || holder.by === 'children' || ((holder.by === 'fd' || holder.by === 'socket') && holder.tid !== undefined)) &&
+    isDeaf(holder.pid)
+      ? {...holder, deaf: true as const}
+      : holder,
   ),
 ];
 

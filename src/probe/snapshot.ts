@@ -19,7 +19,17 @@ import type {Holder} from '../model/ownership.ts';
 import {createLimits} from './cgroup.ts';
 import {readContainers} from './containers.ts';
 import {createInside} from './containers-inside.ts';
-import {createSocketNetworks, type Held, pathOfPin, pidOfPin, pinnedBy, readNamespaceFds, socketHolder, userFirst} from './holders.ts';
+import {
+  createSocketNetworks,
+  type Held,
+  ofThread,
+  pathOfPin,
+  pidOfPin,
+  pinnedBy,
+  readNamespaceFds,
+  socketHolder,
+  userFirst,
+} from './holders.ts';
 import {readHost} from './host.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
@@ -234,19 +244,19 @@ function withHolders(
         found(type, inode)?.heldBy.push({by: 'children', pid, tid});
       }
     }
-    for (const {by, number, type, inode} of fdsOf(pid)) {
+    for (const {by, number, type, inode, tid} of fdsOf(pid)) {
       if (by === 'socket') {
-        const network = sockets.networkOf(pid, number, inode, (first, path) => {
+        const network = sockets.networkOf(tid || pid, number, inode, (first, path) => {
           if (byInode.has(first) || paths.has(first)) return;
           const fd = openSync(path, 'r');
           kept.push(fd);
           paths.set(first, `/proc/self/fd/${fd}`);
         });
-        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push(socketHolder(pid, number, inode));
+        if (network !== null && network !== namespaces.net) found('net', network)?.heldBy.push(socketHolder(pid, number, inode, tid));
         continue;
       }
-      found(type, inode)?.heldBy.push({by: 'fd', pid, fd: number});
-      if (!paths.has(inode)) paths.set(inode, `/proc/${pid}/fd/${number}`);
+      found(type, inode)?.heldBy.push({by: 'fd', pid, ...ofThread(tid), fd: number});
+      if (!paths.has(inode)) paths.set(inode, `/proc/${pid}${tid === 0 ? '' : `/task/${tid}`}/fd/${number}`);
     }
   }
   for (const {inode: table, pid, mounts} of tables) {

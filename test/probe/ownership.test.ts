@@ -11,11 +11,12 @@ import {isDeaf, machineLook} from '../../src/probe/holders.ts';
 import {idInside, lookAtAll, powerOver, readNamespaceHolders, readOwnership} from '../../src/probe/ownership.ts';
 import {readStat} from '../../src/probe/process.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
+import {isSince} from '../support/kernel.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
-import {isRoot, ownUser} from '../support/user.ts';
+import {isRoot, needsRoot, ownUser} from '../support/user.ts';
 
 leaveNothingBehind();
 
@@ -304,6 +305,28 @@ describe('ownership', () => {
       running.release();
       await running.ended;
     }
+  });
+
+  it('finds what one thread alone has open, in a file table of its own', async context => {
+    needsRoot('come back from a network namespace');
+    await using running = await said(fixture('thread-keeps'), []);
+    const {pid} = running;
+    const [tid = 0, fd = 0, opened = 0, socket = 0, made = 0] =
+      /tid (\d+)\nfd (\d+) net (\d+)\nsocket (\d+) net (\d+)/.exec(running.stdout)?.slice(1).map(Number) ?? [];
+    const held = {by: 'fd', pid, tid, fd} as const;
+    expect(readNamespaceHolders(String(opened))).toMatchObject({type: 'net', holders: [held]});
+    expect(holderText(held)).toEqual({who: `fd ${fd} of thread ${tid} of ${pid}`, release: `kill ${pid}`});
+    const snapshot = readSnapshot({version: 'test'});
+    const found = (inode: number) => snapshot.namespaces.find(one => one.inode === String(inode));
+    expect(found(opened)).toMatchObject({processes: [], heldBy: [held]});
+    expect(snapshot.networks?.find(({inode}) => inode === String(opened))).toMatchObject({interfaces: [{name: 'lo'}]});
+    if (!isSince(6, 9)) context.skip('kernel lacks pidfds of threads (PIDFD_THREAD, 6.9), by which a socket of one is asked');
+    const one = {by: 'socket', pid, tid, fd: socket} as const;
+    expect(readNamespaceHolders(String(made))).toMatchObject({type: 'net', holders: [one]});
+    expect(found(made)).toMatchObject({processes: [], heldBy: [one]});
+    execFileSync('sh', ['-c', holderText(one).release]);
+    await running.ended;
+    for (const inode of [opened, made]) expect(readNamespaceHolders(String(inode))).toBe(null);
   });
 
   it.for<[string, string[]]>([

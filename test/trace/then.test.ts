@@ -1,23 +1,18 @@
 import {spawnSync} from 'node:child_process';
 import {chmodSync, copyFileSync, existsSync, readFileSync, readlinkSync} from 'node:fs';
-import {release} from 'node:os';
 import {kill} from 'node:process';
 import {describe, expect, it} from 'vitest';
 import {lineText} from '../../src/model/line.ts';
 import {eventLine} from '../../src/model/timeline.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {attached, helperOf, until} from '../support/attached.ts';
+import {isSince} from '../support/kernel.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {LAUNCHED_HOWS, nsview, ofKind, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
-
-const isSince = (major: number, minor: number): boolean => {
-  const [own = 0, ofOwn = 0] = release().split('.').map(Number);
-  return own > major || (own === major && ofOwn >= minor);
-};
 
 /* What is told of a moment is what was then, whatever came of it since. */
 
