@@ -82,6 +82,16 @@ NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, in
         return count;
 }
 
+NSV_API int nsv_init_of(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        /* linux/nsfs.h of 6.11, which the headers of the machine may not have yet. */
+        int init = ioctl(fd, _IOR(NSIO, 7, int) /* NS_GET_TGID_FROM_PIDNS */, 1);
+        return init < 0 ? -errno : init;
+}
+
 /* `net:[4026531840]` → its inode; 0 where it is no namespace. */
 static uint64_t inode_of(const char *link, int32_t *ret_type)
 {

@@ -316,6 +316,9 @@ NSV_API int nsv_leave(int status);
  * ret[0]: how many of them come before the owner, ret[1]: errno that ended these, ret[2]: errno of the owner, ret[3]: errno that ended
  * the owner's parents. EPERM there: what comes next is out of nsview's sight, or the initial namespace has none (ioctl_nsfs(2)). */
 NSV_API int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret);
+/* The first process of the pid namespace behind a path, in the caller's numbers. -ESRCH: it has none, or none that the caller sees; -ENOTTY: before
+ * Linux 6.11 this cannot be asked. */
+NSV_API int nsv_init_of(const char *path);
 
 enum nsv_holds {
         NSV_HOLDS_LINKS = 1 << 0,

@@ -6,12 +6,12 @@ import {isRefusal, type Mount} from './fact.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, toned, wrapWords} from './line.ts';
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
-import {emptySection, ownershipLines} from './ownership-lines.ts';
+import {ENDED, emptySection, ownershipLines} from './ownership-lines.ts';
 import {cells, printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {innerPids, spaceAbove} from './tree.ts';
-import type {World} from './world.ts';
+import {studyOf, type World} from './world.ts';
 
 export function namespaceDetails(world: World, process: Process, look: Look): Details {
   const {maker} = process;
@@ -55,6 +55,7 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
           look.width,
         ),
       );
+    if (kind.type === 'pid') lines.push(...forkLines(world, process, look));
     const refused = process.links[kind.childrenLink];
     if (isRefusal(refused) && !isRefusal(process.links[kind.link]) && refused.errno !== 'ENOENT')
       lines.push(cutLine([plain('       '), dim('└ children '), ...refusalPieces(refused)], look.width));
@@ -70,6 +71,20 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
   }
   lines.push(...ownershipLines(world, process, look));
   return fixed(heading(process, against, look.width), lines);
+}
+
+/** What a fork of it meets in the pid namespace of its children, where that has no first process yet, or none any more (pid_namespaces(7)). */
+function forkLines(world: World, process: Process, look: Look): Line[] {
+  const study = studyOf(world, 'ownership', process);
+  const say = (words: string): Line[] =>
+    wrapWords(words, Math.max(8, look.width - 9)).map((row, index) => [plain('       '), dim(index === 0 ? '└ ' : '  '), plain(row)]);
+  if (study !== null && !isRefusal(study.seen) && study.seen.childrenEnded) return say(`its fork fails with ENOMEM: there ${ENDED}`);
+  const {pid, pid_for_children: ofChildren} = process.links;
+  // Of who has ended the kernel tells neither.
+  const isNew = process.end === null && process.state !== 'Z' && pid !== undefined && !isRefusal(pid);
+  return isNew && isRefusal(ofChildren) && ofChildren.errno === 'ENOENT'
+    ? say('children  a new one, still empty: the first to come is its init')
+    : [];
 }
 
 function namespaceLine(world: World, process: Process, type: NamespaceType, look: Look): Line {

@@ -40,6 +40,9 @@ function powerText({capabilities, rule}: Power, last: number): string {
 /** Of kill(1), for one to whom SIGTERM does something or nothing. */
 export const killCommand = (deaf: true | undefined): string => (deaf ? 'kill -KILL' : 'kill');
 
+/** pid_namespaces(7). */
+export const ENDED = 'its first process has ended';
+
 const taskText = ({pid, tid}: {readonly pid: number; readonly tid?: number}): string =>
   tid === undefined ? String(pid) : `thread ${tid} of ${pid}`;
 
@@ -77,7 +80,7 @@ export function holderText(
       return {who: `thread ${holder.tid} of ${holder.pid}`, release: `${killCommand(holder.deaf)} ${holder.pid}`};
     case 'children':
       return {
-        who: `for the children of ${taskText(holder)}`,
+        who: `for the children of ${taskText(holder)}${holder.ended ? `, whose fork fails with ENOMEM: ${ENDED}` : ''}`,
         release: `${killCommand(holder.deaf)} ${holder.pid}`,
       };
     case 'fd':

@@ -28,8 +28,11 @@ export type Holder =
   /** One that has ended, where nobody lives: it keeps its pid and user namespaces until its parent (0: not to be seen) waits for it. */
   | {readonly by: 'zombie'; readonly pid: number; readonly parent: number; readonly deaf?: true}
   | {readonly by: 'thread'; readonly pid: number; readonly tid: number; readonly deaf?: true}
-  /** Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. */
-  | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly deaf?: true}
+  /**
+   * Where those will be born that it makes; `tid`: that one of its threads makes, while the others' are born elsewhere. `ended`: nobody can be born
+   * there any more.
+   */
+  | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly ended?: true; readonly deaf?: true}
   /** `tid`: in the file table that this thread has for itself, as unshare(2) gives it one with CLONE_FILES. */
   | {readonly by: 'fd'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly deaf?: true}
   /** A socket that was made in it, or a file of /dev/net/tun that was opened in it, of a process that is in another: network namespaces only. */
@@ -60,6 +63,8 @@ export type Ownership = {
   readonly lastCapability: number;
   /** Pids from the innermost pid namespace outwards, each with its namespace where nsview may look. */
   readonly pids: readonly {readonly pid: number; readonly inode: string | null}[];
+  /** The first process of the pid namespace that its children are to be born in has ended: none can be (pid_namespaces(7)). */
+  readonly childrenEnded?: true;
   /** The command line that enters it from where nsview is; empty where nothing differs. */
   readonly enter: readonly string[];
   /** By inode: who holds it, at most 16 of each kind; `more` counts those that are left out. */

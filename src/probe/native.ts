@@ -53,6 +53,8 @@ export type Native = {
   leave(status: number): void;
   /** Rows of three: inode, CLONE_NEW…, owner uid or -errno. ret: rows before the owner, and three errnos. */
   namespaceChain(path: string, rows: BigInt64Array, max: number, ret: Int32Array): number;
+  /** The first process of the pid namespace behind a path. */
+  initOf(path: string): number;
   /** Rows of four: how, number, type, inode. what: 1 links, 2 fds, 4 sockets. */
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
   /** The same of many, on another thread; the number of processes that were asked. The arrays are not to be touched until then. */
@@ -162,6 +164,7 @@ export function loadNative(): Native {
     endBy: library.func('int nsv_end_by(int signal)'),
     leave: library.func('int nsv_leave(int status)'),
     namespaceChain: library.func('int nsv_namespace_chain(const char *path, int64_t *ret_rows, int max, int32_t *ret)'),
+    initOf: library.func('int nsv_init_of(const char *path)'),
     holds: library.func('int nsv_holds(int pid, int what, int64_t *ret_rows, int max)'),
     holdsOf: (pids, what, rows, max, counts) =>
       new Promise((resolve, reject) => {

@@ -4,9 +4,11 @@ import * as z from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
+import {errnoName} from './errno.ts';
 import {isDeaf, machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
+import {loadNative} from './native.ts';
 import {readLink, readText} from './proc-file.ts';
 import {isKernelThread, readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
 
@@ -24,7 +26,13 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
   }),
   z.object({by: z.literal('zombie'), pid: z.int(), parent: z.int(), deaf}),
   z.object({by: z.literal('thread'), pid: z.int(), tid: z.int(), deaf}),
-  z.object({by: z.literal('children'), pid: z.int(), tid: z.int().exactOptional(), deaf}),
+  z.object({
+    by: z.literal('children'),
+    pid: z.int(),
+    tid: z.int().exactOptional(),
+    ended: z.literal(true).exactOptional().describe('Its first process has ended: fork(2) into it fails with ENOMEM.'),
+    deaf,
+  }),
   z.object({by: z.literal('fd'), pid: z.int(), tid, fd: z.int(), deaf}),
   z.object({
     by: z.literal('socket'),
@@ -64,6 +72,7 @@ export const ownershipSchema: z.ZodType<Ownership> = z.object({
   ),
   lastCapability: z.int().min(0).max(63).default(40),
   pids: z.array(z.object({pid: z.int(), inode: z.string().nullable()})),
+  childrenEnded: z.literal(true).exactOptional(),
   enter: z.array(z.string()),
   holders: z.array(z.object({inode: z.string(), holders: z.array(holder), more: z.int()})),
   empty: z.array(z.object({type: z.string(), inode: z.string(), holders: z.array(holder), more: z.int()})).default([]),
@@ -126,9 +135,11 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
 }
 
 type Held = {
+  readonly type: string;
   readonly processes: number;
   readonly pids: readonly number[];
   readonly zombies: readonly number[];
+  readonly inhabited: boolean;
   readonly others: readonly Holder[];
 };
 
@@ -138,27 +149,54 @@ function zombieHolder(pid: number): Holder {
   return {by: 'zombie', pid, parent, ...(parent > 0 && isDeaf(parent) ? {deaf: true as const} : {})};
 }
 
-const holdersOf = ({processes, pids, zombies, others}: Held): Holder[] => [
-  ...(pids.length > 0
+/**
+ * With its first process a pid namespace ends for all: alloc_pid() (kernel/pid.c) fails with ENOMEM from then on. Where its children will be born
+ * /proc/PID/ns tells since there has been one (pidns_for_children_get(), kernel/pid_namespace.c). `task`: its folder in /proc; `held`: who is there.
+ */
+function isEnded(task: string, held: Held | undefined): boolean {
+  if (held !== undefined && (held.pids.length > 0 || held.inhabited)) return false;
+  const init = loadNative().initOf(`${task}/ns/pid_for_children`);
+  if (init > 0) {
+    // A zombie, whose children were killed before it became one.
+    const stat = readStat(init);
+    return !isRefusal(stat) && stat.state === 'Z';
+  }
+  const errno = errnoName(-init);
+  return errno === 'ESRCH' || (errno === 'ENOTTY' && process.geteuid?.() === 0);
+}
+
+const taskFolder = ({pid, tid}: {readonly pid: number; readonly tid?: number}): string =>
+  tid === undefined ? `/proc/${pid}` : `/proc/${pid}/task/${tid}`;
+
+/** Whose process has to end for it to let go. */
+const endsByKill = (holder: Holder): holder is Holder & {pid: number} =>
+  holder.by === 'thread' || holder.by === 'children' || ((holder.by === 'fd' || holder.by === 'socket') && holder.tid !== undefined);
+
+/** `held`: by a whole look. */
+function ended(holder: Holder, held: Held): {readonly ended?: true} {
+  return holder.by === 'children' && held.type === 'pid' && isEnded(taskFolder(holder), held) ? {ended: true} : {};
+}
+
+const holdersOf = (held: Held, isWhole: boolean): Holder[] => [
+  ...(held.pids.length > 0
     ? [
         {
           by: 'processes' as const,
-          count: processes,
-          pids,
-          ...(pids.some(isDeaf) ? {deaf: true as const} : {}),
+          count: held.processes,
+          pids: held.pids,
+          ...(held.pids.some(isDeaf) ? {deaf: true as const} : {}),
           // Where there are some, they are among the first: pids are kept in their order.
-          ...(pids.some(isKernelThread) ? {kernel: true as const} : {}),
+          ...(held.pids.some(isKernelThread) ? {kernel: true as const} : {}),
         },
       ]
     : []),
   // Where somebody lives in it as well, that one comes first.
-  ...(pids.length > 0 ? [] : zombies.map(zombieHolder)),
-  ...others.map(holder =>
-    (holder.by === 'thread' || holder.by === 'children' || ((holder.by === 'fd' || holder.by === 'socket') && holder.tid !== undefined)) &&
-    isDeaf(holder.pid)
-      ? {...holder, deaf: true as const}
-      : holder,
-  ),
+  ...(held.pids.length > 0 ? [] : held.zombies.map(zombieHolder)),
+  ...held.others.map(holder => ({
+    ...holder,
+    ...(isWhole ? ended(holder, held) : {}),
+    ...(endsByKill(holder) && isDeaf(holder.pid) ? {deaf: true as const} : {}),
+  })),
 ];
 
 /** At once, from the first process that there is now to the last, for who can wait. */
@@ -186,6 +224,9 @@ export function readOwnership(pid: number): Seen<Ownership> {
   const levels = ofPid === undefined || isRefusal(ofPid) ? [] : ofPid.chain;
   look.want();
   const {found} = look;
+  const isWhole = found.asked === found.of;
+  const ofChildren = links.pid_for_children;
+  const isApart = !isRefusal(ofChildren) && ofChildren !== links.pid;
   const wanted = new Set<string>();
   for (const {lineage: seen} of namespaces) {
     if (isRefusal(seen)) continue;
@@ -195,15 +236,16 @@ export function readOwnership(pid: number): Seen<Ownership> {
     namespaces,
     lastCapability: readLastCapability(),
     pids: [...nspid].reverse().map((one, index) => ({pid: one, inode: levels[index]?.inode ?? null})),
+    ...(isWhole && isApart && isEnded(`/proc/${pid}`, found.byInode.get(ofChildren)) ? {childrenEnded: true as const} : {}),
     enter: enterCommand(pid, links, own, status),
     holders: [...wanted].flatMap(inode => {
       const held = found.byInode.get(inode);
       if (held === undefined) return [];
-      return [{inode, holders: holdersOf(held), more: held.more}];
+      return [{inode, holders: holdersOf(held, isWhole), more: held.more}];
     }),
     // Until all were asked, somebody else may be in it.
-    empty: [...(found.asked < found.of ? [] : found.byInode)].flatMap(([inode, {type, processes, inhabited, others, more}]) =>
-      processes > 0 || inhabited ? [] : [{type, inode, holders: holdersOf({processes, pids: [], zombies: [], others}), more}],
+    empty: [...(isWhole ? found.byInode : [])].flatMap(([inode, held]) =>
+      held.processes > 0 || held.inhabited ? [] : [{type: held.type, inode, holders: holdersOf(held, true), more: held.more}],
     ),
     unlisted: found.unlisted,
     asked: {processes: found.asked, of: found.of},
@@ -213,8 +255,8 @@ export function readOwnership(pid: number): Seen<Ownership> {
 /** Who holds the namespace of that inode, when all were asked. `null`: nobody and nothing that nsview may see. */
 export function readNamespaceHolders(inode: string): NamespaceHolders | null {
   lookAtAll();
-  const {byInode, asked} = look.found;
+  const {byInode, asked, of} = look.found;
   const held = byInode.get(inode);
   if (held === undefined) return null;
-  return {type: held.type, inode, holders: holdersOf(held), more: held.more, processes: asked};
+  return {type: held.type, inode, holders: holdersOf(held, asked === of), more: held.more, processes: asked};
 }

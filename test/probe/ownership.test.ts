@@ -213,6 +213,37 @@ describe('ownership', () => {
     await running.ended;
   });
 
+  it('tells what a fork meets in a pid namespace without its first process: the first is init, and after its end none can be', async () => {
+    const script = 'echo ready; read x; /bin/true; echo one; read x; /bin/true; echo two';
+    await using running = await said('unshare', [...ownUser, '--pid', 'sh', '-c', script]);
+    const {pid} = running;
+    const told = () => tab(pid, 100).replaceAll(/\s+/g, ' ');
+    expect(() => readlinkSync(`/proc/${pid}/ns/pid_for_children`)).toThrow('ENOENT');
+    expect(told()).toContain('└ children a new one, still empty: the first to come is its init');
+    running.child.stdin?.write('\n');
+    await running.says(/one/);
+    const why = 'fork fails with ENOMEM: there its first process has ended';
+    expect(told()).toMatch(
+      /└ children pid:[b-z]+ those to come, not itself └ its fork fails with ENOMEM: there its first process has ended/,
+    );
+    const inode = inodeOf(`/proc/${pid}/ns/pid_for_children`);
+    const [held] = readNamespaceHolders(inode)?.holders ?? [];
+    expect(held).toEqual({by: 'children', pid, ended: true});
+    running.child.stdin?.write('\n');
+    const {stdout, stderr} = await running.ended;
+    expect(stdout).not.toContain('two');
+    expect(stderr).toContain('Cannot fork');
+    // Where the first process lives, they can.
+    await using lives = await inside(...ownUser, '--pid', '--fork');
+    expect(tab(lives.pid, 100).replaceAll(/\s+/g, ' ')).not.toContain(why);
+    expect(readNamespaceHolders(inodeOf(`/proc/${lives.pid}/ns/pid_for_children`))?.holders.at(-1)).toEqual({
+      by: 'children',
+      pid: lives.pid,
+    });
+    lives.release();
+    await lives.ended;
+  });
+
   it('names the signal that ends the first process of a pid namespace, which SIGTERM does not', async () => {
     await using running = await inside('--pid', '--fork');
     const init = Number(readChildren(running.pid));
