@@ -183,6 +183,16 @@ static void put_threads(struct rows *rows, int folder, int pid, uint64_t *inodes
         closedir(tasks);
 }
 
+/* /proc/PID/mountinfo, also of one that has ended, or what has that name elsewhere. */
+static bool is_mount_table(const char *link)
+{
+        size_t size = strlen(link);
+        static const char gone[] = " (deleted)", name[] = "/mountinfo";
+        if (size > sizeof(gone) && strcmp(link + size - (sizeof(gone) - 1), gone) == 0)
+                size -= sizeof(gone) - 1;
+        return size > sizeof(name) && strncmp(link + size - (sizeof(name) - 1), name, sizeof(name) - 1) == 0;
+}
+
 /* `tid`: of the thread whose own table it is, or 0. */
 static int put_fds(struct rows *rows, int folder, int what, int64_t tid)
 {
@@ -206,6 +216,8 @@ static int put_fds(struct rows *rows, int folder, int what, int64_t tid)
                 link[size] = '\0';
                 /* A path begins with a slash. */
                 if (link[0] == '/') {
+                        if (what & NSV_HOLDS_FDS && is_mount_table(link))
+                                put(rows, NSV_HOLD_TABLE, atoi(entry->d_name), 1 + 16 * tid, 0);
                         if (what & NSV_HOLDS_SOCKETS && strcmp(link, "/dev/net/tun") == 0)
                                 put(rows, NSV_HOLD_SOCKET, atoi(entry->d_name), 16 * tid, 0);
                         continue;
@@ -278,6 +290,28 @@ NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_
                 used += rows > 0 ? rows : 0;
         }
         return i;
+}
+
+NSV_API int nsv_open_table(int pid, int fd, const int64_t *devices, int count, void *buffer, uint32_t size)
+{
+        _cleanup_close_ int pidfd = sys_pidfd_open_task(pid);
+        if (pidfd < 0)
+                return pidfd;
+        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        if (copy < 0)
+                return copy;
+        /* Its file system is not asked: it may be one whose server never answers. */
+        struct statx found;
+        if (syscall(SYS_statx, copy, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &found) < 0)
+                return -errno;
+        bool is_proc = false;
+        for (int i = 0; i < count && !is_proc; i++)
+                is_proc = devices[i] == ((int64_t)found.stx_dev_major << 32 | found.stx_dev_minor);
+        if (!is_proc || !S_ISREG(found.stx_mode))
+                return -ESTALE;
+        /* Where its owner is in it stays as it is. */
+        ssize_t n = pread(copy, buffer, size, 0);
+        return n < 0 ? -errno : (int)n;
 }
 
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)

@@ -331,6 +331,7 @@ enum nsv_hold {
         NSV_HOLD_LINK = 0,   /* number: index of the link */
         NSV_HOLD_THREAD = 1, /* number: tid; only what differs from the leader's; type + 16 × index of the link */
         NSV_HOLD_FD = 2,     /* number: fd; type + 16 × tid of the thread whose own table has it, 0 where it is the process's */
+        NSV_HOLD_TABLE = 4,  /* number: fd of what has the name of a mountinfo; type: 1 + 16 × tid; inode: 0 */
         NSV_HOLD_SOCKET = 3, /* number: fd; type: 16 × tid, as above; inode: of the socket, as sockfs numbers it; 0: a file of /dev/net/tun, which has one */
 };
 /* Returns the number of rows, at most max. */
@@ -339,6 +340,9 @@ NSV_API int nsv_holds(int pid, int what, int64_t *ret_rows, int max);
  * were asked: `max` rows may hold fewer, each at most NSV_HOLDS_MOST. */
 #define NSV_HOLDS_MOST 8192
 NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_rows, int max, int32_t *ret_counts);
+/* The beginning of an open mountinfo, which is the fd `fd` of `pid`, or of a thread: bytes. It keeps the mount namespace that it lists
+ * (mounts_open_common(), fs/proc_namespace.c). `devices` (major << 32 | minor) are of proc; -ESTALE where it is on none of them. */
+NSV_API int nsv_open_table(int pid, int fd, const int64_t *devices, int count, void *buffer, uint32_t size);
 /* An fd, the caller's, of the network namespace in which the socket `fd` of `pid` was made (SIOCGSKNS): a socket keeps it alive, wherever its
  * process is. `pid` may be a thread (Linux 6.9). `socket`: its inode, or 0 of a file of /dev/net/tun, which is bound to the network namespace in which it was opened; -ESTALE where that fd is another file by now. -EPERM without CAP_NET_ADMIN over that namespace, or where
  * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that

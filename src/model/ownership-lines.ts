@@ -84,7 +84,7 @@ export function holderText(
         release: `${killCommand(holder.deaf)} ${holder.pid}`,
       };
     case 'fd':
-      return {who: `fd ${holder.fd} of ${taskText(holder)}`, release: closeCommand(holder)};
+      return {who: `${holder.table ? 'open mountinfo, ' : ''}fd ${holder.fd} of ${taskText(holder)}`, release: closeCommand(holder)};
     case 'socket':
       return {
         who: `${holder.tun ? '/dev/net/tun as' : 'socket'} fd ${holder.fd} of ${taskText(holder)}`,

@@ -33,8 +33,11 @@ export type Holder =
    * there any more.
    */
   | {readonly by: 'children'; readonly pid: number; readonly tid?: number; readonly ended?: true; readonly deaf?: true}
-  /** `tid`: in the file table that this thread has for itself, as unshare(2) gives it one with CLONE_FILES. */
-  | {readonly by: 'fd'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly deaf?: true}
+  /**
+   * `tid`: in the file table that this thread has for itself, as unshare(2) gives it one with CLONE_FILES. `table`: an open mountinfo, which keeps
+   * the mount namespace that it lists.
+   */
+  | {readonly by: 'fd'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly table?: true; readonly deaf?: true}
   /** A socket that was made in it, or a file of /dev/net/tun that was opened in it, of a process that is in another: network namespaces only. */
   | {readonly by: 'socket'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly tun?: true; readonly deaf?: true}
   /**

@@ -5,7 +5,7 @@ import {NAMESPACE_LINKS, NAMESPACES, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {decodeMountinfo, deviceNumber, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {paced} from './pace.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -15,7 +15,7 @@ const rows = new BigInt64Array(ROWS * 4);
 const LINKS = 1;
 export const FDS = 2;
 export const SOCKETS = 4;
-const HOW = ['link', 'thread', 'fd', 'socket'] as const;
+const HOW = ['link', 'thread', 'fd', 'socket', 'table'] as const;
 /** Types as nsv_holds numbers them. */
 const TYPES = NAMESPACES.map(kind => kind.type);
 
@@ -119,6 +119,27 @@ export function createSocketNetworks(
   };
 }
 
+type TableHolder = Holder & {by: 'fd'};
+/** `from`: the mount namespace of its process. `id`: of a mount in it, once that was asked. */
+export type OpenTable = {readonly holder: TableHolder; readonly from: string | undefined; readonly id: number | null};
+
+export const tableHolder = (pid: number, fd: number, tid: number): TableHolder => ({by: 'fd', pid, ...ofThread(tid), fd, table: true});
+
+/** Of an open mountinfo: the id of its first mount, which no other mount namespace has, too. null: it is none, or not to be read. */
+export function firstMount({pid, tid, fd}: TableHolder): number | null {
+  const devices = (['self', pid] as const).flatMap(one => {
+    const raw = readMountinfo(one);
+    return isRefusal(raw)
+      ? []
+      : decodeMountinfo(raw.toString()).flatMap(({fsType, device}) => (fsType === 'proc' ? [deviceNumber(device)] : []));
+  });
+  const numbers = BigInt64Array.from(devices);
+  const buffer = Buffer.alloc(4096);
+  const size = loadNative().openTable(tid ?? pid, fd, numbers, numbers.length, buffer, buffer.length);
+  const id = size > 0 ? /^\d+/.exec(buffer.toString('latin1', 0, size)) : null;
+  return id === null ? null : Number(id[0]);
+}
+
 /** `net:[4026531840]`, the root of a bind mount of a namespace. */
 export function pinnedBy(mount: Mount): {readonly type: string; readonly inode: string} | null {
   const match = mount.fsType === 'nsfs' ? /^([a-z]+):\[([0-9]+)\]$/.exec(mount.root) : null;
@@ -206,7 +227,9 @@ function createHolders(): HoldersLook {
   let next = 0;
   let sockets = createSocketNetworks();
   let owners = new Set<string>();
-  let tables = new Set<string>();
+  /** Each with a process that is in it, or 0. */
+  let tables = new Map<string, number>();
+  let opened: OpenTable[] = [];
   /** Mount namespaces by inode, and a file that leads to each: of those that no process is in, the mounts are read at the end. */
   let files = new Map<string, string>();
 
@@ -250,7 +273,7 @@ function createHolders(): HoldersLook {
     if (tables.has(inode)) return;
     const raw = readMountinfo(pid);
     if (isRefusal(raw)) return;
-    tables.add(inode);
+    tables.set(inode, pid);
     if (!raw.includes(' - nsfs ')) return;
     const mounts = decodeMountinfo(raw.toString());
     for (const mount of mounts) {
@@ -266,9 +289,10 @@ function createHolders(): HoldersLook {
   /** What is mounted where no process is. `lasting`: the path is good for others than nsview, and later. */
   const lookInside = (inode: string, path: string, lasting: boolean) => {
     if (tables.has(inode)) return;
-    tables.add(inode);
+    tables.set(inode, 0);
     const mounts = readMountsThrough(path);
     for (const {point, ...mount} of isRefusal(mounts) ? [] : mounts) {
+      for (const {id, holder} of opened) if (id === mount.id) add('mnt', inode, holder);
       const pinned = pinnedBy({point, ...mount});
       if (pinned !== null)
         add(pinned.type, pinned.inode, {
@@ -282,6 +306,19 @@ function createHolders(): HoldersLook {
   };
   /** When all processes were asked: the mounts where none of them is. */
   function* remainder(): Generator<void, Refusal | null> {
+    opened = opened.flatMap(one => {
+      const id = firstMount(one.holder);
+      return id === null ? [] : [{...one, id}];
+    });
+    // Most are open in the namespace that they list.
+    for (const [inode, pid] of tables) {
+      if (opened.length === 0) break;
+      const raw = readMountinfo(pid);
+      const mounts = new Set(isRefusal(raw) ? [] : decodeMountinfo(raw.toString()).map(({id}) => id));
+      for (const {id, holder, from} of opened) if (id !== null && mounts.has(id) && from !== inode) add('mnt', inode, holder);
+      opened = opened.filter(({id}) => id === null || !mounts.has(id));
+      yield;
+    }
     for (const [inode, path] of files) {
       lookInside(inode, path, true);
       yield;
@@ -318,6 +355,9 @@ function createHolders(): HoldersLook {
         else if (have.length < KEPT && have.at(-1) !== pid) have.push(pid);
         const network = sockets.networkOf(tid || pid, number, inode, lookUp);
         if (network !== null && network !== own.get('net')) add('net', network, socketHolder(pid, number, inode, tid));
+      } else if (by === 'table') {
+        // What nsview watches it lets go of when nobody is there (src/probe/mount-watch.ts).
+        if (pid !== process.pid) opened.push({holder: tableHolder(pid, number, tid), from: own.get('mnt'), id: null});
       } else if (by === 'fd') {
         add(type, inode, {by: 'fd', pid, ...ofThread(tid), fd: number});
         const path = `${tid === 0 ? folder : `${folder}/task/${tid}`}/fd/${number}`;
@@ -369,7 +409,8 @@ function createHolders(): HoldersLook {
     sockets = createSocketNetworks(sockets.known, MOST_SOCKETS);
     building = {byInode: new Map(), sockets: new Map(), unlisted: null, asked: 0, of: pids.length};
     owners = new Set();
-    tables = new Set();
+    tables = new Map();
+    opened = [];
     files = new Map();
   };
   const begin = () => {

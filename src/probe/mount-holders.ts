@@ -6,7 +6,7 @@ import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
-import {readMounts} from './mountinfo.ts';
+import {deviceNumber, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
@@ -43,11 +43,6 @@ function readTables(pids: readonly number[]): {tables: Map<string, Table>; refus
     if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid, mounts});
   }
   return {tables, refused};
-}
-
-function deviceNumber(device: string): bigint {
-  const [major = '0', minor = '0'] = device.split(':');
-  return (BigInt(major) << 32n) | BigInt(minor);
 }
 
 /** The id of the mount that a path is on, as the kernel resolves it: of an O_PATH fd, which opens nothing (open(2)). */

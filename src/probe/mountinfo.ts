@@ -17,6 +17,12 @@ export function decodeOctal(text: string): string {
  */
 const KEPT = 1000;
 
+/** `major:minor`, as native/nsview.h numbers devices. */
+export function deviceNumber(device: string): bigint {
+  const [major = '0', minor = '0'] = device.split(':');
+  return (BigInt(major) << 32n) | BigInt(minor);
+}
+
 const OPTIONAL: {readonly [tag: string]: 'shared' | 'master' | 'propagateFrom'} = {
   shared: 'shared',
   master: 'master',

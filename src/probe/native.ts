@@ -59,6 +59,8 @@ export type Native = {
   holds(pid: number, what: number, rows: BigInt64Array, max: number): number;
   /** The same of many, on another thread; the number of processes that were asked. The arrays are not to be touched until then. */
   holdsOf(pids: Int32Array, what: number, rows: BigInt64Array, max: number, counts: Int32Array): Promise<number>;
+  /** Bytes of the beginning of an open mountinfo; devices: of proc. */
+  openTable(pid: number, fd: number, devices: BigInt64Array, count: number, buffer: Uint8Array, size: number): number;
   /** An fd of the network namespace of a socket; ret: its inode. */
   socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
   /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
@@ -173,6 +175,7 @@ export function loadNative(): Native {
           else resolve(done);
         });
       }),
+    openTable: library.func('int nsv_open_table(int pid, int fd, const int64_t *devices, int count, uint8_t *buffer, uint32_t size)'),
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountAges: library.func('int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages)'),

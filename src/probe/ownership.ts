@@ -33,7 +33,14 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
     ended: z.literal(true).exactOptional().describe('Its first process has ended: fork(2) into it fails with ENOMEM.'),
     deaf,
   }),
-  z.object({by: z.literal('fd'), pid: z.int(), tid, fd: z.int(), deaf}),
+  z.object({
+    by: z.literal('fd'),
+    pid: z.int(),
+    tid,
+    fd: z.int(),
+    table: z.literal(true).exactOptional().describe('An open /proc/PID/mountinfo.'),
+    deaf,
+  }),
   z.object({
     by: z.literal('socket'),
     pid: z.int(),

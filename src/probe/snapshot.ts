@@ -4,6 +4,7 @@ import {closeSync, openSync} from 'node:fs';
 import {type Contained, createContainers} from '../model/container.ts';
 import {
   isRefusal,
+  type Mount,
   type NamespaceLinks,
   type ProcessSeen,
   type Refusal,
@@ -21,13 +22,16 @@ import {readContainers} from './containers.ts';
 import {createInside} from './containers-inside.ts';
 import {
   createSocketNetworks,
+  firstMount,
   type Held,
+  type OpenTable,
   ofThread,
   pathOfPin,
   pidOfPin,
   pinnedBy,
   readNamespaceFds,
   socketHolder,
+  tableHolder,
   userFirst,
 } from './holders.ts';
 import {readHost} from './host.ts';
@@ -219,6 +223,7 @@ function withHolders(
   fdsOf: (pid: number) => readonly Held[],
 ): WithHolders {
   const sockets = createSocketNetworks();
+  const opened: Omit<OpenTable, 'id'>[] = [];
   type Found = {namespace: SnapshotNamespace; owner: string | undefined; heldBy: Holder[]};
   const byInode = new Map<string, Found>();
   const paths = new Map<string, string>();
@@ -245,6 +250,10 @@ function withHolders(
       }
     }
     for (const {by, number, type, inode, tid} of fdsOf(pid)) {
+      if (by === 'table') {
+        opened.push({holder: tableHolder(pid, number, tid), from: isRefusal(namespaces.mnt) ? undefined : namespaces.mnt});
+        continue;
+      }
       if (by === 'socket') {
         const network = sockets.networkOf(tid || pid, number, inode, (first, path) => {
           if (byInode.has(first) || paths.has(first)) return;
@@ -259,8 +268,18 @@ function withHolders(
       if (!paths.has(inode)) paths.set(inode, `/proc/${pid}${tid === 0 ? '' : `/task/${tid}`}/fd/${number}`);
     }
   }
+  const listed = opened.flatMap(({holder, from}) => {
+    const id = firstMount(holder);
+    return id === null ? [] : [{holder, from, id}];
+  });
+  const addOpened = (inode: string, mounts: Seen<readonly Mount[]>) => {
+    if (listed.length === 0 || isRefusal(mounts)) return;
+    const ids = new Set(mounts.map(({id}) => id));
+    for (const {holder, from, id} of listed) if (from !== inode && ids.has(id)) found('mnt', inode)?.heldBy.push(holder);
+  };
   for (const {inode: table, pid, mounts} of tables) {
     if (isRefusal(mounts)) continue;
+    addOpened(table, mounts);
     for (const mount of mounts) {
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
@@ -277,6 +296,7 @@ function withHolders(
     read.add(inode);
     const mounts = readMountsThrough(path);
     unpeopled.push({inode, pid: 0, mounts});
+    addOpened(inode, mounts);
     for (const mount of isRefusal(mounts) ? [] : mounts) {
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
