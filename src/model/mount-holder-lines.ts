@@ -89,6 +89,10 @@ function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string
     const busy = used === 0 ? [] : [toned('warn', `, ${used} used by ${counted(users.size, 'process', 'processes')}`)];
     lines.push(cutLine([plain('  '), nameOf(first.inode), plain(`  ${words.join(', ')}`), ...busy], width));
     if (together === group.length) continue;
+    if (first.empty) {
+      lines.push(...withCommand('   ', whoPins(first.inode), width));
+      continue;
+    }
     // umount(8): all mounts of that file system in the namespace that it is in.
     const enter = enterMounts(first.pid);
     lines.push(...withCommand('   ', `${enter}umount --all-targets ${quoted(first.point)}`, width));
@@ -100,6 +104,9 @@ function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string
 
 /** Before a command that is to be run in the mount namespace of that process; none or 0: in nsview's own. */
 const enterMounts = (pid = 0): string => (pid === 0 ? '' : `nsenter --mount=/proc/${pid}/ns/mnt `);
+
+/** Of a mount namespace that no process is in: it goes, and all its mounts with it, when what keeps it does. */
+const whoPins = (inode: string): string => `nsview who-pins 'mnt:[${inode}]'`;
 
 /** `stays`: why umount does not reach it, or fails, whether it is busy or not. */
 export function mountHolderLines(seen: MountHolders, width: number, nameOf: (inode: string) => Piece, stays?: string): Line[] {
@@ -172,6 +179,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
         plain(printable(copy.point)),
         dim(' in '),
         nameOf(copy.inode),
+        dim(copy.empty ? ', where no process is' : ''),
         dim(copy.together ? '  goes with this one' : ''),
         ...(users.length > 0 ? [toned('warn', `  used by ${counted(users.length, 'process', 'processes')}`)] : []),
       );
@@ -180,6 +188,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
         command(`  ${who}`, release);
       }
       if (users.length > 3) put(dim(`    and ${users.length - 3} more`));
+      if (!copy.together && copy.empty) lines.push(...withCommand('   ', whoPins(copy.inode), width));
       // The root of a namespace goes with it alone.
       if (!copy.together && enter !== '' && copy.point !== '/')
         lines.push(...withCommand('   ', `${enter}umount ${quoted(copy.point)}`, width));

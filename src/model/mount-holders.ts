@@ -29,6 +29,8 @@ export type MountCopy = {
   readonly point: string;
   /** On a peer or a slave of the mount above, or a slave of these: an unmount here unmounts it as well, and fails where it is busy (mount_namespaces(7)). */
   readonly together: boolean;
+  /** No process is in that mount namespace. */
+  readonly empty?: true;
   readonly uses: readonly MountUse[];
 };
 

@@ -6,6 +6,7 @@ import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
+import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {deviceNumber, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
@@ -21,7 +22,8 @@ const KEPT = 2000;
 
 const inodeOf = (link: string): string => /\[(\d+)\]$/.exec(link)?.[1] ?? '';
 
-type Table = {readonly pid: number; readonly mounts: readonly Mount[]};
+/** `pid`: null where no process is in it. */
+type Table = {readonly pid: number | null; readonly mounts: readonly Mount[]};
 
 /** A table of each mount namespace that a process is in, with a process whose root is the namespace's where there is one. */
 function readTables(pids: readonly number[]): {tables: Map<string, Table>; refused: Refusal | null} {
@@ -41,6 +43,11 @@ function readTables(pids: readonly number[]): {tables: Map<string, Table>; refus
     else if (tables.has(inode)) continue;
     const mounts = readMounts(pid);
     if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid, mounts});
+  }
+  // What refuses to list them (src/probe/mount-namespaces.ts) is told with the namespaces.
+  for (const {inode, path} of walkMountNamespaces()) {
+    const mounts = tables.has(inode) ? [] : readMountsThrough(path);
+    if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid: null, mounts});
   }
   return {tables, refused};
 }
@@ -102,7 +109,15 @@ function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table):
           root === mount.root &&
           placeOn(there, one) === placeOn(above, mount);
         // In nsview's own namespace nobody has to be entered.
-        return {inode, pid: inode === ownInode ? 0 : pid, id, point, together, uses: []};
+        return {
+          inode,
+          pid: inode === ownInode ? 0 : (pid ?? 0),
+          id,
+          point,
+          together,
+          ...(pid === null ? {empty: true as const} : {}),
+          uses: [],
+        };
       });
   });
 }
@@ -126,7 +141,7 @@ function loopsOn(mount: Mount, pid: number, tables: ReadonlyMap<string, Table>):
     if (!isBelow(path, mount.point) || mountIdOf(`/proc/${pid}/root${path}`) !== mount.id) return [];
     for (const [inode, table] of tables) {
       const at = table.mounts.findLast(one => one.device === number.trim());
-      if (at === undefined) continue;
+      if (at === undefined || table.pid === null) continue;
       const isHere = !isRefusal(link) && inodeOf(link) === inode;
       return [{device: `/dev/${name}`, file: path, at: {inode, pid: isHere ? 0 : table.pid, point: at.point}}];
     }
@@ -173,7 +188,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
       byId: new Map(copies.map(copy => [copy.id, copy])),
       holders: {
         inode,
-        ...(link === readLink('/proc/self/ns/mnt') ? {} : {pid: own.pid}),
+        ...(link === readLink('/proc/self/ns/mnt') || own.pid === null ? {} : {pid: own.pid}),
         id,
         point,
         fsType,
@@ -365,7 +380,17 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
       }),
     )
     .exactOptional(),
-  copies: z.array(z.object({inode: z.string(), pid: z.int(), id: z.int(), point: z.string(), together: z.boolean(), uses: z.array(use)})),
+  copies: z.array(
+    z.object({
+      inode: z.string(),
+      pid: z.int(),
+      id: z.int(),
+      point: z.string(),
+      together: z.boolean(),
+      empty: z.literal(true).exactOptional(),
+      uses: z.array(use),
+    }),
+  ),
   processes: z.int(),
   of: z.int(),
   unread: z.int(),

@@ -13,7 +13,7 @@ import {readStat} from '../../src/probe/process.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {isSince} from '../support/kernel.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running, temporaryFolder} from '../support/nsview.ts';
+import {Running, run, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {isRoot, needsRoot, ownUser} from '../support/user.ts';
@@ -330,6 +330,26 @@ describe('ownership', () => {
     running.release();
     await running.ended;
     await expect.poll(() => readNamespaceHolders(inode), {timeout: patient(5000)}).toBe(null);
+  });
+
+  it('finds the mount of a file system that is left in a mount namespace without processes, and what keeps that', async context => {
+    needsRoot('list mount namespaces');
+    using folder = temporaryFolder();
+    execFileSync('mount', ['-t', 'tmpfs', 'left', folder.path]);
+    using _ = {[Symbol.dispose]: () => execFileSync('umount', [folder.path])};
+    const script = `unshare --mount --propagation private sleep 0.6 & sleep 0.3; exec 8</proc/$!/mountinfo; wait $!; echo ready; exec cat`;
+    await using running = await said('sh', ['-c', script]);
+    const {namespaces, unlisted} = readSnapshot({version: 'test'});
+    if (unlisted !== undefined) context.skip('kernel lacks NS_MNT_GET_NEXT, or lists mount namespaces to the first user namespace only');
+    const inode = namespaces.find(({heldBy}) => heldBy?.some(one => one.by === 'fd' && one.pid === running.pid))?.inode ?? '';
+    const told = async () => (await run('who-pins', folder.path)).stdout;
+    const text = await told();
+    expect(text).toContain(`\n  ${folder.path} in mnt:[${inode}], where no process is\n     nsview who-pins 'mnt:[${inode}]'\n`);
+    expect((await run('who-pins', `mnt:[${inode}]`)).stdout).toContain(`open mountinfo, fd 8 of ${running.pid}`);
+    running.release();
+    await running.ended;
+    // Its number may be another's by now.
+    await expect.poll(told, {timeout: patient(5000)}).not.toContain(`mnt:[${inode}], where no process is`);
   });
 
   it('keeps no mount namespace alive by a look that stands still, or that begins anew', async context => {
