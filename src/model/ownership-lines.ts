@@ -85,6 +85,11 @@ export function holderText(
       };
     case 'fd':
       return {who: `${holder.table ? 'open mountinfo, ' : ''}fd ${holder.fd} of ${taskText(holder)}`, release: closeCommand(holder)};
+    case 'queue':
+      return {
+        who: `perhaps an fd on its way: ${holder.fds} in the queue of socket fd ${holder.fd} of ${taskText(holder)}`,
+        release: '',
+      };
     case 'socket':
       return {
         who: `${holder.tun ? '/dev/net/tun as' : 'socket'} fd ${holder.fd} of ${taskText(holder)}`,

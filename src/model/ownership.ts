@@ -38,6 +38,8 @@ export type Holder =
    * the mount namespace that it lists.
    */
   | {readonly by: 'fd'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly table?: true; readonly deaf?: true}
+  /** Perhaps: so many fds are on their way to that socket (unix(7), SCM_RIGHTS), and nothing else is known that keeps it. */
+  | {readonly by: 'queue'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly fds: number}
   /** A socket that was made in it, or a file of /dev/net/tun that was opened in it, of a process that is in another: network namespaces only. */
   | {readonly by: 'socket'; readonly pid: number; readonly tid?: number; readonly fd: number; readonly tun?: true; readonly deaf?: true}
   /**

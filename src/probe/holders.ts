@@ -119,6 +119,12 @@ export function createSocketNetworks(
   };
 }
 
+/** How many fds wait to be received from a unix socket (proc_pid_fdinfo(5); unix_show_fdinfo(), net/unix/af_unix.c). */
+function fdsOnTheirWay(task: number, fd: number): number {
+  const info = readText(`/proc/${task}/fdinfo/${fd}`);
+  return isRefusal(info) ? 0 : Number(/^scm_fds: (\d+)$/m.exec(info)?.[1] ?? 0);
+}
+
 type TableHolder = Holder & {by: 'fd'};
 /** `from`: the mount namespace of its process. `id`: of a mount in it, once that was asked. */
 export type OpenTable = {readonly holder: TableHolder; readonly from: string | undefined; readonly id: number | null};
@@ -304,6 +310,23 @@ function createHolders(): HoldersLook {
         });
     }
   };
+  /** Where nothing else is known that keeps a namespace, an fd may that was sent and not received: it is in no process's table. */
+  function* queues(): Generator<void> {
+    const unexplained = [...building.byInode].filter(
+      ([, {processes, inhabited, others}]) => processes === 0 && !inhabited && others.length === 0,
+    );
+    if (unexplained.length === 0) return;
+    const asked = new Set<string>();
+    for (const pid of new Set([...building.sockets.values()].flat())) {
+      for (const {by, number, tid, inode: socket} of readHolds(pid, SOCKETS)) {
+        if (by !== 'socket' || asked.has(socket)) continue;
+        asked.add(socket);
+        const fds = fdsOnTheirWay(tid || pid, number);
+        if (fds > 0) for (const [inode, {type}] of unexplained) add(type, inode, {by: 'queue', pid, ...ofThread(tid), fd: number, fds});
+      }
+      yield;
+    }
+  }
   /** When all processes were asked: the mounts where none of them is. */
   function* remainder(): Generator<void, Refusal | null> {
     opened = opened.flatMap(one => {
@@ -333,6 +356,7 @@ function createHolders(): HoldersLook {
         lookInside(inode, path, false);
         yield;
       }
+      yield* queues();
       return step.value;
     } finally {
       // Left where it stands, it would keep its fd.

@@ -41,6 +41,9 @@ const holder: z.ZodType<Holder> = z.discriminatedUnion('by', [
     table: z.literal(true).exactOptional().describe('An open /proc/PID/mountinfo.'),
     deaf,
   }),
+  z
+    .object({by: z.literal('queue'), pid: z.int(), tid, fd: z.int(), fds: z.int()})
+    .describe('Perhaps: so many fds are in the queue of that socket, and nothing else is known that keeps it.'),
   z.object({
     by: z.literal('socket'),
     pid: z.int(),

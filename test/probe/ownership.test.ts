@@ -352,6 +352,22 @@ describe('ownership', () => {
     await expect.poll(told, {timeout: patient(5000)}).not.toContain(`mnt:[${inode}], where no process is`);
   });
 
+  it('tells of a mount namespace that only an fd on its way keeps in which queue that may be', async context => {
+    needsRoot('list mount namespaces');
+    const {unlisted} = readSnapshot({version: 'test'});
+    if (unlisted !== undefined) context.skip('kernel lacks NS_MNT_GET_NEXT, or lists mount namespaces to the first user namespace only');
+    await using running = await said(fixture('keeps-in-queue'), []);
+    const {pid} = running;
+    const [inode = '', queue = ''] = /mnt (\d+)\nqueue (\d+)/.exec(running.stdout)?.slice(1) ?? [];
+    const held = {by: 'queue', pid, fd: Number(queue), fds: 1} as const;
+    expect(readNamespaceHolders(inode)?.holders).toContainEqual(held);
+    expect(holderText(held)).toEqual({who: `perhaps an fd on its way: 1 in the queue of socket fd ${queue} of ${pid}`, release: ''});
+    expect(tab(process.pid, 100)).toContain(holderText(held).who);
+    running.release();
+    await running.ended;
+    await expect.poll(() => readNamespaceHolders(inode)?.holders ?? [], {timeout: patient(5000)}).not.toContainEqual(held);
+  });
+
   it('keeps no mount namespace alive by a look that stands still, or that begins anew', async context => {
     const open = (): string[] =>
       readdirSync('/proc/self/fd').flatMap(fd => {
