@@ -110,6 +110,12 @@ export function holderText(
   }
 }
 
+/** For a shell to run; `$$` is its pid in both. */
+export function joinCommand(files: readonly string[]): string {
+  const names = files.map(file => printable(quoteArgument(file)));
+  return names.length === 1 ? `echo $$ >${names[0]}` : `echo $$ | tee ${names.join(' ')}`;
+}
+
 /** Of the whole machine, whoever is looked at. */
 export function emptySection(world: World, process: Process, look: Look): Line[] {
   const fact = studyOf(world, 'ownership', process);
@@ -128,6 +134,11 @@ export function ownershipLines(world: World, process: Process, look: Look): Line
     put(dim('To enter it'));
     for (const row of wrapWords(seen.enter.map(quoteArgument).join(' '), Math.max(8, look.width - 2)))
       put(plain('  '), toned('accent', row));
+    if (seen.join !== undefined) {
+      for (const row of wrapWords('which stays in the cgroups of its caller; to be limited as the process is, before that', look.width))
+        put(dim(row));
+      for (const row of wrapWords(joinCommand(seen.join), Math.max(8, look.width - 2))) put(plain('  '), toned('accent', row));
+    }
   }
   lines.push([], ...ownerLines(world, seen, look));
   if (seen.pids.length > 1) {

@@ -72,6 +72,8 @@ export type Ownership = {
   readonly childrenEnded?: true;
   /** The command line that enters it from where nsview is; empty where nothing differs. */
   readonly enter: readonly string[];
+  /** Files that move who writes its pid into them to the cgroups of the process, where these are others than nsview's: no nsenter does. */
+  readonly join?: readonly string[];
   /** By inode: who holds it, at most 16 of each kind; `more` counts those that are left out. */
   readonly holders: readonly {readonly inode: string; readonly holders: readonly Holder[]; readonly more: number}[];
   /** Namespaces of the whole machine that no process and no thread is in, so far as they are known; mnt also by NS_MNT_GET_NEXT. */

@@ -4,13 +4,15 @@ import * as z from 'zod';
 import {isRefusal, type NamespaceLinks, type Seen} from '../model/fact.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '../model/ownership.ts';
+import {cgroupDirectory} from './cgroup.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, machineLook as look} from './holders.ts';
 import {readLastCapability} from './identity.ts';
 import {readLineage} from './lineage.ts';
+import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readLink, readText} from './proc-file.ts';
-import {isKernelThread, readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
+import {decodeCgroup, isKernelThread, readNamespaceLinks, readStat, readStatus, type Status} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const above = z.object({inode: z.string(), uid: z.union([z.number(), refusal])});
@@ -84,6 +86,7 @@ export const ownershipSchema: z.ZodType<Ownership> = z.object({
   pids: z.array(z.object({pid: z.int(), inode: z.string().nullable()})),
   childrenEnded: z.literal(true).exactOptional(),
   enter: z.array(z.string()),
+  join: z.array(z.string()).exactOptional(),
   holders: z.array(z.object({inode: z.string(), holders: z.array(holder), more: z.int()})),
   empty: z.array(z.object({type: z.string(), inode: z.string(), holders: z.array(holder), more: z.int()})).default([]),
   unlisted: refusal.nullable().default(null),
@@ -142,6 +145,18 @@ function enterCommand(pid: number, links: NamespaceLinks, own: NamespaceLinks, s
   }
   if (isElsewhere) command.push('--root');
   return command;
+}
+
+/** setns(2) leaves its caller in its cgroups, and so without the limits of the process; cgroups(7): a pid that is written to cgroup.procs moves. */
+function cgroupsToJoin(pid: number): string[] {
+  const [theirs, own] = [readText(`/proc/${pid}/cgroup`), readText('/proc/self/cgroup')];
+  const mounts = readMounts('self');
+  if (isRefusal(theirs) || isRefusal(own) || isRefusal(mounts) || process.geteuid?.() !== 0) return [];
+  const here = new Set(own.split('\n'));
+  return theirs.split('\n').flatMap(line => {
+    const directories = here.has(line) ? [] : decodeCgroup(line).map(cgroup => cgroupDirectory(cgroup, mounts));
+    return directories.flatMap(directory => (isRefusal(directory) ? [] : [`${directory}/cgroup.procs`]));
+  });
 }
 
 type Held = {
@@ -234,6 +249,8 @@ export function readOwnership(pid: number): Seen<Ownership> {
   const levels = ofPid === undefined || isRefusal(ofPid) ? [] : ofPid.chain;
   look.want();
   const {found} = look;
+  const enter = enterCommand(pid, links, own, status);
+  const join = enter.length > 0 ? cgroupsToJoin(pid) : [];
   const isWhole = found.asked === found.of;
   const ofChildren = links.pid_for_children;
   const isApart = !isRefusal(ofChildren) && ofChildren !== links.pid;
@@ -247,7 +264,8 @@ export function readOwnership(pid: number): Seen<Ownership> {
     lastCapability: readLastCapability(),
     pids: [...nspid].reverse().map((one, index) => ({pid: one, inode: levels[index]?.inode ?? null})),
     ...(isWhole && isApart && isEnded(`/proc/${pid}`, found.byInode.get(ofChildren)) ? {childrenEnded: true as const} : {}),
-    enter: enterCommand(pid, links, own, status),
+    enter,
+    ...(join.length > 0 ? {join} : {}),
     holders: [...wanted].flatMap(inode => {
       const held = found.byInode.get(inode);
       if (held === undefined) return [];

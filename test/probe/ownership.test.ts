@@ -1,13 +1,15 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import type {Ownership} from '../../src/model/ownership.ts';
-import {holderText} from '../../src/model/ownership-lines.ts';
+import {holderText, joinCommand} from '../../src/model/ownership-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
+import {cgroupDirectory} from '../../src/probe/cgroup.ts';
 import {isDeaf, machineLook} from '../../src/probe/holders.ts';
+import {readMounts} from '../../src/probe/mountinfo.ts';
 import {idInside, lookAtAll, powerOver, readNamespaceHolders, readOwnership} from '../../src/probe/ownership.ts';
 import {readStat} from '../../src/probe/process.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
@@ -142,6 +144,34 @@ describe('ownership', () => {
     }
     running.release();
     await running.ended;
+  });
+
+  it('tells how to be in its cgroups as well, where nsenter stays', async context => {
+    needsRoot('make a cgroup at the root of the hierarchy');
+    const mounts = readMounts('self');
+    const directory = isRefusal(mounts) ? mounts : cgroupDirectory({hierarchy: 0, controllers: [], path: '/'}, mounts);
+    if (isRefusal(directory)) return context.skip('needs a mount of cgroup v2');
+    const path = `${directory}/nsview-test-${process.pid}`;
+    mkdirSync(path);
+    using _ = {[Symbol.dispose]: () => rmdirSync(path)};
+    await using running = await inside(...ownUser, '--uts');
+    writeFileSync(`${path}/cgroup.procs`, String(running.pid));
+    const {enter, join} = read(running.pid);
+    expect(join).toEqual([`${path}/cgroup.procs`]);
+    const entered = (before: string) => execFileSync('sh', ['-c', `${before}exec ${enter.join(' ')} cat /proc/self/cgroup`]).toString();
+    const own = readFileSync(`/proc/${running.pid}/cgroup`, 'utf8');
+    expect(own).toContain(`0::/nsview-test-${process.pid}\n`);
+    expect(entered('')).not.toBe(own);
+    expect(entered(`${joinCommand(join ?? [])}; `)).toBe(own);
+    expect(tab(running.pid, 60).replaceAll(/\s+/g, ' ')).toContain(
+      `its caller; to be limited as the process is, before that echo $$ >${path}`,
+    );
+    // Several hierarchies, as of version 1, at once.
+    expect(joinCommand(['/a', '/b c'])).toBe("echo $$ | tee /a '/b c'");
+    running.release();
+    await running.ended;
+    // Who was there last may take a moment to be gone.
+    await expect.poll(() => readFileSync(`${path}/cgroup.procs`, 'utf8'), {timeout: patient(5000)}).toBe('');
   });
 
   it('finds all that lsns finds, and what is pinned inside another mount namespace', async () => {
