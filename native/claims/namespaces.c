@@ -214,6 +214,22 @@ static void goes_with_last(void)
         }
 }
 
+static void mount_does_not_hold(void)
+{
+        have_own_ipc();
+        have_own_mounts();
+        MUST(mkdir("/tmp/queues", 0700));
+        IN_CHILD(CLONE_NEWIPC)
+        {
+                if (mount("mqueue", "/tmp/queues", "mqueue", 0, NULL) < 0)
+                        skip("kernel lacks mqueue: %s", strerror(errno));
+                MUST(open("/tmp/queues/one", O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+        }
+        /* The mount is there still, for it is of this process's mount namespace. */
+        REFUSED(open("/tmp/queues/two", O_CREAT | O_RDWR | O_CLOEXEC, 0600), EACCES);
+        MUST(umount2("/tmp/queues", 0));
+}
+
 /* ---- CLONE_NEWTIME ---- */
 
 static void have_time(void)
@@ -360,6 +376,7 @@ const struct claim namespaces_claims[] = {
         NSP("NEWIPC", limits_are_apart, "ipc_namespaces(7)", "DESCRIPTION", "ipc/ipc_sysctl.c", "setup_ipc_sysctls", "its limits are its own: what is written to kernel.msgmni outside does not count inside"),
         NSP("NEWIPC", undo_lists_do_not_go_along, "clone(2)", "EINVAL", "kernel/nsproxy.c", "copy_namespaces", "together with CLONE_SYSVSEM it is EINVAL"),
         NSP("NEWIPC", goes_with_last, "namespaces(7)", "Namespace lifetime", "ipc/namespace.c", "put_ipc_ns", "an fd holds the namespace and what is in it, even when no process is there"),
+        NSP("NEWIPC", mount_does_not_hold, "namespaces(7)", "Namespace lifetime", "ipc/mqueue.c", "mqueue_create_attr", "a mount of its mqueue does not hold it, though the page says so: without processes no queue can be made there, EACCES"),
         NSP("NEWTIME", clone_moves_child, "clone(2)", "CLONE_NEWTIME", "kernel/time/namespace.c", "copy_time_ns", "clone3 with it makes a child in a time namespace of its own"),
         NSP("NEWTIME", time_is_for_children, "time_namespaces(7)", "DESCRIPTION", "kernel/time/namespace.c", "copy_time_ns", "unshare(CLONE_NEWTIME) leaves the caller where it is; its children are born into the new one"),
         NSP("NEWTIME", offset_counts, "time_namespaces(7)", "/proc/pid/timens_offsets", "kernel/time/namespace.c", "proc_timens_set_offset", "CLOCK_MONOTONIC is ahead by the offset inside, and only there"),
