@@ -69,6 +69,9 @@ async function said(program: string, args: readonly string[]): Promise<Running> 
   return running;
 }
 
+/** Whether it can be known of a pid namespace that its first process has ended. */
+const seesEnded = isRoot || isSince(6, 11);
+
 describe('ownership', () => {
   it('names the owner that the kernel names, and the ghost above that has no process', async () => {
     // The outer user namespace is left by its only process: nothing but its child keeps it.
@@ -243,7 +246,8 @@ describe('ownership', () => {
     await running.ended;
   });
 
-  it('tells what a fork meets in a pid namespace without its first process: the first is init, and after its end none can be', async () => {
+  it('tells what a fork meets in a pid namespace without its first process: the first is init, and after its end none can be', async context => {
+    if (!seesEnded) return context.skip('kernel lacks NS_GET_TGID_FROM_PIDNS (6.11), and only root knows that nobody is there');
     const script = 'echo ready; read x; /bin/true; echo one; read x; /bin/true; echo two';
     await using running = await said('unshare', [...ownUser, '--pid', 'sh', '-c', script]);
     const {pid} = running;
@@ -309,7 +313,7 @@ describe('ownership', () => {
     const [zombie, ...others] = readNamespaceHolders(inode)?.holders ?? [];
     expect(zombie).toEqual({by: 'zombie', pid: child, parent: parent.pid});
     // It was the first process there.
-    expect(others).toEqual([{by: 'children', pid: parent.pid, ended: true}]);
+    expect(others).toEqual([{by: 'children', pid: parent.pid, ...(seesEnded ? {ended: true} : {})}]);
     if (zombie === undefined) return;
     const {who, release} = holderText(zombie);
     expect([who, release]).toEqual([`zombie ${child}, for which ${parent.pid} has not waited`, `kill ${parent.pid}`]);

@@ -36,8 +36,9 @@ describe('a kernel thread', () => {
   it('keeps the root of the machine busy for ever: nobody is told to end for it', async context => {
     needsKernelThread(context);
     needsRoot('look at what the kernel has of its mounts');
-    const {stdout, code} = await run('who-pins', '/proc/2/root');
-    expect(code).toBe(0);
+    const {stdout, stderr, code} = await run('who-pins', '/proc/2/root');
+    if (stderr.includes('mountinfo: ENOENT')) context.skip('needs kernel threads whose root is in sight');
+    expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/\nBusy: umount fails with EBUSY: \d+ kernel threads are on it, for ever\.\n/);
     const [here = '', elsewhere = ''] = stdout.split('mounted elsewhere');
     expect(here).not.toMatch(/kill|gdb|umount --lazy/);
