@@ -8,8 +8,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib_folder.h"
 #include "lib_owner.h"
 #include "nsview.h"
 #include "sys.h"
@@ -29,6 +31,11 @@ static int read_whole(const char *path, uint8_t *buffer, uint32_t size)
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (fd < 0)
                 return -errno;
+        struct stat stat;
+        if (fstat(fd, &stat) < 0)
+                return -errno;
+        if (S_ISDIR(stat.st_mode))
+                return read_folder(fd, buffer, size);
         uint32_t used = 0;
         while (used < size) {
                 ssize_t n = read(fd, buffer + used, size - used);
@@ -65,6 +72,11 @@ static int go_in_and_read(void *argument)
 static void *enter_and_read(void *argument)
 {
         struct reading *reading = argument;
+        if (reading->namespace == NULL) {
+                reading->stage = NSV_CGROUP_READ;
+                reading->answer = read_whole(reading->file, reading->buffer, reading->size);
+                return NULL;
+        }
         reading->stage = NSV_CGROUP_OPEN;
         _cleanup_close_ int namespace = open(reading->namespace, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (namespace < 0) {

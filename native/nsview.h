@@ -425,7 +425,8 @@ NSV_API void nsv_read_end(void);
 /* Where a reading from another cgroup or uts namespace was refused. */
 enum nsv_cgroup_stage { NSV_CGROUP_OPEN, NSV_CGROUP_SETNS, NSV_CGROUP_READ };
 /* The first `size` bytes of `file` as a process sees them that is in the namespace whose nsfs file is at `namespace`, of `type`
- * (CLONE_NEWCGROUP or CLONE_NEWUTS: a thread enters those alone). Returns their number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the
+ * (CLONE_NEWCGROUP or CLONE_NEWUTS: a thread enters those alone); NULL: as the caller sees them. Of a folder all files below it, each as its way
+ * and its text (lib_folder.h). Returns their number, or -errno; EPERM at the stage of setns: CAP_SYS_ADMIN is needed over the
  * namespace's owner (setns(2)), or to be the one who made that. */
 NSV_API int nsv_read_in_namespace(const char *namespace, int type, const char *file, void *buffer, uint32_t size, int32_t *ret_stage);
 /* A regular file of at most `size` bytes, read below the root of `pid` (RESOLVE_IN_ROOT), over no symbolic link: bytes, or -errno; -EINVAL where it

@@ -100,16 +100,96 @@ function switchesText(settings: Seen<readonly NetworkSetting[]> | undefined): Se
   return texts.join('; ') || 'off';
 }
 
-function sysctlFacts({sysctls: a}: SpaceDetails, {sysctls: b}: SpaceDetails): SpaceFact[] {
+type Same = (a: string, b: string) => boolean;
+
+type Sysctls = {readonly [name: string]: string};
+
+/** Those of an interface, of all and of default; the name of an interface has a slash where it has a point (sysctl(8)). */
+const OF_DEVICE = /^(net\.ipv[46]\.(?:conf|neigh)\.)([^.]+)(\.[^.]+)$/;
+
+/** What a device has as default has it is not told again (probe/tree-details.ts). */
+function setOf(sysctls: Sysctls, name: string): string | null {
+  const [, before, device, after] = OF_DEVICE.exec(name) ?? [];
+  return sysctls[name] ?? (device === undefined ? null : (sysctls[`${before}default${after}`] ?? null));
+}
+
+type Networks = readonly [SnapshotNetwork | undefined, SnapshotNetwork | undefined];
+
+const interfacesOf = (network: SnapshotNetwork | undefined): readonly Interface[] =>
+  network === undefined || isRefusal(network.interfaces) ? [] : network.interfaces;
+
+/** Whoever switches forwarding on switches off that redirects are accepted, and the other way (inet_forward_change(), net/ipv4/devinet.c). */
+function usualRedirects(network: SnapshotNetwork | undefined): string | undefined {
+  const settings = network?.settings;
+  const all = settings === undefined || isRefusal(settings) ? undefined : settings.find(one => one.device === 'all' && one.version === 4);
+  return all?.forwarding === undefined ? undefined : all.forwarding === 0 ? '1' : '0';
+}
+
+/** What one interface has otherwise than the one of the same name, where that is not because all of them have it so, or new ones. */
+function deviceFacts(a: Sysctls, b: Sysctls, networks: Networks, same: Same): SpaceFact[] {
+  const facts: SpaceFact[] = [];
+  const attributes = (sysctls: Sysctls, of: string) =>
+    Object.keys(sysctls).flatMap(name => {
+      const [, before, device, after] = OF_DEVICE.exec(name) ?? [];
+      return device === of ? [[before ?? '', after ?? ''] as const] : [];
+    });
+  const others = interfacesOf(networks[1]);
+  for (const one of interfacesOf(networks[0])) {
+    const other = others.find(each => same(one.name, each.name));
+    if (other === undefined) continue;
+    const [inA, inB] = [one, other].map(({name}) => name.replaceAll('.', '/'));
+    const ways = new Map([...attributes(a, inA ?? ''), ...attributes(b, inB ?? '')].map(way => [way.join(), way]));
+    for (const [before, after] of ways.values()) {
+      const values = (device: (string | undefined)[]) => [
+        setOf(a, `${before}${device[0]}${after}`),
+        setOf(b, `${before}${device[1]}${after}`),
+      ];
+      const [x = null, y = null] = values([inA, inB]);
+      if (x === null || y === null || x === y) continue;
+      if (after === '.mtu' && x === String(one.mtu) && y === String(other.mtu)) continue;
+      if (['all', 'default'].some(usual => values([usual, usual]).join() === `${x},${y}`)) continue;
+      facts.push({what: `${before}${inA}${after}`, a: x, b: y});
+    }
+  }
+  return facts;
+}
+
+const MOST_NAMED = 5;
+
+function sysctlFacts({sysctls: a}: SpaceDetails, {sysctls: b}: SpaceDetails, networks: Networks, same: Same): SpaceFact[] {
   if (a === undefined || b === undefined || isRefusal(a) || isRefusal(b)) {
     if (a === undefined && b === undefined) return [];
     const told = (seen: typeof a): Seen<string> | null => (seen === undefined || isRefusal(seen) ? (seen ?? null) : 'told');
     return [{what: 'sysctls', a: told(a), b: told(b)}];
   }
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].map(name => ({what: name, a: a[name] ?? null, b: b[name] ?? null}));
+  const values = new Map<string, readonly [string, string]>();
+  const [onlyA, onlyB]: [string[], string[]] = [[], []];
+  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const [, before, device, after] = OF_DEVICE.exec(name) ?? [];
+    if (device !== undefined && device !== 'all' && device !== 'default') continue;
+    const [x, y] = [setOf(a, name), setOf(b, name)];
+    if (x === null) onlyB.push(name);
+    else if (y === null) onlyA.push(name);
+    else {
+      // Who writes some of all writes them of default, and of each interface (addrconf_disable_ipv6(), net/ipv6/addrconf.c).
+      const all = `${before}all${after}`;
+      const isOfAll = device === 'default' && before?.endsWith('.conf.') === true && x === setOf(a, all) && y === setOf(b, all);
+      values.set(isOfAll ? all : name, [x, y]);
+    }
+  }
+  const redirects = 'net.ipv4.conf.all.accept_redirects';
+  const [x, y] = values.get(redirects) ?? [];
+  if (x === usualRedirects(networks[0]) && y === usualRedirects(networks[1])) values.delete(redirects);
+  const facts: SpaceFact[] = [...values].map(([what, [inA, inB]]) => ({what, a: inA, b: inB}));
+  const list = (names: readonly string[]) => {
+    const more = names.length - MOST_NAMED;
+    return names.length === 0 ? 'no more' : `also ${names.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  };
+  // Of another kernel, or not told by a file that an older nsview wrote.
+  if (onlyA.length + onlyB.length > 0) facts.push({what: 'sysctls', a: list(onlyA), b: list(onlyB)});
+  return [...facts, ...deviceFacts(a, b, networks, same)];
 }
 
-type Same = (a: string, b: string) => boolean;
 type Side = {
   readonly held: ReadonlyMap<string, SpaceDetails>;
   readonly owner: ReadonlyMap<string, string | undefined>;
@@ -213,7 +293,7 @@ export function spaceFacts(
         const told = x !== null && y !== null && !isRefusal(x) && !isRefusal(y);
         facts.push({what, a: x, b: y, ...(named === true && told ? {equal: same(x, y)} : {})});
       }
-      facts.push(...sysctlFacts(heldA, heldB));
+      facts.push(...sysctlFacts(heldA, heldB, [inA.networks.get(one), inB.networks.get(other)], same));
     }
     if (type === 'net')
       facts.push(

@@ -49,7 +49,7 @@ export type SpaceDetails = {
   readonly domainname?: Seen<string>;
   /** Lines of /proc/PID/timens_offsets: clock, seconds, nanoseconds (time_namespaces(7)). */
   readonly offsets?: Seen<string>;
-  /** By name, as user.max_user_namespaces; values are one line, its words a space apart. */
+  /** By name, as user.max_user_namespaces; values are one line, its words a space apart. What an interface has as net.ipv4.conf.default is left out. */
   readonly sysctls?: Seen<{readonly [name: string]: string}>;
 };
 

@@ -8,7 +8,7 @@ import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
 import {decodeLimits, readLabels, readOverflow, readOwner, readRanges} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
-import {readInNamespace} from './namespace-file.ts';
+import {readFolderInNamespace, readInNamespace} from './namespace-file.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
@@ -57,7 +57,11 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
         hostname: seen(z.string()).exactOptional(),
         domainname: seen(z.string()).exactOptional(),
         offsets: seen(z.string()).exactOptional().describe('Lines of /proc/PID/timens_offsets.'),
-        sysctls: seen(z.record(z.string(), z.string())).exactOptional().describe('What is set inside, by the names of sysctl(8).'),
+        sysctls: seen(z.record(z.string(), z.string()))
+          .exactOptional()
+          .describe(
+            'What is set inside, by the names of sysctl(8); of an interface what is not as net.ipv4.conf.default has it, and so on.',
+          ),
       }),
     )
     .describe('What user, uts, time, net and ipc namespaces have.'),
@@ -146,44 +150,58 @@ function readName(pid: number, isOwn: boolean, name: 'hostname' | 'domainname'):
   return trimmed(isOwn ? readText(file) : readInNamespace(`/proc/${pid}/ns/uts`, 'uts', file, 256));
 }
 
-const CONF = ['all', 'default'];
+/** Files below /proc/sys that each ipc namespace has for itself (sysctl of the kernel's documentation): of the others a folder has all. */
+const IPC_SYSCTLS: readonly string[] = [
+  ...['msgmax', 'msgmnb', 'msgmni', 'sem', 'shmall', 'shmmax', 'shmmni', 'shm_rmid_forced'].map(name => `kernel/${name}`),
+  ...['msg_default', 'msg_max', 'msgsize_default', 'msgsize_max', 'queues_max'].map(name => `fs/mqueue/${name}`),
+];
 
-/** Files below /proc/sys that each namespace of that type has for itself, and that limit or allow (namespaces(7), sysctl of the kernel's documentation). */
-const SYSCTLS: {readonly [type in 'user' | 'net' | 'ipc']: readonly string[]} = {
-  user: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'].map(type => `user/max_${type}_namespaces`),
-  net: [
-    ...['ip_unprivileged_port_start', 'ip_local_port_range', 'ip_local_reserved_ports', 'ip_nonlocal_bind', 'ping_group_range'].map(
-      name => `net/ipv4/${name}`,
-    ),
-    ...CONF.flatMap(device => ['route_localnet', 'accept_local'].map(name => `net/ipv4/conf/${device}/${name}`)),
-    'net/ipv6/bindv6only',
-    'net/ipv6/ip_nonlocal_bind',
-    ...CONF.map(device => `net/ipv6/conf/${device}/disable_ipv6`),
-    'net/core/somaxconn',
-  ],
-  ipc: [
-    ...['msgmax', 'msgmnb', 'msgmni', 'sem', 'shmall', 'shmmax', 'shmmni', 'shm_rmid_forced'].map(name => `kernel/${name}`),
-    ...['msg_max', 'msgsize_max', 'queues_max'].map(name => `fs/mqueue/${name}`),
-  ],
-};
+/** As sysctl(8) spells it: a point in the name of an interface changes places with the slash. */
+const sysctlName = (file: string): string => file.replaceAll(/[./]/g, found => (found === '/' ? '.' : '/'));
 
-/** As sysctl(8) spells it. */
-const sysctlName = (file: string): string => file.replaceAll('/', '.');
+type Sysctls = Seen<{readonly [name: string]: string}>;
 
-function readSysctls(pid: number, type: keyof typeof SYSCTLS): Seen<{readonly [name: string]: string}> {
-  const link = `/proc/${pid}/ns/${type}`;
-  const isOwn = readLink(link) === readLink(`/proc/self/ns/${type}`);
+const isOwnLink = (link: string, type: string): boolean => readLink(link) === readLink(`/proc/self/ns/${type}`);
+const oneLine = (text: string): string => text.trim().replaceAll(/\s+/g, ' ');
+
+function readIpcSysctls(pid: number): Sysctls {
+  const link = `/proc/${pid}/ns/ipc`;
+  const isOwn = isOwnLink(link, 'ipc');
   const values: {[name: string]: string} = {};
   let absent: Refusal | null = null;
-  for (const name of SYSCTLS[type]) {
+  for (const name of IPC_SYSCTLS) {
     const file = `/proc/sys/${name}`;
-    const text = isOwn ? readText(file) : readInNamespace(link, type, file, 4096);
-    if (!isRefusal(text)) values[sysctlName(name)] = text.trim().replaceAll(/\s+/g, ' ');
+    const text = isOwn ? readText(file) : readInNamespace(link, 'ipc', file, 4096);
+    if (!isRefusal(text)) values[sysctlName(name)] = oneLine(text);
     // This kernel is built without it, or the file is another user's.
     else if (text.during !== 'setns' && (text.errno === 'ENOENT' || text.errno === 'EACCES')) absent ??= text;
     else return text;
   }
   return absent !== null && Object.keys(values).length === 0 ? absent : values;
+}
+
+/**
+ * What changes by itself (how many connections there are), belongs to the machine (the modules that are loaded), is secret, or is told of the
+ * interfaces (NETCONFA_FORWARDING and the like, SnapshotNetwork).
+ */
+const NOT_SET =
+  /(_count|_available_.*|available_.*|fastopen_key|stable_secret|ip_forward|conf\/[^/]+\/(forwarding|rp_filter|proxy_arp|proxy_ndp))$/;
+/** What an interface has for itself, and from where a new one has it. */
+const OF_DEVICE = /^(ipv[46]\/(?:conf|neigh)\/)([^/]+)(\/.*)$/;
+
+/** All that is in the folder is of that namespace. What an interface has as all new ones have it is not told. */
+function readFolderSysctls(pid: number, type: 'net' | 'user'): Sysctls {
+  const link = `/proc/${pid}/ns/${type}`;
+  const files = readFolderInNamespace(isOwnLink(link, type) ? null : link, type, `/proc/sys/${type}`);
+  if (isRefusal(files)) return files;
+  const values: {[name: string]: string} = {};
+  for (const [file, text] of files) {
+    if (type === 'net' && NOT_SET.test(file)) continue;
+    const [, before, device, after] = OF_DEVICE.exec(file) ?? [];
+    if (device !== undefined && device !== 'default' && files.get(`${before}default${after}`) === text) continue;
+    values[sysctlName(`${type}/${file}`)] = oneLine(text);
+  }
+  return values;
 }
 
 /** What the namespaces of the tree have, each through its first member. */
@@ -199,10 +217,10 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
       uidMap: readRanges(pid, 'uid'),
       gidMap: readRanges(pid, 'gid'),
       setgroups: trimmed(readText(`/proc/${pid}/setgroups`)),
-      sysctls: readSysctls(pid, 'user'),
+      sysctls: readFolderSysctls(pid, 'user'),
     }));
-    first(links.net, inode => ({inode, sysctls: readSysctls(pid, 'net')}));
-    first(links.ipc, inode => ({inode, sysctls: readSysctls(pid, 'ipc')}));
+    first(links.net, inode => ({inode, sysctls: readFolderSysctls(pid, 'net')}));
+    first(links.ipc, inode => ({inode, sysctls: readIpcSysctls(pid)}));
     first(links.uts, inode => {
       const isOwn = own === `uts:[${inode}]`;
       return {inode, hostname: readName(pid, isOwn, 'hostname'), domainname: readName(pid, isOwn, 'domainname')};

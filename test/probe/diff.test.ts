@@ -82,6 +82,8 @@ describe('nsview diff', () => {
   it('tells of a user namespace in which no other one can be made', async () => {
     const flags = isRoot ? ['--user', '--map-root-user', ...FLAGS] : FLAGS;
     await using one = await isolated('', flags);
+    await using watched = await isolated('echo 8 > /proc/sys/user/max_inotify_watches', flags);
+    expect(compared(one, watched)).toMatch(/: user\.max_inotify_watches: \d+ in A, 8 in B\n1 difference; /);
     await using other = await isolated('echo 0 > /proc/sys/user/max_user_namespaces', flags);
     const told = compared(one, other);
     expect(told).toMatch(/: user\.max_user_namespaces: [1-9]\d* in A, 0 in B$/m);
@@ -140,6 +142,12 @@ describe('nsview diff', () => {
     ['echo 1 >/proc/sys/net/ipv4/ip_forward', /: forwarding between interfaces: off in A, all: ipv4 forwarding 1 in B$/m],
     ['echo 1 >/proc/sys/net/ipv4/conf/lo/forwarding', /: interfaces: lo loopback .* in A, lo loopback .* ipv4 forwarding 1 in B$/m],
     ['echo 1 >/proc/sys/net/ipv6/conf/lo/proxy_ndp', /: interfaces: lo loopback .* in A, lo loopback .* ipv6 proxy_ndp 1 in B$/m],
+    ['echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6', /: net\.ipv6\.conf\.all\.disable_ipv6: 0 in A, 1 in B$/m],
+    ['echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6', /: net\.ipv6\.conf\.lo\.disable_ipv6: 0 in A, 1 in B$/m],
+    ['echo 1 >/proc/sys/net/ipv4/conf/lo/route_localnet', /: net\.ipv4\.conf\.lo\.route_localnet: 0 in A, 1 in B$/m],
+    ['echo 2 >/proc/sys/net/ipv4/conf/default/arp_ignore', /: net\.ipv4\.conf\.default\.arp_ignore: 0 in A, 2 in B$/m],
+    ['echo 0 >/proc/sys/net/ipv4/tcp_syncookies', /: net\.ipv4\.tcp_syncookies: 1 in A, 0 in B$/m],
+    ['echo 10 10 >/proc/sys/net/ipv4/ping_group_range', /: net\.ipv4\.ping_group_range: 1 0 in A, 10 10 in B$/m],
     ['ulimit -n 100', /: limits: open files \d+ \d+ in A, open files 100 100 in B$/m],
     ['echo 1000 >/proc/sys/kernel/ns_last_pid', null],
   ])('tells of %s', async (script, said) => {
