@@ -193,7 +193,8 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         put_if_on(&uses, asked, "root", NSV_USE_ROOT, 0);
         put_if_on(&uses, asked, "exe", NSV_USE_EXE, 0);
         put_fds(&uses, asked);
-        put_maps(&uses, asked, devices, devices_count);
+        if (devices_count >= 0)
+                put_maps(&uses, asked, devices, devices_count);
         put_threads(&uses, folder, first);
         return uses.count;
 }

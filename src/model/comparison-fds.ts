@@ -1,11 +1,12 @@
 // Knows whether matched processes have the same things open: numbers of fds are ids, and so are those of pipes and sockets.
 
+import type {MountsApart} from './comparison-mounts.ts';
 import {type Node, nodeName, type Pair} from './comparison-tree.ts';
 import {isRefusal, type Seen} from './fact.ts';
 import type {OpenFd} from './tree-details.ts';
 
 /** What one process has open: the same text is the same kind of thing; `id`: which one of it, where that can be told from others. */
-type Open = {readonly text: string; readonly id: string | null; readonly mode: string};
+type Open = {readonly text: string; readonly id: string | null; readonly mode: string; readonly mount?: number | undefined};
 
 /** An object with an id, such as a pipe, and who has it open in which modes: index of the pair and mode, sorted. */
 type Held = {readonly text: string; readonly id: string; readonly by: string[]};
@@ -45,9 +46,10 @@ export const fdsText = (node: Node): string | null =>
         .join('; ');
 
 /** `pipe:[123]` is an object, `net:[4026531840]` a namespace, which has its partner; a path is a path. */
-function openOf({link, mode}: OpenFd, outside: boolean, network: string | undefined, partnerOf: (inode: string) => string): Open {
+function openOf({link, mode, mount}: OpenFd, outside: boolean, network: string | undefined, partnerOf: (inode: string) => string): Open {
   const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
-  if (kind === undefined || id === undefined) return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode};
+  if (kind === undefined || id === undefined)
+    return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode, mount};
   if (kind === 'pipe' || kind === 'socket') {
     // A socket stays in the network namespace in which it was made; where one leads that is connected has been said.
     const where = network === undefined ? '' : ` of net namespace ${partnerOf(network)}`;
@@ -131,6 +133,7 @@ type Sides = {
   /** Of A's namespaces. */
   readonly partners: ReadonlyMap<string, string>;
   readonly same: (a: string, b: string) => boolean;
+  readonly apart: MountsApart;
 };
 
 /** How many times, where it is more than once. */
@@ -139,7 +142,7 @@ const times = (modes: readonly string[]): string =>
     ? 'not open'
     : [...tally(modes)].map(([mode, count]) => `${MODES[mode] ?? mode}${count > 1 ? ` ${count} times` : ''}`).join(' and ');
 
-export function compareFds({pairs, isOutside, networks, partners, same}: Sides): FdsCompared {
+export function compareFds({pairs, isOutside, networks, partners, same, apart: mountsApart}: Sides): FdsCompared {
   const differences: FdDifference[] = [];
   const oneSided: {pair: Pair; a: Seen<readonly OpenFd[]>; b: Seen<readonly OpenFd[]>}[] = [];
   const refused = new Map<string, number>();
@@ -172,9 +175,9 @@ export function compareFds({pairs, isOutside, networks, partners, same}: Sides):
     readings.a.push({pair, index, open: openA});
     readings.b.push({pair, index, open: openB});
     const left = openB.filter(({id}) => id === null);
-    const onlyA = openA.filter(({id, text, mode}) => {
+    const onlyA = openA.filter(({id, text, mode, mount}) => {
       if (id !== null) return false;
-      const at = left.findIndex(other => other.mode === mode && same(text, other.text));
+      const at = left.findIndex(other => other.mode === mode && same(text, other.text) && mountsApart(pair, mount, other.mount) === null);
       if (at >= 0) left.splice(at, 1);
       return at < 0;
     });
@@ -186,13 +189,18 @@ export function compareFds({pairs, isOutside, networks, partners, same}: Sides):
       if (!(mine.has(line) || inherited.has(line))) differences.push({pair, what, a: x, b: y});
       mine.add(line);
     };
-    for (const {text, mode} of onlyA) {
+    for (const {text, mode, mount} of onlyA) {
       const how = MODES[mode] ?? mode;
       // One in the place of another, as where the output goes.
-      const at = left.findIndex(other => other.mode === mode);
+      const alike = left.findIndex(other => other.mode === mode && same(text, other.text));
+      const at = alike < 0 ? left.findIndex(other => other.mode === mode) : alike;
       const [another] = at < 0 ? [] : left.splice(at, 1);
       if (another === undefined) tell(text, how, 'not open');
-      else tell(`what is ${how}`, text, another.text);
+      else {
+        const mounts = alike < 0 ? null : mountsApart(pair, mount, another.mount);
+        const [x, y] = mounts?.map(name => ` on ${name}`) ?? ['', ''];
+        tell(`what is ${how}`, `${text}${x}`, `${another.text}${y}`);
+      }
     }
     for (const {text, mode} of left) tell(text, 'not open', MODES[mode] ?? mode);
   }

@@ -1,6 +1,8 @@
 // Knows whether two tables of mounts are the same but for the numbers of mounts, devices and peer groups.
 
-import type {Mount} from './fact.ts';
+import type {Pair} from './comparison-tree.ts';
+import {isRefusal, type Mount, type Snapshot} from './fact.ts';
+import {hiddenMounts} from './mounts.ts';
 import type {Renaming} from './renaming.ts';
 
 /** Devices and peer groups that nsview's own mounts have. */
@@ -16,7 +18,12 @@ type MountDifference = {
   readonly b: string;
 };
 
-export type MountsCompared = {readonly differences: readonly MountDifference[]; readonly compared: number};
+export type MountsCompared = {
+  readonly differences: readonly MountDifference[];
+  readonly compared: number;
+  /** For mounts of A those of B. */
+  readonly pairs: readonly (readonly [Mount, Mount])[];
+};
 
 /** Sizes and numbers of inodes that the kernel takes from the machine's memory, where nobody asked for others. */
 const OF_THE_MACHINE = /^(size|nr_inodes)=/;
@@ -43,7 +50,7 @@ export function createMountNumbers() {
 
 type Numbers = ReturnType<typeof createMountNumbers>;
 
-const describe = ({fsType, source, root}: Mount): string => `${fsType} ${source}${root === '/' ? '' : ` (${root} of it)`}`;
+const describeMount = ({fsType, source, root}: Mount): string => `${fsType} ${source}${root === '/' ? '' : ` (${root} of it)`}`;
 
 /** Stacked mounts on one point stand in the order of the table; points are the same up to renaming. */
 function pairMounts(
@@ -139,8 +146,10 @@ export function compareMounts(a: Table, b: Table, {same, numbers, key, partners}
   const differences: MountDifference[] = [];
   const groups = {a: new Set(a.outside.peerGroups), b: new Set(b.outside.peerGroups)};
   const devices = {a: new Set(a.outside.devices), b: new Set(b.outside.devices)};
-  for (const mount of onlyA) differences.push({kind: 'missing', point: mount.point, what: describe(mount), a: 'mounted', b: 'not mounted'});
-  for (const mount of onlyB) differences.push({kind: 'missing', point: mount.point, what: describe(mount), a: 'not mounted', b: 'mounted'});
+  for (const mount of onlyA)
+    differences.push({kind: 'missing', point: mount.point, what: describeMount(mount), a: 'mounted', b: 'not mounted'});
+  for (const mount of onlyB)
+    differences.push({kind: 'missing', point: mount.point, what: describeMount(mount), a: 'not mounted', b: 'mounted'});
   const pointsA = new Map(a.mounts.map(mount => [mount.id, mount]));
   const pointsB = new Map(b.mounts.map(mount => [mount.id, mount]));
   for (const [one, other] of pairs) {
@@ -179,5 +188,31 @@ export function compareMounts(a: Table, b: Table, {same, numbers, key, partners}
     const [aboveA, aboveB] = [pointsA.get(one.parent)?.point, pointsB.get(other.parent)?.point];
     if (aboveA !== undefined && aboveB !== undefined && !same(aboveA, aboveB)) tell('mounted on', aboveA, aboveB);
   }
-  return {differences, compared: pairs.length};
+  return {differences, compared: pairs.length, pairs};
+}
+
+/** For each mount namespace of A the mounts of the one of B that stand for them, by id. */
+export type MountPartners = Map<string, ReadonlyMap<number, number>>;
+
+/** In words the mounts of two processes, by their ids, that do not stand for each other; null: they do, or that is told elsewhere, or not known. */
+export type MountsApart = (pair: Pair, a: number | undefined, b: number | undefined) => readonly [string, string] | null;
+
+/** A mount that only one side has is told of by itself. */
+export function createMountsApart(snapshots: readonly [Snapshot, Snapshot], partners: MountPartners): MountsApart {
+  const [inA, inB] = snapshots.map(
+    ({mountNamespaces}) => new Map(mountNamespaces.map(({inode, mounts}) => [inode, isRefusal(mounts) ? [] : mounts])),
+  );
+  const back = new Map([...partners].map(([inode, pairs]) => [inode, new Set(pairs.values())]));
+  const text = (mounts: readonly Mount[], id: number): string => {
+    const mount = mounts.find(one => one.id === id);
+    if (mount === undefined) return `mount ${id}`;
+    return `${describeMount(mount)} on ${mount.point}${hiddenMounts(mounts).has(id) ? ', which is covered' : ''}`;
+  };
+  return ({a, b}, one, other) => {
+    const [spaceA, spaceB] = [a.links.mnt, b.links.mnt];
+    if (one === undefined || other === undefined || isRefusal(spaceA) || isRefusal(spaceB)) return null;
+    const partner = partners.get(spaceA)?.get(one);
+    if (partner === undefined || partner === other || back.get(spaceA)?.has(other) !== true) return null;
+    return [text(inA?.get(spaceA) ?? [], one), text(inB?.get(spaceB) ?? [], other)];
+  };
 }

@@ -5,7 +5,15 @@ import {CREDENTIAL_FACTS, DETAIL_FACTS, LIMIT_FACTS, NAME_FACTS, PLACE_FACTS, ty
 import {compareFds, fdsText, objectsOf} from './comparison-fds.ts';
 import {matchTrees} from './comparison-match.ts';
 import {type Divided, divide, hierarchyName, type Membership, membershipsOf, type Untold} from './comparison-membership.ts';
-import {type Comparing, compareMounts, createMountNumbers, type Table} from './comparison-mounts.ts';
+import {
+  type Comparing,
+  compareMounts,
+  createMountNumbers,
+  createMountsApart,
+  type MountPartners,
+  type MountsApart,
+  type Table,
+} from './comparison-mounts.ts';
 import {spaceFacts} from './comparison-spaces.ts';
 import {type Node, nodeName, type Pair, type Tree, treeOfSnapshot} from './comparison-tree.ts';
 import {isRefusal, type Refusal, type Seen, type Snapshot} from './fact.ts';
@@ -130,12 +138,13 @@ function compareFact(running: Running, pair: Pair, kind: Difference['kind'], {re
   tell(running, about, ...(told?.(a, b) ?? [a, b]));
 }
 
-/** The mount tables of namespaces that both have. */
+/** The mount tables of namespaces that both have; into `into` goes which mount is which. */
 function compareTables(
   running: Running,
   [one, other]: readonly [Snapshot, Snapshot],
   {partners: spaces, firsts}: Divided,
   comparing: Omit<Comparing, 'numbers'>,
+  into: MountPartners,
 ): number {
   const [tablesA, tablesB] = [tablesOf(one), tablesOf(other)];
   const numbers = createMountNumbers();
@@ -144,6 +153,8 @@ function compareTables(
     const pair = firsts.get(inA);
     if (pair === undefined) continue;
     if (tablesA.own === inA && tablesB.own === inB) {
+      const own = tablesA.byInode.get(inA) ?? NOT_THERE;
+      if (inA === inB && !isRefusal(own)) into.set(inA, new Map(own.mounts.map(({id}) => [id, id])));
       count(running.notCompared, 'mounts of the mount namespace that nsview is in');
       continue;
     }
@@ -154,6 +165,7 @@ function compareTables(
     }
     const found = compareMounts(a, b, {...comparing, numbers});
     mounts += found.compared;
+    into.set(inA, new Map(found.pairs.map(([x, y]) => [x.id, y.id])));
     for (const {kind, point, what, a: inOne, b: inOther} of found.differences)
       tell(running, {kind: 'mount', pair, what: kind === 'missing' ? `${what} on ${point}` : `${what} of ${point}`}, inOne, inOther);
   }
@@ -248,7 +260,8 @@ function compareMemberships(
   };
   const tables = spaces.find(({type}) => type === 'mnt')?.divided;
   const comparing = {same: running.same, partners, key: (text: string) => withoutNumbers(text, maps)};
-  const mounts = tables === undefined ? 0 : compareTables(running, snapshots, tables, comparing);
+  const mountPartners: MountPartners = new Map();
+  const mounts = tables === undefined ? 0 : compareTables(running, snapshots, tables, comparing, mountPartners);
   const [a, b] = snapshots;
   const factsOf = spaceFacts(snapshots, partners, whose, running.same);
   for (const {type, divided} of spaces)
@@ -265,7 +278,7 @@ function compareMemberships(
         tell(running, about, isRefusal(fact.a) ? '' : (fact.a ?? ''), isRefusal(fact.b) ? '' : (fact.b ?? ''));
       }
     }
-  return {partners, mounts};
+  return {partners, mounts, mountPartners};
 }
 
 /** Which fds lead to what their process could not reach by itself, or are of a socket that is connected with somebody outside. */
@@ -293,7 +306,7 @@ const PLACES = [
   ['exe', 'where its program lies'],
 ] as const;
 
-function comparePlaces(running: Running, snapshots: readonly [Snapshot, Snapshot]): void {
+function comparePlaces(running: Running, snapshots: readonly [Snapshot, Snapshot], apart: MountsApart): void {
   const [a, b] = snapshots.map(({sharing}) => {
     const found = new Map<string, string>();
     for (const {pid, outside} of sharing?.fds ?? [])
@@ -309,6 +322,12 @@ function comparePlaces(running: Running, snapshots: readonly [Snapshot, Snapshot
       const [inA, inB] = [of(a, pair.a), of(b, pair.b)];
       running.facts++;
       if (inA !== inB) tell(running, {kind: 'place', pair, what}, inA, inB);
+      const path = ({details, process}: Node) => (link === 'exe' ? process.exe : (details?.[link] ?? null));
+      const [pathA, pathB] = [path(pair.a), path(pair.b)];
+      // Another path has been told.
+      if (pathA === null || pathB === null || isRefusal(pathA) || isRefusal(pathB) || !running.same(pathA, pathB)) continue;
+      const mounts = apart(pair, pair.a.details.mounts?.[link], pair.b.details.mounts?.[link]);
+      if (mounts !== null) tell(running, {kind: 'place', pair, what: `${what}, ${pathA}`}, `on ${mounts[0]}`, `on ${mounts[1]}`);
     }
   }
 }
@@ -321,12 +340,18 @@ function socketNetworks({sharing}: Snapshot): Map<string, string> {
   return found;
 }
 
-function compareOpen(running: Running, [a, b]: readonly [Snapshot, Snapshot], partners: ReadonlyMap<string, string>): void {
+function compareOpen(
+  running: Running,
+  [a, b]: readonly [Snapshot, Snapshot],
+  partners: ReadonlyMap<string, string>,
+  apart: MountsApart,
+): void {
   const {pairs, same} = running;
   const found = compareFds({
     pairs,
     same,
     partners,
+    apart,
     isOutside: {a: outsideFds(a), b: outsideFds(b)},
     networks: {a: socketNetworks(a), b: socketNetworks(b)},
   });
@@ -396,9 +421,10 @@ export function compareSnapshots(first: Snapshot, second: Snapshot, {names = fal
     tellUntold(running, [{kind: 'place', what: DETAILS, a: asked[0].details !== undefined, b: asked[1].details !== undefined}]);
   tellMissing(running, onlyA, 'a');
   tellMissing(running, onlyB, 'b');
-  const {partners, mounts} = compareMemberships(running, [one, other], memberships, maps);
-  comparePlaces(running, [one, other]);
-  compareOpen(running, [one, other], partners);
+  const {partners, mounts, mountPartners} = compareMemberships(running, [one, other], memberships, maps);
+  const apart = createMountsApart([one, other], mountPartners);
+  comparePlaces(running, [one, other], apart);
+  compareOpen(running, [one, other], partners, apart);
   for (const pair of pairs) {
     for (const {kind, facts} of FACTS) for (const fact of facts) compareFact(running, pair, kind, fact);
     if (names) for (const fact of NAME_FACTS) compareFact(running, pair, 'name', fact);

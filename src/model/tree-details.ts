@@ -15,7 +15,13 @@ export type Outside = {
 };
 
 /** An open fd: where its link leads, and how it is open: `-` neither for reading nor for writing (O_PATH). */
-export type OpenFd = {readonly fd: number; readonly link: string; readonly mode: 'r' | 'w' | 'rw' | '-'};
+export type OpenFd = {
+  readonly fd: number;
+  readonly link: string;
+  readonly mode: 'r' | 'w' | 'rw' | '-';
+  /** Id of the mount that it is on, where that is one of its mount namespace. */
+  readonly mount?: number;
+};
 
 /** A file table: the first 1024 fds, and how many are open. */
 export type FileTable = {readonly fds: Seen<readonly OpenFd[]>; readonly open: number};
@@ -25,6 +31,8 @@ export type ProcessDetails = FileTable & {
   readonly pid: number;
   readonly root: Seen<string>;
   readonly cwd: Seen<string>;
+  /** Ids of the mounts, of its mount namespace, that they and its program are on. */
+  readonly mounts?: {readonly root?: number; readonly cwd?: number; readonly exe?: number};
   /** Of threads with a file table of their own. */
   readonly threads?: readonly (FileTable & {readonly tid: number})[];
   /** By name: soft, hard, as /proc/PID/limits has them (proc_pid_limits(5)). */

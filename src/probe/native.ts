@@ -68,10 +68,10 @@ export type Native = {
   /** Bytes of mountinfo; ret: the stage of a refusal. */
   mountAges(pid: number, ids: Int32Array, count: number, ages: Float64Array): number;
   mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
-  /** Rows of three: what, number, mount. */
   /** A readable fd, to be closed; or -errno. */
   mountEvents(path: string): number;
   mountsChanged(fd: number): number;
+  /** Rows of four: what, number, mount, tid. Maps are not asked where devicesCount is -1. */
   mountUses(
     pid: number,
     ids: BigInt64Array,

@@ -408,7 +408,12 @@ export function readSnapshot(options: {readonly root?: number; readonly version:
     cgroups: cgroupsOf(processes),
     networks: readNetworks(networks, options.root !== undefined),
     containers: containersOf(all, processes, '', mountNamespaces),
-    ...(options.root === undefined ? {} : {sharing: readTreeSharing(all, processes), details: readTreeDetails(all, processes)}),
+    ...(options.root === undefined
+      ? {}
+      : {
+          sharing: readTreeSharing(all, processes),
+          details: readTreeDetails(all, processes, new Map(mountNamespaces.map(({inode, mounts}) => [inode, mounts]))),
+        }),
   };
   for (const fd of kept) closeSync(fd);
   return snapshot;

@@ -2,12 +2,13 @@
 
 import {constants, lstatSync} from 'node:fs';
 import {z} from 'zod';
-import {isRefusal, type ProcessSeen, type Refusal, type Seen} from '../model/fact.ts';
+import {isRefusal, type Mount, type ProcessSeen, type Refusal, type Seen} from '../model/fact.ts';
 import {isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
 import {decodeLimits, readLabels, readOverflow, readOwner, readRanges} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
+import {createMountsUsed} from './mounts-used.ts';
 import {readFolderInNamespace, readInNamespace} from './namespace-file.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
@@ -16,9 +17,9 @@ const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
 const ranges = z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}));
 
 const fileTable = {
-  fds: seen(z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-'])}))).describe(
-    'The first 1024; - is open neither for reading nor for writing.',
-  ),
+  fds: seen(
+    z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-']), mount: z.int().exactOptional()})),
+  ).describe('The first 1024; - is open neither for reading nor for writing. mount: the id of the one of its namespace that it is on.'),
   open: z.int().describe('How many fds are open.'),
 };
 
@@ -34,6 +35,10 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
       pid: z.int(),
       root: seen(z.string()),
       cwd: seen(z.string()),
+      mounts: z
+        .object({root: z.int().exactOptional(), cwd: z.int().exactOptional(), exe: z.int().exactOptional()})
+        .exactOptional()
+        .describe('Ids of the mounts, of its mount namespace, that these and its program are on.'),
       ...fileTable,
       threads: z
         .array(z.object({tid: z.int(), ...fileTable}))
@@ -117,14 +122,16 @@ function readMode(path: string): OpenFd['mode'] {
 }
 
 /** Of a process or a thread: /proc/TID is there for both (proc(5)). */
-function readFds(tid: number): FileTable {
+function readFds(tid: number, mountOf: (fd: number) => number | undefined): FileTable {
   const folder = `/proc/${tid}/fd`;
   const numbers = readNumbers(folder);
   if (isRefusal(numbers)) return {fds: numbers, open: 0};
   const fds = numbers.slice(0, MOST.fds).flatMap((fd): OpenFd[] => {
     const link = readLink(`${folder}/${fd}`);
     // Closed meanwhile.
-    return isRefusal(link) ? [] : [{fd, link, mode: readMode(`${folder}/${fd}`)}];
+    if (isRefusal(link)) return [];
+    const mount = mountOf(fd);
+    return [{fd, link, mode: readMode(`${folder}/${fd}`), ...(mount === undefined ? {} : {mount})}];
   });
   return {fds, open: numbers.length};
 }
@@ -231,15 +238,25 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
   return [...spaces.values()];
 }
 
-function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, SpaceDetails>, overflow: number | null): ProcessDetails {
+type Known = {
+  readonly spaces: ReadonlyMap<string, SpaceDetails>;
+  readonly overflow: number | null;
+  readonly usedBy: ReturnType<typeof createMountsUsed>;
+};
+
+function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy}: Known): ProcessDetails {
   const {pid, state, namespaces, uids, gids} = process;
-  const threads = process.threads.flatMap(({tid, apart}) => (apart?.objects?.includes('files') ? [{tid, ...readFds(tid)}] : []));
+  const used = usedBy(pid, namespaces.mnt);
+  const threads = process.threads.flatMap(({tid, apart}) =>
+    apart?.objects?.includes('files') ? [{tid, ...readFds(tid, fd => used.fds.get(`${tid} ${fd}`))}] : [],
+  );
   const space = isRefusal(namespaces.user) ? undefined : spaces.get(namespaces.user);
   return {
     pid,
     root: readLink(`/proc/${pid}/root`),
     cwd: readLink(`/proc/${pid}/cwd`),
-    ...readFds(pid),
+    ...(Object.keys(used.links).length > 0 ? {mounts: used.links} : {}),
+    ...readFds(pid, fd => used.fds.get(`0 ${fd}`)),
     ...(threads.length > 0 ? {threads} : {}),
     limits: readLimits(pid),
     labels: readLabels(pid),
@@ -249,16 +266,21 @@ function readProcessDetails(process: ProcessSeen, spaces: ReadonlyMap<string, Sp
   };
 }
 
-/** `tree`: of all processes those that are told of. */
-export function readTreeDetails(all: readonly ProcessSeen[], tree: readonly ProcessSeen[]): TreeDetails {
+/** `tree`: of all processes those that are told of; `tables`: their mounts, by namespace. */
+export function readTreeDetails(
+  all: readonly ProcessSeen[],
+  tree: readonly ProcessSeen[],
+  tables: ReadonlyMap<string, Seen<readonly Mount[]>>,
+): TreeDetails {
   const living = tree.filter(({state}) => state !== 'Z' && state !== 'X');
   const namespaces = readSpaces(living);
   const spaces = new Map(namespaces.map(space => [space.inode, space]));
   const read = living.slice(0, MOST.processes);
   const {overflow} = readOverflow('uid');
+  const known = {spaces, overflow, usedBy: createMountsUsed(tables)};
   return {
     outside: readOutside(all, tree),
-    processes: read.map(process => readProcessDetails(process, spaces, overflow)),
+    processes: read.map(process => readProcessDetails(process, known)),
     left: living.length - read.length,
     namespaces,
   };

@@ -207,6 +207,20 @@ describe('nsview diff', () => {
     expect(compared(one, other)).toMatch(/: where its root lies: within its root and mounts in A, outside of its mounts in B$/m);
   });
 
+  it.each([
+    ['a directory', 'cd /mnt', /: where its cwd lies, \/mnt: on \S.* on \/ in A, on tmpfs over on \/mnt in B$/m],
+    ['an fd', 'exec 5</mnt', /: what is open for reading: \/mnt on \S.* on \/ in A, \/mnt on tmpfs over on \/mnt in B$/m],
+  ])('tells of %s on another mount by the same path', async (_, goes, said) => {
+    const over = 'mount -t tmpfs over /mnt';
+    await using under = await isolated(`${goes}\n${over}`);
+    await using again = await isolated(`${goes}\n${over}`);
+    await using upon = await isolated(`${over}\n${goes}`);
+    expect(compared(under, again)).toMatch(/^equal /);
+    const told = compared(under, upon);
+    expect(told).toMatch(said);
+    expect(told).toMatch(/^1 difference; /m);
+  });
+
   it('says that securebits are not compared, and programs of seccomp filters where there are any', async () => {
     await using one = await isolated();
     const told = compared(one, one);
