@@ -76,9 +76,9 @@ function without(a: readonly string[], b: readonly string[]): string[] {
 }
 
 /** Objects that are held alike are the same: whoever stands for whom is known. The others are paired with those that they have most in common with. */
-function pairObjects(a: readonly Held[], b: readonly Held[]): (readonly [Held | null, Held | null])[] {
+export function pairObjects<Shared extends Held>(a: readonly Shared[], b: readonly Shared[]): (readonly [Shared | null, Shared | null])[] {
   const key = ({text, by}: Held) => `${text} ${by.join()}`;
-  const waiting = new Map<string, Held[]>();
+  const waiting = new Map<string, Shared[]>();
   for (const held of b) {
     const alike = waiting.get(key(held));
     if (alike === undefined) waiting.set(key(held), [held]);
@@ -86,17 +86,17 @@ function pairObjects(a: readonly Held[], b: readonly Held[]): (readonly [Held | 
   }
   const left = a.filter(held => waiting.get(key(held))?.pop() === undefined);
   const rest = [...waiting.values()].flat();
-  const byHolder = new Map<string, Set<Held>>();
+  const byHolder = new Map<string, Set<Shared>>();
   for (const held of rest)
     for (const one of held.by) {
       const known = byHolder.get(`${held.text} ${one}`);
       if (known === undefined) byHolder.set(`${held.text} ${one}`, new Set([held]));
       else known.add(held);
     }
-  const pairs: (readonly [Held | null, Held | null])[] = [];
-  const taken = new Set<Held>();
+  const pairs: (readonly [Shared | null, Shared | null])[] = [];
+  const taken = new Set<Shared>();
   for (const held of left) {
-    const common = new Map<Held, number>();
+    const common = new Map<Shared, number>();
     for (const one of new Set(held.by))
       for (const other of byHolder.get(`${held.text} ${one}`) ?? []) if (!taken.has(other)) common.set(other, (common.get(other) ?? 0) + 1);
     const [best] = [...common].sort(([, one], [, other]) => other - one)[0] ?? [null];

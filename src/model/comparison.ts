@@ -5,6 +5,7 @@ import {CREDENTIAL_FACTS, DETAIL_FACTS, LIMIT_FACTS, NAME_FACTS, PLACE_FACTS, ty
 import {compareFds, fdsText, objectsOf} from './comparison-fds.ts';
 import {matchTrees} from './comparison-match.ts';
 import {type Divided, divide, hierarchyName, type Membership, membershipsOf, type Untold} from './comparison-membership.ts';
+import {compareMemory} from './comparison-memory.ts';
 import {
   type Comparing,
   compareMounts,
@@ -362,6 +363,24 @@ function compareOpen(
     tellRefusal(running, {kind: 'fds', pair, what: 'fds'}, inA, inB, fds => `${fds.length} open`);
 }
 
+/** Who shares memory is known where the maps of all of the tree were read. */
+function compareShared(running: Running, snapshots: readonly [Snapshot, Snapshot], maps: readonly Mapping[]): void {
+  const [a, b] = snapshots.map(({sharing}) => sharing?.memory);
+  if (snapshots.every(({sharing}) => sharing === undefined)) return;
+  const [toldA, toldB] = [a, b].map(memory => memory !== undefined && memory.refused === 0);
+  if (toldA !== true || toldB !== true) {
+    tellUntold(running, [{kind: 'sharing', what: 'memory that is mapped shared', a: toldA === true, b: toldB === true}]);
+    return;
+  }
+  running.facts += Math.max(a?.groups.length ?? 0, b?.groups.length ?? 0, 1);
+  for (const {pair, what, a: inA, b: inB} of compareMemory(running.pairs, snapshots, (text, which) =>
+    withoutNumbers(text, which === 'a' ? maps : []),
+  ))
+    tell(running, {kind: 'sharing', pair, what}, inA, inB);
+  const unseen = (a?.refusedOutside ?? 0) + (a?.left ?? 0) + (b?.refusedOutside ?? 0) + (b?.left ?? 0);
+  if (unseen > 0) count(running.notCompared, 'memory shared with processes whose maps were refused, or are too many', unseen);
+}
+
 /** What is compared of each process by itself. */
 const FACTS: readonly {readonly kind: Difference['kind']; readonly facts: readonly PlainFact[]}[] = [
   {kind: 'place', facts: PLACE_FACTS},
@@ -425,6 +444,7 @@ export function compareSnapshots(first: Snapshot, second: Snapshot, {names = fal
   const apart = createMountsApart([one, other], mountPartners);
   comparePlaces(running, [one, other], apart);
   compareOpen(running, [one, other], partners, apart);
+  compareShared(running, [one, other], maps);
   for (const pair of pairs) {
     for (const {kind, facts} of FACTS) for (const fact of facts) compareFact(running, pair, kind, fact);
     if (names) for (const fact of NAME_FACTS) compareFact(running, pair, 'name', fact);

@@ -133,12 +133,26 @@ export type SharingGroup = {
   readonly count: number;
 };
 
+export type MemoryHolder = {readonly pid: number; readonly writes: boolean};
+
+/** Memory that several processes have mapped shared, at least one of the tree. */
+export type MemoryGroup = {readonly path: string; readonly processes: readonly MemoryHolder[]; readonly outside?: readonly MemoryHolder[]};
+
+export type TreeMemory = {
+  readonly groups: readonly MemoryGroup[];
+  /** Processes of the tree, and others, whose maps the kernel did not tell; that were not read. */
+  readonly refused: number;
+  readonly refusedOutside: number;
+  readonly left: number;
+};
+
 /** What the processes of a tree share, and which fds of theirs reach outside. */
 export type TreeSharing = {
   readonly groups: Seen<readonly SharingGroup[]>;
   /** Only processes that have such fds, or that refused. */
   readonly fds: readonly {readonly pid: number; readonly outside: Seen<readonly OutsideFd[]>}[];
   readonly unix: Seen<readonly UnixConnection[]>;
+  readonly memory?: TreeMemory;
   /** Tasks that the kernel did not let compare; how many of them are not of the tree: those of it are known to each other. */
   readonly refused: number;
   readonly refusedOutside?: number;

@@ -14,7 +14,7 @@ const MOST_READ = 1024;
 const MOST_MAPPINGS = 64;
 const MOST_SHARERS = 32;
 
-type Mapping = {
+export type Mapping = {
   readonly file: string;
   readonly path: string;
   readonly bytes: number;
@@ -24,7 +24,7 @@ type Mapping = {
 };
 
 /** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
-function decodeSharedMaps(text: string): Map<string, Mapping> {
+export function decodeSharedMaps(text: string): Map<string, Mapping> {
   const mappings = new Map<string, Mapping>();
   for (let from = 0; from < text.length; ) {
     let end = text.indexOf('\n', from);
@@ -53,7 +53,7 @@ function decodeSharedMaps(text: string): Map<string, Mapping> {
  * A segment stays attached when its process leaves the ipc namespace (shmat(2)); in two of them, ids and keys are those of two segments. Where the
  * kernel does not tell (proc_pid_map_files(5): CAP_CHECKPOINT_RESTORE), those of one namespace are the same.
  */
-function isSameSegment(folder: string, own: Mapping, other: string, theirs: Mapping, sameSpace: boolean): boolean {
+export function isSameSegment(folder: string, own: Mapping, other: string, theirs: Mapping, sameSpace: boolean): boolean {
   const same = loadNative().sameFile(`${folder}/map_files/${own.at}`, `${other}/map_files/${theirs.at}`);
   return same < 0 ? sameSpace : same === 1;
 }

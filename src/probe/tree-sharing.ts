@@ -8,6 +8,7 @@ import {loadNative} from './native.ts';
 import {unixConnectionsSchema} from './network.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {outsideFdSchema} from './sharing.ts';
+import {readTreeMemory, treeMemorySchema} from './tree-memory.ts';
 import {readUnixOutside} from './unix-connections.ts';
 
 /** Tasks of the tree that are compared with each other; members that are told of a group; processes whose fds are looked at. */
@@ -32,6 +33,7 @@ export const treeSharingSchema: z.ZodType<TreeSharing> = z.object({
   ]),
   fds: z.array(z.object({pid: z.int(), outside: z.union([z.array(outsideFdSchema), refusal])})),
   unix: z.union([unixConnectionsSchema, refusal]),
+  memory: treeMemorySchema.exactOptional().describe('Memory that several have mapped shared.'),
   refused: z.int().describe('Tasks that the kernel did not let compare.'),
   refusedOutside: z.int().exactOptional().describe('How many of them are not of the tree.'),
   left: z.int().describe('Tasks that were not compared, and processes whose fds were not looked at.'),
@@ -130,6 +132,7 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
     groups,
     fds,
     unix,
+    memory: readTreeMemory(living.filter(hasMemory), others.filter(hasMemory)),
     refused,
     ...(refusedOutside > 0 ? {refusedOutside} : {}),
     left: tasks.length - own.length + living.filter(hasMemory).length - looked.length,

@@ -249,6 +249,36 @@ describe('nsview diff', () => {
     expect(told[1]).toMatch(/^shares-by-clone \d+ \| shares-by-clone \d+: .*: shared with its parent in A, its own in B\n1 difference; /);
   });
 
+  it.each([
+    ['memfd', 'memfd:common'],
+    ['anonymous', 'anonymous memory'],
+    ['segment', 'System V segment without a key'],
+  ])('tells of shared memory that is another, or that not all may write: %s', async (kind, name) => {
+    const shares = async (how: string): Promise<{running: Running; child: Running['pid']}> => {
+      const running = start(fixture('shares-memory'), kind, how);
+      const [, child = ''] = await running.says(/child (\d+)\nready/);
+      return {running, child: Number(child)};
+    };
+    const [one, again, own, reads] = [await shares('shared'), await shares('shared'), await shares('own'), await shares('read')];
+    const diff = (a: number, b: number): string => {
+      const [x, y] = [a, b].map(root => readSnapshot({version: 'test', root}));
+      return x === undefined || y === undefined ? '' : diffText(compareSnapshots(x, y));
+    };
+    const trees = [again, own, reads].map(({running}) => diff(one.running.pid, running.pid));
+    const children = [again, own].map(({child}) => diff(one.child, child));
+    const all = [one, again, own, reads];
+    for (const {running} of all) running.release();
+    await Promise.all(all.map(({running}) => running.ended));
+    const both = 'shares-memory \\d+ writes, shares-memory \\d+ writes';
+    expect(trees[0]).toMatch(/^equal /);
+    expect(trees[1]).toMatch(new RegExp(`: shared memory, ${name}: ${both} in A, not shared in B\n1 difference; `));
+    expect(trees[2]).toMatch(new RegExp(`: shared memory, ${name}: ${both} in A, .* writes, .* reads in B\n1 difference; `));
+    expect(children[0]).toMatch(/^equal /);
+    expect(children[1]).toMatch(
+      new RegExp(`: shared memory, ${name}: others outside of the tree writes, .* writes in A, not shared in B\n1 difference; `),
+    );
+  });
+
   it('tells what has changed since a file was written', async () => {
     await using running = await isolated();
     const before = readSnapshot({version: 'test', root: running.pid});
