@@ -1,12 +1,19 @@
 // Knows whether matched processes have the same things open: numbers of fds are ids, and so are those of pipes and sockets.
 
 import type {MountsApart} from './comparison-mounts.ts';
+import {isEphemeral} from './comparison-spaces.ts';
 import {type Node, nodeName, type Pair} from './comparison-tree.ts';
 import {isRefusal, type Seen} from './fact.ts';
 import type {OpenFd} from './tree-details.ts';
 
 /** What one process has open: the same text is the same kind of thing; `id`: which one of it, where that can be told from others. */
-type Open = {readonly text: string; readonly id: string | null; readonly mode: string; readonly mount?: number | undefined};
+type Open = {
+  readonly text: string;
+  readonly id: string | null;
+  readonly mode: string;
+  readonly mount?: number | undefined;
+  readonly bound?: string | undefined;
+};
 
 /** An object with an id, such as a pipe, and who has it open in which modes: index of the pair and mode, sorted. */
 type Held = {readonly text: string; readonly id: string; readonly by: string[]};
@@ -30,6 +37,9 @@ const MODES: {readonly [mode: string]: string} = {
   '-': 'open as a path alone',
 };
 
+/** One that may be bound. `plain`: what it is besides. */
+type HeldSocket = Held & {readonly plain: string; readonly bound: string | undefined};
+
 const openIn = ({fileTable}: Node): readonly OpenFd[] => (fileTable === null || isRefusal(fileTable.fds) ? [] : fileTable.fds);
 
 /** Pipes and sockets, each end for itself: by what it has open as others do, one of many like it can be told from the rest. */
@@ -46,16 +56,32 @@ export const fdsText = (node: Node): string | null =>
         .join('; ');
 
 /** `pipe:[123]` is an object, `net:[4026531840]` a namespace, which has its partner; a path is a path. */
-function openOf({link, mode, mount}: OpenFd, outside: boolean, network: string | undefined, partnerOf: (inode: string) => string): Open {
+function openOf(
+  {link, mode, mount}: OpenFd,
+  outside: boolean,
+  network: string | undefined,
+  partnerOf: (inode: string) => string,
+  bound: string | undefined,
+): Open {
   const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
   if (kind === undefined || id === undefined)
     return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode, mount};
   if (kind === 'pipe' || kind === 'socket') {
     // A socket stays in the network namespace in which it was made; where one leads that is connected has been said.
     const where = network === undefined ? '' : ` of net namespace ${partnerOf(network)}`;
-    return {text: outside ? `${kind} to outside of the tree` : `${kind}${where}`, id, mode};
+    return {text: outside ? `${kind} to outside of the tree` : `${kind}${where}`, id, mode, bound};
   }
   return {text: `${kind} namespace ${partnerOf(id)}`, id: null, mode};
+}
+
+/** What listens in a network namespace that is the tree's is told of that; `isOwn`: it is nsview's. */
+function boundOf({bound}: OpenFd, isOwn: boolean): string | undefined {
+  if (bound === undefined || bound.startsWith('unix '))
+    return bound?.replace(/^(unix \S+) @[0-9a-f]{5}$/, '$1 (name that the kernel chose)');
+  const [, protocol = '', host = '', port = ''] = /^(\S+) (.*):(\d+)$/.exec(bound) ?? [];
+  if (!isOwn) return undefined;
+  if (!isEphemeral(Number(port))) return bound;
+  return protocol.startsWith('tcp') ? `${protocol} ${host}:(ephemeral)` : undefined;
 }
 
 /** How often each is there. */
@@ -112,13 +138,15 @@ const modeOf = (holder: string): string => holder.slice(holder.indexOf(' ') + 1)
 
 type Reading = {readonly pair: Pair; readonly index: number; readonly open: readonly Open[]};
 
-function heldOf(readings: readonly Reading[]): Held[] {
-  const objects = new Map<string, Held>();
+/** `nameOf`: a name of A as it is in B. */
+function heldOf(readings: readonly Reading[], nameOf: (bound: string) => string): HeldSocket[] {
+  const objects = new Map<string, HeldSocket>();
   for (const {index, open} of readings)
-    for (const {text, id, mode} of open) {
+    for (const {text: plain, id, mode, bound} of open) {
       if (id === null) continue;
+      const text = bound === undefined ? plain : `${plain} bound to ${nameOf(bound)}`;
       const known = objects.get(`${text} ${id}`);
-      if (known === undefined) objects.set(`${text} ${id}`, {text, id, by: [`${index} ${mode}`]});
+      if (known === undefined) objects.set(`${text} ${id}`, {text, plain, bound, id, by: [`${index} ${mode}`]});
       else known.by.push(`${index} ${mode}`);
     }
   for (const {by} of objects.values()) by.sort();
@@ -134,7 +162,25 @@ type Sides = {
   readonly partners: ReadonlyMap<string, string>;
   readonly same: (a: string, b: string) => boolean;
   readonly apart: MountsApart;
+  /** nsview's own network namespace. */
+  readonly own: {readonly a: Seen<string>; readonly b: Seen<string>};
 };
+
+type Paired<Shared> = readonly (readonly [Shared | null, Shared | null])[];
+
+/** What has no partner, and is held as another that has none either, is bound elsewhere. */
+function apartByName(pairs: Paired<HeldSocket>): {paired: Paired<HeldSocket>; renamed: (readonly [HeldSocket, HeldSocket])[]} {
+  const alone = pairs.flatMap(([one, other]) => (one === null && other !== null ? [other] : []));
+  const renamed: (readonly [HeldSocket, HeldSocket])[] = [];
+  const paired = pairs.filter(([one, other]) => {
+    if (one === null || other !== null) return true;
+    const at = alone.findIndex(each => each.text !== one.text && each.plain === one.plain && each.by.join() === one.by.join());
+    const [found] = at < 0 ? [] : alone.splice(at, 1);
+    if (found !== undefined) renamed.push([one, found]);
+    return found === undefined;
+  });
+  return {paired: paired.filter(([one, other]) => one !== null || other === null || alone.includes(other)), renamed};
+}
 
 /** How many times, where it is more than once. */
 const times = (modes: readonly string[]): string =>
@@ -142,7 +188,7 @@ const times = (modes: readonly string[]): string =>
     ? 'not open'
     : [...tally(modes)].map(([mode, count]) => `${MODES[mode] ?? mode}${count > 1 ? ` ${count} times` : ''}`).join(' and ');
 
-export function compareFds({pairs, isOutside, networks, partners, same, apart: mountsApart}: Sides): FdsCompared {
+export function compareFds({pairs, isOutside, networks, partners, same, apart: mountsApart, own}: Sides): FdsCompared {
   const differences: FdDifference[] = [];
   const oneSided: {pair: Pair; a: Seen<readonly OpenFd[]>; b: Seen<readonly OpenFd[]>}[] = [];
   const refused = new Map<string, number>();
@@ -166,11 +212,18 @@ export function compareFds({pairs, isOutside, networks, partners, same, apart: m
     // Of so many only the first were read.
     if (countA !== countB && (countA > MOST_READ || countB > MOST_READ))
       differences.push({pair, what: 'fds', a: `${countA} open`, b: `${countB} open`});
+    const isOwn = pair.a.links.net === own.a && pair.b.links.net === own.b;
     const openA = a.map(one =>
-      openOf(one, isOutside.a(pair.a, one), networks.a.get(one.link), id => partners.get(id) ?? 'outside of the tree'),
+      openOf(one, isOutside.a(pair.a, one), networks.a.get(one.link), id => partners.get(id) ?? 'outside of the tree', boundOf(one, isOwn)),
     );
     const openB = b.map(one =>
-      openOf(one, isOutside.b(pair.b, one), networks.b.get(one.link), id => (known.has(id) ? id : 'outside of the tree')),
+      openOf(
+        one,
+        isOutside.b(pair.b, one),
+        networks.b.get(one.link),
+        id => (known.has(id) ? id : 'outside of the tree'),
+        boundOf(one, isOwn),
+      ),
     );
     readings.a.push({pair, index, open: openA});
     readings.b.push({pair, index, open: openB});
@@ -204,7 +257,20 @@ export function compareFds({pairs, isOutside, networks, partners, same, apart: m
     }
     for (const {text, mode} of left) tell(text, 'not open', MODES[mode] ?? mode);
   }
-  for (const [one, other] of pairObjects(heldOf(readings.a), heldOf(readings.b))) {
+  const namesOfB = new Set(readings.b.flatMap(({open}) => open.flatMap(({bound}) => bound ?? [])));
+  const nameOf = (bound: string) => [...namesOfB].find(name => same(bound, name)) ?? bound;
+  const {paired, renamed} = apartByName(
+    pairObjects(
+      heldOf(readings.a, nameOf),
+      heldOf(readings.b, name => name),
+    ),
+  );
+  for (const [one, other] of renamed) {
+    const pair = pairs[Math.min(...one.by.map(indexOf))];
+    if (pair !== undefined)
+      differences.push({pair, what: `${one.plain} is bound to`, a: one.bound ?? 'nothing', b: other.bound ?? 'nothing'});
+  }
+  for (const [one, other] of paired) {
     const [byA, byB] = [one?.by ?? [], other?.by ?? []];
     const apart = new Set([...without(byA, byB), ...without(byB, byA)].map(indexOf));
     const all = new Set([...byA, ...byB].map(indexOf));

@@ -24,8 +24,8 @@ const OUTSIDE = -1;
 const indexOf = (holder: string): number => Number.parseInt(holder, 10);
 const word = (writes: boolean): string => (writes ? 'writes' : 'reads');
 
-/** What the processes of the pairs share. With those that are missing on the other side nothing can be shared there. */
-function heldOf({sharing}: Snapshot, pairs: readonly Pair[], which: 'a' | 'b', text: (value: string) => string): Held[] {
+/** `nameOf`: a name of A as it is in B. What the processes of the pairs share. With those that are missing on the other side nothing can be shared there. */
+function heldOf({sharing}: Snapshot, pairs: readonly Pair[], which: 'a' | 'b', nameOf: (kind: string) => string): Held[] {
   const index = new Map(pairs.flatMap((pair, at) => (pair[which].tid === null ? [[pair[which].pid, at] as const] : [])));
   return (sharing?.memory?.groups ?? []).flatMap(({path, processes, outside}, id): Held[] => {
     const by = processes.flatMap(({pid, writes}) => {
@@ -34,15 +34,14 @@ function heldOf({sharing}: Snapshot, pairs: readonly Pair[], which: 'a' | 'b', t
     });
     if (by.length === 0 || (by.length < 2 && outside === undefined)) return [];
     if (outside !== undefined) by.push(`${OUTSIDE} ${word(outside.some(({writes}) => writes))}`);
-    return [{text: text(kindOf(path)), kind: kindOf(path), id: String(id), by: by.sort()}];
+    return [{text: nameOf(kindOf(path)), kind: kindOf(path), id: String(id), by: by.sort()}];
   });
 }
 
-/** `text`: of a name, what is left without the numbers in it, which are ids where there are any. */
 export function compareMemory(
   pairs: readonly Pair[],
   [first, second]: readonly [Snapshot, Snapshot],
-  text: (value: string, which: 'a' | 'b') => string,
+  same: (a: string, b: string) => boolean,
 ): MemoryDifference[] {
   const words = (held: Held | null, which: 'a' | 'b'): string => {
     if (held === null) return 'not shared';
@@ -54,7 +53,8 @@ export function compareMemory(
       });
     return who.length > MOST_NAMED ? `${who.slice(0, MOST_NAMED).join(', ')}, ${who.length - MOST_NAMED} more` : who.join(', ');
   };
-  const [a, b] = [heldOf(first, pairs, 'a', value => text(value, 'a')), heldOf(second, pairs, 'b', value => text(value, 'b'))];
+  const b = heldOf(second, pairs, 'b', name => name);
+  const a = heldOf(first, pairs, 'a', name => b.find(({kind}) => same(name, kind))?.kind ?? name);
   return pairObjects(a, b).flatMap(([one, other]): MemoryDifference[] => {
     const indices = [...(one?.by ?? []), ...(other?.by ?? [])].map(indexOf).filter(index => index !== OUTSIDE);
     const pair = pairs[Math.min(...indices)];

@@ -76,7 +76,7 @@ function settingsText(seen: Seen<readonly NetworkSetting[]> | undefined, device:
 }
 
 /** The ports that the kernel gives to who asks for any, where nobody has changed that (net.ipv4.ip_local_port_range, ip(7)). */
-const isEphemeral = (port: number): boolean => port >= 32_768 && port <= 60_999;
+export const isEphemeral = (port: number): boolean => port >= 32_768 && port <= 60_999;
 
 function listenersText(listeners: Seen<readonly Bound[]> | undefined): Seen<string> | null {
   if (listeners === undefined || isRefusal(listeners)) return listeners ?? null;

@@ -353,6 +353,7 @@ function compareOpen(
     same,
     partners,
     apart,
+    own: {a: a.host.namespaces.net, b: b.host.namespaces.net},
     isOutside: {a: outsideFds(a), b: outsideFds(b)},
     networks: {a: socketNetworks(a), b: socketNetworks(b)},
   });
@@ -364,7 +365,7 @@ function compareOpen(
 }
 
 /** Who shares memory is known where the maps of all of the tree were read. */
-function compareShared(running: Running, snapshots: readonly [Snapshot, Snapshot], maps: readonly Mapping[]): void {
+function compareShared(running: Running, snapshots: readonly [Snapshot, Snapshot]): void {
   const [a, b] = snapshots.map(({sharing}) => sharing?.memory);
   if (snapshots.every(({sharing}) => sharing === undefined)) return;
   const [toldA, toldB] = [a, b].map(memory => memory !== undefined && memory.refused === 0);
@@ -373,9 +374,7 @@ function compareShared(running: Running, snapshots: readonly [Snapshot, Snapshot
     return;
   }
   running.facts += Math.max(a?.groups.length ?? 0, b?.groups.length ?? 0, 1);
-  for (const {pair, what, a: inA, b: inB} of compareMemory(running.pairs, snapshots, (text, which) =>
-    withoutNumbers(text, which === 'a' ? maps : []),
-  ))
+  for (const {pair, what, a: inA, b: inB} of compareMemory(running.pairs, snapshots, running.same))
     tell(running, {kind: 'sharing', pair, what}, inA, inB);
   const unseen = (a?.refusedOutside ?? 0) + (a?.left ?? 0) + (b?.refusedOutside ?? 0) + (b?.left ?? 0);
   if (unseen > 0) count(running.notCompared, 'memory shared with processes whose maps were refused, or are too many', unseen);
@@ -444,7 +443,7 @@ export function compareSnapshots(first: Snapshot, second: Snapshot, {names = fal
   const apart = createMountsApart([one, other], mountPartners);
   comparePlaces(running, [one, other], apart);
   compareOpen(running, [one, other], partners, apart);
-  compareShared(running, [one, other], maps);
+  compareShared(running, [one, other]);
   for (const pair of pairs) {
     for (const {kind, facts} of FACTS) for (const fact of facts) compareFact(running, pair, kind, fact);
     if (names) for (const fact of NAME_FACTS) compareFact(running, pair, 'name', fact);

@@ -21,6 +21,8 @@ export type OpenFd = {
   readonly mode: 'r' | 'w' | 'rw' | '-';
   /** Id of the mount that it is on, where that is one of its mount namespace. */
   readonly mount?: number;
+  /** Of a socket by what others reach it: `unix stream @name` or `tcp 127.0.0.1:80`. */
+  readonly bound?: string;
 };
 
 /** A file table: the first 1024 fds, and how many are open. */

@@ -201,6 +201,7 @@ export type UnixMessage = {
   readonly type: number;
   readonly name: string;
   readonly peer: string | null;
+  readonly listens: boolean;
 };
 
 /** struct unix_diag_msg and its attributes (linux/unix_diag.h). */
@@ -216,6 +217,8 @@ export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
       type: message[1] ?? 0,
       name: name[0] === 0 ? name.toString().replaceAll('\0', '@') : text(name),
       peer: peer !== undefined && peer.length >= 4 ? String(peer.readUInt32LE(0)) : null,
+      // TCP_LISTEN (net/tcp_states.h), of unix sockets too.
+      listens: message[2] === 10,
     });
   }
   return sockets;

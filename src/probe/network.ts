@@ -460,7 +460,7 @@ function peersOf(path: string, sockets: readonly (WithInode & {readonly name: st
 }
 
 /** `refused`: a table that could not be read; of what others hold more may be known. */
-function inetListeners(who: number | string, cut: string[]): {listeners: (Bound & WithInode)[]; refused: Refusal | null} {
+export function inetListeners(who: number | string, cut: string[]): {listeners: (Bound & WithInode)[]; refused: Refusal | null} {
   const listeners: (Bound & WithInode)[] = [];
   let refused: Refusal | null = null;
   for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {

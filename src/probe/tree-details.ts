@@ -6,6 +6,7 @@ import {isRefusal, type Mount, type ProcessSeen, type Refusal, type Seen} from '
 import {isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
+import {readBoundSockets} from './bound-sockets.ts';
 import {decodeLimits, readLabels, readOverflow, readOwner, readRanges} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {createMountsUsed} from './mounts-used.ts';
@@ -18,8 +19,18 @@ const ranges = z.array(z.object({inside: z.int(), outside: z.int(), count: z.int
 
 const fileTable = {
   fds: seen(
-    z.array(z.object({fd: z.int(), link: z.string(), mode: z.enum(['r', 'w', 'rw', '-']), mount: z.int().exactOptional()})),
-  ).describe('The first 1024; - is open neither for reading nor for writing. mount: the id of the one of its namespace that it is on.'),
+    z.array(
+      z.object({
+        fd: z.int(),
+        link: z.string(),
+        mode: z.enum(['r', 'w', 'rw', '-']),
+        mount: z.int().exactOptional(),
+        bound: z.string().exactOptional(),
+      }),
+    ),
+  ).describe(
+    'The first 1024; - is open neither for reading nor for writing. mount: the id of the one of its namespace that it is on; bound: by what others reach a socket.',
+  ),
   open: z.int().describe('How many fds are open.'),
 };
 
@@ -122,7 +133,7 @@ function readMode(path: string): OpenFd['mode'] {
 }
 
 /** Of a process or a thread: /proc/TID is there for both (proc(5)). */
-function readFds(tid: number, mountOf: (fd: number) => number | undefined): FileTable {
+function readFds(tid: number, mountOf: (fd: number) => number | undefined, bound: ReadonlyMap<string, string>): FileTable {
   const folder = `/proc/${tid}/fd`;
   const numbers = readNumbers(folder);
   if (isRefusal(numbers)) return {fds: numbers, open: 0};
@@ -131,7 +142,10 @@ function readFds(tid: number, mountOf: (fd: number) => number | undefined): File
     // Closed meanwhile.
     if (isRefusal(link)) return [];
     const mount = mountOf(fd);
-    return [{fd, link, mode: readMode(`${folder}/${fd}`), ...(mount === undefined ? {} : {mount})}];
+    const name = link.startsWith('socket:[') ? bound.get(link.slice('socket:['.length, -1)) : undefined;
+    return [
+      {fd, link, mode: readMode(`${folder}/${fd}`), ...(mount === undefined ? {} : {mount}), ...(name === undefined ? {} : {bound: name})},
+    ];
   });
   return {fds, open: numbers.length};
 }
@@ -242,13 +256,14 @@ type Known = {
   readonly spaces: ReadonlyMap<string, SpaceDetails>;
   readonly overflow: number | null;
   readonly usedBy: ReturnType<typeof createMountsUsed>;
+  readonly bound: ReadonlyMap<string, string>;
 };
 
-function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy}: Known): ProcessDetails {
+function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy, bound}: Known): ProcessDetails {
   const {pid, state, namespaces, uids, gids} = process;
   const used = usedBy(pid, namespaces.mnt);
   const threads = process.threads.flatMap(({tid, apart}) =>
-    apart?.objects?.includes('files') ? [{tid, ...readFds(tid, fd => used.fds.get(`${tid} ${fd}`))}] : [],
+    apart?.objects?.includes('files') ? [{tid, ...readFds(tid, fd => used.fds.get(`${tid} ${fd}`), bound)}] : [],
   );
   const space = isRefusal(namespaces.user) ? undefined : spaces.get(namespaces.user);
   return {
@@ -256,7 +271,7 @@ function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy}: Kn
     root: readLink(`/proc/${pid}/root`),
     cwd: readLink(`/proc/${pid}/cwd`),
     ...(Object.keys(used.links).length > 0 ? {mounts: used.links} : {}),
-    ...readFds(pid, fd => used.fds.get(`0 ${fd}`)),
+    ...readFds(pid, fd => used.fds.get(`0 ${fd}`), bound),
     ...(threads.length > 0 ? {threads} : {}),
     limits: readLimits(pid),
     labels: readLabels(pid),
@@ -277,7 +292,7 @@ export function readTreeDetails(
   const spaces = new Map(namespaces.map(space => [space.inode, space]));
   const read = living.slice(0, MOST.processes);
   const {overflow} = readOverflow('uid');
-  const known = {spaces, overflow, usedBy: createMountsUsed(tables)};
+  const known = {spaces, overflow, usedBy: createMountsUsed(tables), bound: readBoundSockets(read)};
   return {
     outside: readOutside(all, tree),
     processes: read.map(process => readProcessDetails(process, known)),

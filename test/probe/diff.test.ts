@@ -189,6 +189,29 @@ describe('nsview diff', () => {
     expect(compared(given, other)).toMatch(/^equal /);
   });
 
+  it('tells of the name of a unix socket, and of an address in the network namespace of nsview', async () => {
+    const listens = async (where: string): Promise<Running> => {
+      const script = `require('node:net').createServer().listen(${where}, () => console.log('ready'))`;
+      const running = new Running('unshare', [...ownUser, '--fork', '--kill-child', process.execPath, '-e', script]);
+      await running.says(/ready/);
+      return running;
+    };
+    using folder = temporaryFolder();
+    const file = folder.file('socket');
+    // Two cannot listen at one name in one network namespace: each has the pid of its process in it.
+    await using one = await listens("'\\0nsview-test-' + process.pid");
+    await using again = await listens("'\\0nsview-test-' + process.pid");
+    await using other = await listens("'\\0nsview-other-' + process.pid");
+    await using named = await listens(`'${file}'`);
+    await using port = await listens('18471');
+    await using local = await listens("18472, '127.0.0.1'");
+    expect(compared(one, again)).toMatch(/^equal /);
+    const bound = (a: string, b: string) => new RegExp(`: socket is bound to: ${a} in A, ${b} in B\n1 difference; `);
+    expect(compared(one, other)).toMatch(bound('unix stream @nsview-test-\\d+', 'unix stream @nsview-other-\\d+'));
+    expect(compared(one, named)).toMatch(bound('unix stream @nsview-test-\\d+', `unix stream ${file}`));
+    expect(compared(port, local)).toMatch(bound('tcp6 \\[::\\]:18471', 'tcp 127\\.0\\.0\\.1:18472'));
+  });
+
   it('tells of a socket that is of another network namespace than its process', async () => {
     using folder = temporaryFolder();
     await using inside = start(...maker(fixture('holds-outside'), folder.path, 'socket-inside'));
