@@ -118,7 +118,7 @@ function snapshotOf(sketch: Sketch, ids: Ids): Snapshot {
       ],
     })),
     cgroups: [],
-    sharing: {groups: [], fds: [], unix: [], refused: 0, left: 0, cut: []},
+    sharing: {groups: [], fds: [], unix: [], memory: {groups: [], refused: 0, refusedOutside: 0, left: 0}, refused: 0, left: 0, cut: []},
     details: {
       outside: {namespaces: Object.values(OUTER), cgroups: [{controllers: [], path: '/'}], devices: [], peerGroups: []},
       processes: sketch.map(({pipes}, index) => ({
