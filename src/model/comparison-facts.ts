@@ -4,7 +4,7 @@ import {bitsOf, capabilityName, maskOf} from './capability.ts';
 import type {Node} from './comparison-tree.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import type {CapabilitySets, Credentials} from './identity.ts';
-import type {ProcessDetails} from './tree-details.ts';
+import {HABITS, type ProcessDetails} from './tree-details.ts';
 
 /** A text that says all of it; null: the snapshot does not tell. */
 type Read = (node: Node) => Seen<string> | null;
@@ -94,6 +94,7 @@ export const DETAIL_FACTS: readonly PlainFact[] = [
 
 export const LIMIT_FACTS: readonly PlainFact[] = [
   {what: 'oom_score_adj', read: detail(({oomScoreAdj}) => oomScoreAdj ?? null)},
+  ...HABITS.map(habit => ({what: habit, read: detail(({habits}) => habits?.[habit] ?? null)})),
   {
     what: 'limits',
     read: detail(({limits}) =>

@@ -409,6 +409,8 @@ function noteLeft({notCompared, pairs}: Running, snapshots: readonly Snapshot[],
     count(notCompared, 'who outside of the tree shares file tables, memory and the like: the kernel refuses to compare some (kcmp)');
   // Only prctl(PR_GET_SECUREBITS) tells them, and to the thread itself alone: no file of /proc has them.
   count(notCompared, 'securebits, which the kernel tells to the thread itself alone');
+  // A domain of Landlock has no file; /proc/keys lists those keys that its reader may view (keyrings(7)).
+  count(notCompared, 'Landlock rules and keyrings, which the kernel does not tell of others');
   // PTRACE_SECCOMP_GET_FILTER reads a program of a thread that is stopped for it: that would disturb it (ptrace(2)).
   const filtered = pairs.filter(({a, b}) =>
     [a, b].every(({credentials}) => credentials !== null && !isRefusal(credentials) && credentials.seccomp === 2),

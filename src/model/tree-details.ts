@@ -28,6 +28,20 @@ export type OpenFd = {
 /** A file table: the first 1024 fds, and how many are open. */
 export type FileTable = {readonly fds: Seen<readonly OpenFd[]>; readonly open: number};
 
+/** How it is scheduled, and what of its execution prctl(2) and personality(2) set: a child inherits all of it. */
+export const HABITS = [
+  'scheduling',
+  'CPUs',
+  'memory nodes',
+  'timer slack',
+  'personality',
+  'coredump_filter',
+  'THP_enabled',
+  'Speculation_Store_Bypass',
+  'SpeculationIndirectBranch',
+] as const;
+export type Habit = (typeof HABITS)[number];
+
 /** What a snapshot tells of each of its processes is not told again. */
 export type ProcessDetails = FileTable & {
   readonly pid: number;
@@ -46,6 +60,7 @@ export type ProcessDetails = FileTable & {
   readonly umask?: Seen<string>;
   /** Whom the OOM killer takes first (proc_pid_oom_score_adj(5)). */
   readonly oomScoreAdj?: Seen<string>;
+  readonly habits?: {readonly [habit in Habit]?: Seen<string>};
 };
 
 /** What a namespace has: of user its maps, of uts its names, of time its offsets, of user, net and ipc what sysctl(8) says inside. */

@@ -7,6 +7,7 @@ import {isDumpable, rootInside} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
 import {readBoundSockets} from './bound-sockets.ts';
+import {habitsSchema, readHabits} from './habits.ts';
 import {decodeLimits, readLabels, readOverflow, readOwner, readRanges} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {createMountsUsed} from './mounts-used.ts';
@@ -60,6 +61,7 @@ export const treeDetailsSchema: z.ZodType<TreeDetails> = z.object({
       dumpable: z.boolean().nullable().describe('null: its files are root’s in any case.'),
       umask: seen(z.string()).exactOptional().describe('Octal, as in /proc/PID/status.'),
       oomScoreAdj: seen(z.string()).exactOptional().describe('/proc/PID/oom_score_adj.'),
+      habits: habitsSchema.exactOptional().describe('How it is scheduled, and what else a child inherits.'),
     }),
   ),
   left: z.int().describe('Processes that were not read.'),
@@ -159,8 +161,7 @@ function readLimits(pid: number): ProcessDetails['limits'] {
 const trimmed = (text: Seen<string>): Seen<string> => (isRefusal(text) ? text : text.trim());
 
 /** proc_pid_status(5): Linux 4.7. */
-function readUmask(pid: number): Seen<string> {
-  const text = readText(`/proc/${pid}/status`);
+function umaskOf(text: Seen<string>): Seen<string> {
   if (isRefusal(text)) return text;
   return /^Umask:\t([0-7]+)$/m.exec(text)?.[1] ?? {errno: 'ENOENT', during: 'read Umask'};
 }
@@ -262,6 +263,7 @@ type Known = {
 function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy, bound}: Known): ProcessDetails {
   const {pid, state, namespaces, uids, gids} = process;
   const used = usedBy(pid, namespaces.mnt);
+  const status = readText(`/proc/${pid}/status`);
   const threads = process.threads.flatMap(({tid, apart}) =>
     apart?.objects?.includes('files') ? [{tid, ...readFds(tid, fd => used.fds.get(`${tid} ${fd}`), bound)}] : [],
   );
@@ -276,8 +278,9 @@ function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy, bou
     limits: readLimits(pid),
     labels: readLabels(pid),
     dumpable: isDumpable({state, uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? []), overflow),
-    umask: readUmask(pid),
+    umask: umaskOf(status),
     oomScoreAdj: trimmed(readText(`/proc/${pid}/oom_score_adj`)),
+    habits: readHabits(pid, status),
   };
 }
 

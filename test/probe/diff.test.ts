@@ -1,5 +1,6 @@
 import {execFileSync} from 'node:child_process';
 import {writeFileSync} from 'node:fs';
+import {getPriority} from 'node:os';
 import {describe, expect, it} from 'vitest';
 import {type CompareOptions, type Comparison, compareSnapshots} from '../../src/model/comparison.ts';
 import {diffText} from '../../src/out/diff-text.ts';
@@ -27,6 +28,9 @@ async function isolated(script = '', flags: readonly string[] = FLAGS): Promise<
   await running.says(/ready/);
   return running;
 }
+
+/** Without CAP_SYS_NICE it only goes up. */
+const OTHER_NICE = getPriority() === 19 ? 7 : 19;
 
 const pidOf = ({pid}: Running): string => String(pid);
 
@@ -148,6 +152,13 @@ describe('nsview diff', () => {
     ['echo 2 >/proc/sys/net/ipv4/conf/default/arp_ignore', /: net\.ipv4\.conf\.default\.arp_ignore: 0 in A, 2 in B$/m],
     ['echo 0 >/proc/sys/net/ipv4/tcp_syncookies', /: net\.ipv4\.tcp_syncookies: 1 in A, 0 in B$/m],
     ['echo 10 10 >/proc/sys/net/ipv4/ping_group_range', /: net\.ipv4\.ping_group_range: 1 0 in A, 10 10 in B$/m],
+    [
+      `renice ${OTHER_NICE} $$ >/dev/null`,
+      new RegExp(`: scheduling: SCHED_OTHER nice \\d+ in A, SCHED_OTHER nice ${OTHER_NICE} in B$`, 'm'),
+    ],
+    ['echo 70000 >/proc/$$/timerslack_ns', /: timer slack: \d+ in A, 70000 in B$/m],
+    ['echo 0x3f >/proc/$$/coredump_filter', /: coredump_filter: 000000\w\w in A, 0000003f in B$/m],
+    ['exec setarch -R sh -c "echo ready; exec sleep 60"', /: personality: 00000000 in A, 00040000 in B$/m],
     ['ulimit -n 100', /: limits: open files \d+ \d+ in A, open files 100 100 in B$/m],
     ['echo 1000 >/proc/sys/kernel/ns_last_pid', null],
   ])('tells of %s', async (script, said) => {
@@ -248,6 +259,7 @@ describe('nsview diff', () => {
     await using one = await isolated();
     const told = compared(one, one);
     expect(told).toMatch(/^not compared: .*securebits, which the kernel tells to the thread itself alone/m);
+    expect(told).toMatch(/^not compared: .*Landlock rules and keyrings, which the kernel does not tell of others/m);
     expect(told).not.toContain('seccomp');
     const forbidding = (call: string): Running =>
       new Running(fixture('forbids-call'), [call, '/bin/sh', '-c', 'echo ready; exec sleep 60']);
