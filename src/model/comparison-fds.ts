@@ -46,12 +46,16 @@ const openIn = ({fileTable}: Node): readonly OpenFd[] => (fileTable === null || 
 export const objectsOf = (node: Node): string[] =>
   openIn(node).flatMap(({link, mode}) => (/^(pipe|socket):/.test(link) ? [`${link} ${mode}`] : []));
 
+/** The folder in which a file had a name that nobody can reach it by any more, often a random one; null: it has one, or never had. */
+const unlinkedFrom = (link: string): string | null =>
+  /^(?!\/memfd:|\/SYSV|\/dev\/zero )(\/.*)\/[^/]* \(deleted\)$/s.exec(link)?.[1] ?? null;
+
 /** What it has open without any number, for finding its partner. */
 export const fdsText = (node: Node): string | null =>
   node.details === null
     ? null
     : openIn(node)
-        .map(({link, mode}) => `${link.replaceAll(/\d+/g, '#')} ${mode}`)
+        .map(({link, mode}) => `${(unlinkedFrom(link) ?? link).replaceAll(/\d+/g, '#')} ${mode}`)
         .toSorted()
         .join('; ');
 
@@ -64,6 +68,8 @@ function openOf(
   bound: string | undefined,
 ): Open {
   const [, kind, id] = /^([a-z]+):\[([0-9]+)\]$/.exec(link) ?? [];
+  const folder = unlinkedFrom(link);
+  if (folder !== null) return {text: `an unlinked file of ${folder}${outside ? ', outside of what it can reach' : ''}`, id: link, mode};
   if (kind === undefined || id === undefined)
     return {text: outside ? `${link}, outside of what it can reach` : link, id: null, mode, mount};
   if (kind === 'pipe' || kind === 'socket') {

@@ -200,6 +200,15 @@ describe('nsview diff', () => {
     expect(compared(given, other)).toMatch(/^equal /);
   });
 
+  it('does not tell of another name of a file that has been unlinked, and tells of another folder', async () => {
+    const unlinks = (folder: string) => isolated(`file=$(mktemp ${folder}/XXXXXXXXXX); exec 7<>$file; rm $file; sleep 60 7<&- &`);
+    await using one = await unlinks('/tmp');
+    await using again = await unlinks('/tmp');
+    await using other = await unlinks('/dev/shm');
+    expect(compared(one, again)).toMatch(/^equal /);
+    expect(compared(one, other)).toContain(': an unlinked file of /tmp: open for both in A, not open in B\n');
+  });
+
   it('tells of the name of a unix socket, and of an address in the network namespace of nsview', async () => {
     const listens = async (where: string): Promise<Running> => {
       const script = `require('node:net').createServer().listen(${where}, () => console.log('ready'))`;
