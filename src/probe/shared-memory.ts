@@ -23,6 +23,14 @@ export type Mapping = {
   readonly at: string;
 };
 
+/**
+ * Files of perf_event_open(2), bpf(2) and others are all one inode (fs/anon_inodes.c), and a device is one too: what each mapping leads to, its
+ * driver says. Those of io_uring(7) have one each.
+ */
+const isOfDriver = (path: string): boolean =>
+  (path.startsWith('anon_inode:') && path !== 'anon_inode:[io_uring]') ||
+  (path.startsWith('/dev/') && !/^\/dev\/(shm\/|hugepages\/|zero \(deleted\)$)/.test(path));
+
 /** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
 export function decodeSharedMaps(text: string): Map<string, Mapping> {
   const mappings = new Map<string, Mapping>();
@@ -35,7 +43,7 @@ export function decodeSharedMaps(text: string): Map<string, Mapping> {
       const [, low = '0', high = '0', flags = '', device = '', inode = '', path = ''] = fields ?? [];
       // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
       const isSegment = path.startsWith('/SYSV');
-      if (fields !== null && (isSegment || inode !== '0')) {
+      if (fields !== null && (isSegment || inode !== '0') && !isOfDriver(path)) {
         const key = `${device} ${inode} ${isSegment ? path : ''}`.trim();
         const known = mappings.get(key);
         const [begin, end] = [BigInt(`0x${low}`), BigInt(`0x${high}`)];

@@ -25,8 +25,6 @@ export const treeMemorySchema: z.ZodType<TreeMemory> = z.object({
 
 /** What has no other name may be any of it: only those who were born with it, or were given it, have it. */
 const isMemory = (path: string): boolean => /^\/(memfd:|SYSV|anon_hugepage|dev\/shm\/|dev\/zero \(deleted\)$)/.test(path);
-/** A device is what its driver makes of it at each address. */
-const isDevice = (path: string): boolean => path.startsWith('/dev/') && !/^\/dev\/(shm|hugepages|zero \(deleted\)$)/.test(path);
 
 type Read = {readonly process: ProcessSeen; readonly maps: ReadonlyMap<string, Mapping>};
 
@@ -39,9 +37,7 @@ function readMaps(processes: readonly ProcessSeen[], wanted: ReadonlySet<string>
       if (!isGone(text)) refused++;
       continue;
     }
-    const maps = new Map(
-      [...decodeSharedMaps(text)].filter(([key, {path}]) => wanted?.has(key) ?? (path.startsWith('/') && !isDevice(path))),
-    );
+    const maps = new Map([...decodeSharedMaps(text)].filter(([key, {path}]) => wanted?.has(key) ?? path.startsWith('/')));
     if (maps.size > 0) found.push({process, maps});
   }
   return {found, refused};

@@ -1,6 +1,6 @@
 import {existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
-import {describe, expect, it} from 'vitest';
+import {describe, expect, it, type RunnerTestCase, TestRunner} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
 import {SHAREABLE, type Shareable, type Sharing} from '../../src/model/sharing.ts';
 import {parseSnapshot} from '../../src/probe/schemas.ts';
@@ -179,6 +179,30 @@ describe('memory that is shared', () => {
     }
     running.release();
     await running.ended;
+  });
+});
+
+describe('memory of a driver', () => {
+  it('is not taken for shared because its file has the inode that all such files have', async () => {
+    await using one = start(...maker(fixture('maps-perf-events')));
+    await using another = start(...maker(fixture('maps-perf-events')));
+    const events = [one, another];
+    for (const each of events) {
+      const [said] = await each.says(/ready|none: .*/);
+      if (said !== 'ready') TestRunner.getCurrentTest<RunnerTestCase | undefined>()?.context.skip(`kernel lacks perf events, ${said}`);
+    }
+    const [inode, other] = events.map(
+      ({pid}) => /\S+ (\d+) +anon_inode:\[perf_event\]/.exec(readFileSync(`/proc/${pid}/maps`, 'utf8'))?.[1],
+    );
+    expect(inode).toMatch(/^\d+$/);
+    expect(inode).toBe(other);
+    // The maps of the others are read over several looks; where nothing is mapped that may be shared, none.
+    await expect
+      .poll(() => {
+        const {memory} = read(one.pid);
+        return isRefusal(memory) ? memory : {left: memory.left, mappings: memory.mappings};
+      })
+      .toEqual({left: 0, mappings: []});
   });
 });
 
