@@ -136,7 +136,7 @@ static int dump(int fd, const struct question *question)
         } else if (question->type == SOCK_DIAG_BY_FAMILY) {
                 request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.sockets);
                 request.body.sockets = (struct unix_diag_req){
-                        .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER};
+                        .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS};
         }
         if (send(fd, &request, request.header.nlmsg_len, 0) < 0)
                 return -errno;
@@ -278,7 +278,9 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_TCP},
                      {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_TCP},
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDP},
-                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP}};
+                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDPLITE},
+                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDPLITE}};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path,

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib_owner.h"
@@ -336,6 +337,25 @@ NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_ino
                 return -errno;
         *ret_inode = (int64_t)stat.st_ino;
         return TAKE_FD(namespace);
+}
+
+NSV_API int nsv_socket_protocol(int pid, int fd, int64_t socket, char *ret_name, uint32_t size)
+{
+        char path[64], link[64], expected[64];
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+        /* It leads to the socket and does not open it; another file by that number since is not asked, which may never answer. */
+        _cleanup_close_ int place = open(path, O_PATH | O_CLOEXEC);
+        if (place < 0)
+                return -errno;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+        ssize_t n = readlink(path, link, sizeof(link));
+        if (n < 0)
+                return -errno;
+        int length = snprintf(expected, sizeof(expected), "socket:[%lld]", (long long)socket);
+        if (n != length || memcmp(link, expected, (size_t)length) != 0)
+                return -ESTALE;
+        n = getxattr(path, "system.sockprotoname", ret_name, size);
+        return n < 0 ? -errno : (int)strnlen(ret_name, (size_t)n);
 }
 
 /* struct mnt_ns_info and its ioctls (linux/nsfs.h of 6.12), which the headers of the machine may not have yet. */

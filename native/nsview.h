@@ -348,6 +348,9 @@ NSV_API int nsv_open_table(int pid, int fd, const int64_t *devices, int count, v
  * `pid` may not be traced. The socket is copied for a moment (pidfd_getfd(2)), and where cgroup v1's net_cls or net_prio are in use that
  * would give it the caller's class (receive_fd(), fs/file.c): not to be called then. */
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode);
+/* What the kernel calls the protocol of that socket: UNIX, TCPv6, PACKET, AF_VSOCK (sockfs_xattr_get(), net/socket.c). `socket`: its inode; -ESTALE
+ * where that fd is another file by now. Nothing of the socket is taken or opened. Bytes, without a NUL, at most size - 1. */
+NSV_API int nsv_socket_protocol(int pid, int fd, int64_t socket, char *ret_name, uint32_t size);
 /* The mount namespace after (or before) that of the fd `from`, in the order in which they were made, whether anybody is in it or not:
  * an fd of it, the caller's (NS_MNT_GET_NEXT, Linux 6.12). from: -1: nsview's own. ret[0]: inode, ret[1]: number of mounts. -ENOENT past the
  * last; -ENOTTY where the kernel has no such ioctl; -EPERM to all but CAP_SYS_ADMIN in the initial user namespace, and pid namespace. */
@@ -386,8 +389,9 @@ NSV_API int nsv_mounts_changed(int fd);
 /* Where a question to a network namespace was refused. */
 enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET, NSV_NETWORK_ASK };
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes, 3 (of
- * unix_diag, where the kernel has it) unix sockets with their names and peers, 4 what its interfaces do
- * with packets that are not theirs (RTM_GETNETCONF). Bytes written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
+ * unix_diag, where the kernel has it) unix sockets with their names, peers and who waits to be accepted, 4 what its interfaces do
+ * with packets that are not theirs (RTM_GETNETCONF), 5 to 10 (of inet_diag) who listens by TCP, or is bound by UDP or UDP-Lite, each of IPv4
+ * and IPv6. Bytes written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage);
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */

@@ -78,14 +78,18 @@ function settingsText(seen: Seen<readonly NetworkSetting[]> | undefined, device:
 /** The ports that the kernel gives to who asks for any, where nobody has changed that (net.ipv4.ip_local_port_range, ip(7)). */
 export const isEphemeral = (port: number): boolean => port >= 32_768 && port <= 60_999;
 
-function listenersText(listeners: Seen<readonly Bound[]> | undefined): Seen<string> | null {
+/** Whether it is told of each socket that has all addresses of IPv6 if those of IPv4 are among them: not by earlier versions. */
+const tellsV6only = (listeners: Seen<readonly Bound[]> | undefined): boolean =>
+  listeners !== undefined && !isRefusal(listeners) && listeners.every(({address, v6only}) => address !== '::' || v6only !== undefined);
+
+function listenersText(listeners: Seen<readonly Bound[]> | undefined, withV6only: boolean): Seen<string> | null {
   if (listeners === undefined || isRefusal(listeners)) return listeners ?? null;
   const texts = listeners
     // A UDP socket is bound to such a port by sending: it comes and goes with a question to a name server.
     .filter(({protocol, port}) => protocol.startsWith('tcp') || !isEphemeral(port))
-    .map(({protocol, address, port}) => {
+    .map(({protocol, address, port, v6only}) => {
       const host = address.includes(':') ? `[${address}]` : address;
-      return `${protocol} ${host}:${isEphemeral(port) ? '(ephemeral)' : port}`;
+      return `${protocol} ${host}:${isEphemeral(port) ? '(ephemeral)' : port}${withV6only && v6only === true ? ' IPv6 only' : ''}`;
     });
   return texts.toSorted().join('; ') || 'none';
 }
@@ -260,8 +264,10 @@ function ownerFact(a: Side, b: Side, one: string, other: string, type: string): 
 
 function reachFacts(a: Side, b: Side, one: string, other: string): SpaceFact[] {
   const [inA, inB] = [a.networks.get(one), b.networks.get(other)];
+  const withV6only = tellsV6only(inA?.listeners) && tellsV6only(inB?.listeners);
+  const [listenersA, listenersB] = [inA, inB].map(one => listenersText(one?.listeners, withV6only));
   return [
-    {what: 'listening sockets', a: listenersText(inA?.listeners), b: listenersText(inB?.listeners), missed: true},
+    {what: 'listening sockets', a: listenersA ?? null, b: listenersB ?? null, missed: true},
     {what: 'forwarding between interfaces', a: switchesText(inA?.settings), b: switchesText(inB?.settings), missed: true},
   ];
 }

@@ -3,7 +3,7 @@
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
-import type {Holder, Interface, Network, Partner, UnixConnection} from './network.ts';
+import type {Holder, Interface, Network, OtherSocket, PacketSocket, Partner, RawSocket, UnixConnection} from './network.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -28,7 +28,9 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     else for (const one of seen) each(one);
   };
 
-  for (const [index, row] of wrapWords(summary(world, network), look.width).entries()) say(index === 0 ? strong(row) : plain(row));
+  // It tells neither who is up nor all tables of routes.
+  const reach = network.refused === null ? summary(world, network) : `As far as /proc tells: ${summary(world, network)}`;
+  for (const [index, row] of wrapWords(reach, look.width).entries()) say(index === 0 ? strong(row) : plain(row));
   if (network.refused !== null) {
     say(dim('kinds, partners: '), ...refusalPieces(network.refused));
     for (const row of wrapWords(
@@ -78,19 +80,60 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
         ]);
   const outside = 'outside: not this process nor below it';
   section('Listens', outside);
-  listed(network.listeners, 'nobody listens here', ({protocol, address, port, device, holders}) => {
+  listed(network.listeners, 'nobody listens here', ({protocol, address, port, device, v6only, holders}) => {
     const only: Piece[] = device === undefined ? [] : [dim(' only by '), plain(printable(device))];
-    say(plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`), ...only, dim('  '), ...owners(holders));
+    const also: Piece[] = v6only === undefined ? [] : [dim(v6only ? ' IPv6 only' : ' and IPv4')];
+    say(
+      plain(`  ${protocol} ${address.includes(':') ? `[${address}]` : address}:${port}`),
+      ...also,
+      ...only,
+      dim('  '),
+      ...owners(holders),
+    );
   });
+  if (network.untold?.inet !== undefined && !isRefusal(network.listeners) && network.listeners.length > 0)
+    say(dim('  by which device, and whether [::] takes IPv4: '), ...refusalPieces(network.untold.inet));
+  if (network.packet !== undefined) {
+    section('Packet sockets', 'see all that passes here');
+    listed(network.packet, 'none', socket => say(...packetPieces(socket), dim('  '), ...owners(socket.holders)));
+  }
+  if (network.raw !== undefined && (isRefusal(network.raw) || network.raw.length > 0)) {
+    section('Raw sockets', 'see all that comes here by a protocol');
+    listed(network.raw, 'none', socket => say(...rawPieces(socket), dim('  '), ...owners(socket.holders)));
+  }
   section('Abstract unix sockets', 'all in this network namespace reach them');
   listed(network.abstract, 'none', ({name, type, holders, peers = []}) => {
     say(plain(`  ${printable(name)}`), dim(` ${type}  `), ...owners(holders));
     if (peers.length > 0) say(dim('    connected: '), ...owners(peers));
   });
+  if (network.untold?.unix !== undefined && !isRefusal(network.abstract) && network.abstract.length > 0)
+    say(dim('  whether it is no path with an @, and who is connected: '), ...refusalPieces(network.untold.unix));
 
+  const whose = ({pid, comm}: Holder): Piece[] => (pid === process.pid ? [] : [plain(`${printable(comm)} ${pid} `)]);
+  if (network.paths !== undefined) {
+    section('Unix sockets by path', 'who sees the file reaches them');
+    listed(network.paths, 'none', ({fd, type, name, gone = false, passed, ...holder}) => {
+      const lost: Piece[] = gone ? [toned('warn', ' it finds no such file')] : [];
+      say(plain('  '), ...whose(holder), dim(`fd ${fd} ${type}  `), plain(printable(name)), ...lost);
+      if (passed !== undefined) say(passedPiece(passed));
+    });
+  }
   if (network.connected !== undefined) {
     section('Unix sockets to outside', 'connected, of it or below');
     listed(network.connected, 'none: no other process has an end of them', one => connectionLines(world, process, one, look, say));
+  }
+
+  if (network.others !== undefined && (isRefusal(network.others) || network.others.length > 0)) {
+    section('Other sockets', 'of it or below');
+    listed(byProtocol(network.others), 'none', ({protocol, fds, ...holder}) => {
+      const about = OTHER_PROTOCOLS[protocol];
+      say(
+        plain('  '),
+        ...whose(holder),
+        plain(printable(protocol)),
+        dim(`  fd ${fds.join(', ')}${about === undefined ? '' : `  ${about}`}`),
+      );
+    });
   }
 
   if (network.threads !== undefined) {
@@ -119,8 +162,75 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     ))
       say(dim(row));
   }
+  if (network.unreadBelow !== undefined) {
+    lines.push([]);
+    for (const row of wrapWords(
+      `${network.unreadBelow === 1 ? 'The fds of one process' : `The fds of ${network.unreadBelow} processes`} of it and below are not for nsview to read: unix and other sockets of theirs are missing.`,
+      look.width,
+    ))
+      say(dim(row));
+  }
   if (network.cut.length > 0) say(toned('warn', `Not all was read so far: ${[...new Set(network.cut)].map(printable).join(', ')}`));
   return fixed(title, lines);
+}
+
+/** ETH_P_* (linux/if_ether.h) and IPPROTO_* (linux/in.h) that programs listen to. */
+const LINK_PROTOCOLS: {readonly [protocol: number]: string} = {
+  0: 'nothing',
+  3: 'all',
+  2048: 'ip',
+  2054: 'arp',
+  34525: 'ipv6',
+  34958: 'pae',
+  35020: 'lldp',
+};
+const IP_PROTOCOLS: {readonly [protocol: number]: string} = {
+  1: 'icmp',
+  2: 'igmp',
+  6: 'tcp',
+  17: 'udp',
+  47: 'gre',
+  50: 'esp',
+  58: 'ipv6-icmp',
+  89: 'ospf',
+  112: 'vrrp',
+  132: 'sctp',
+  255: 'sends only',
+};
+
+function packetPieces({type, protocol, device, running}: PacketSocket): Line {
+  const what = LINK_PROTOCOLS[protocol] ?? `0x${protocol.toString(16).padStart(4, '0')}`;
+  const idle = running || protocol === 0 ? [] : [dim(' (its device is not up)')];
+  return [
+    plain(`  packet ${what}`),
+    dim(` ${printable(type)}`),
+    dim(device === undefined ? ' by any device' : ' only by '),
+    plain(printable(device ?? '')),
+    ...idle,
+  ];
+}
+
+const rawPieces = ({version, protocol, address}: RawSocket): Line => [
+  plain(`  raw${version === 6 ? '6' : ''} ${IP_PROTOCOLS[protocol] ?? `protocol ${protocol}`}`),
+  dim(` ${address}`),
+];
+
+/** As the kernel names them in struct proto. */
+const OTHER_PROTOCOLS: {readonly [protocol: string]: string} = {
+  AF_VSOCK: 'to the hypervisor or virtual machines, from any network namespace',
+  XDP: 'takes packets of a device before all others',
+};
+
+/** Of a process one line for those of one protocol. */
+function byProtocol(others: Seen<readonly OtherSocket[]>): Seen<(Omit<OtherSocket, 'fd'> & {readonly fds: readonly number[]})[]> {
+  if (isRefusal(others)) return others;
+  const found = new Map<string, {pid: number; comm: string; protocol: string; fds: number[]}>();
+  for (const {pid, comm, fd, protocol} of others) {
+    const same = found.get(`${pid} ${protocol}`);
+    if (same === undefined) found.set(`${pid} ${protocol}`, {pid, comm, protocol, fds: [fd]});
+    else same.fds.push(fd);
+  }
+  return [...found.values()];
 }
 
 function elsewherePieces(world: World, {namespace}: Holder): Piece[] {
@@ -129,16 +239,22 @@ function elsewherePieces(world: World, {namespace}: Holder): Piece[] {
   return [dim(' in '), space === null ? strong(`net #${namespace}`) : namespacePiece(space)];
 }
 
+const passedPiece = (passed: number): Piece =>
+  toned('warn', `    ${passed === 1 ? 'one fd waits' : `${passed} fds wait`} in it to be received`);
+
 /** What passes through such a socket passes out of every namespace: bytes, and fds (unix(7), SCM_RIGHTS). */
 function connectionLines(
   world: World,
   process: Process,
-  {pid, comm, fd, type, name, peers}: UnixConnection,
+  {pid, comm, fd, type, name, waits = false, passed, peers}: UnixConnection,
   look: Look,
   say: (...line: Line) => void,
 ): void {
   const whose: Piece[] = pid === process.pid ? [] : [plain(`${printable(comm)} ${pid} `)];
-  say(plain('  '), ...whose, dim(`fd ${fd} ${type}  `), name === '' ? dim('a socket pair') : plain(printable(name)));
+  const namePieces: Piece[] = name !== '' ? [plain(printable(name))] : waits ? [] : [dim('a socket pair')];
+  say(plain('  '), ...whose, dim(`fd ${fd} ${type}  `), ...namePieces);
+  if (passed !== undefined) say(passedPiece(passed));
+  if (waits) say(dim('    nobody has accepted it yet'));
   if (peers.length === 0) say(dim('    to nobody whose fds nsview can read'));
   for (const peer of peers) {
     const to: Line = [

@@ -61,14 +61,57 @@ export type Route = {
 /** A process that holds the socket. `namespace`: inode of its network namespace, where that is another one than the socket is asked for in. */
 export type Holder = {readonly pid: number; readonly comm: string; readonly namespace?: string};
 
-/** A TCP socket that listens, or a UDP socket that is bound and not connected. */
+/** A TCP socket that listens, or a UDP or UDP-Lite socket that is bound and not connected. */
 type Listener = {
-  readonly protocol: 'tcp' | 'tcp6' | 'udp' | 'udp6';
+  readonly protocol: 'tcp' | 'tcp6' | 'udp' | 'udp6' | 'udplite' | 'udplite6';
   readonly address: string;
   readonly port: number;
   /** The one device that it is bound to (SO_BINDTODEVICE, or a link-local address): what comes by others does not reach it. */
   readonly device?: string;
+  /** Of all addresses of IPv6, `::`: whether those of IPv4 are not among them (IPV6_V6ONLY, ipv6(7)). Left out where that is not told. */
+  readonly v6only?: boolean;
   readonly holders: readonly Holder[];
+};
+
+/** A socket of packet(7): it gets what comes and goes by a device, whoever it is for. */
+export type PacketSocket = {
+  /** `raw` with the header of the link, `dgram` without. */
+  readonly type: string;
+  /** ETH_P_* of linux/if_ether.h: 3 is all, 0 nothing. */
+  readonly protocol: number;
+  /** The only one that it is bound to. */
+  readonly device?: string;
+  /** It gets packets now: it has a protocol, and its device is up. */
+  readonly running: boolean;
+  readonly holders: readonly Holder[];
+};
+
+/** A socket of raw(7): it gets a copy of all that comes to this network by that protocol. */
+export type RawSocket = {
+  readonly version: 4 | 6;
+  /** IPPROTO_*: 1 is icmp; 255 sends only. */
+  readonly protocol: number;
+  readonly address: string;
+  readonly holders: readonly Holder[];
+};
+
+/** A socket of a process, or of one below it, that is neither of the internet nor a unix socket. */
+export type OtherSocket = Holder & {
+  readonly fd: number;
+  /** As the kernel names it: NETLINK, PACKET, XDP, AF_VSOCK. */
+  readonly protocol: string;
+};
+
+/** A unix socket of a process, or of one below it, that others reach by a path: whoever sees that file, in whichever network they are. */
+export type PathSocket = Holder & {
+  readonly fd: number;
+  readonly type: string;
+  /** Where it was bound; with ./ before one that begins with @. */
+  readonly name: string;
+  /** Its process finds no file there. */
+  readonly gone?: boolean;
+  /** So many fds wait in it, or in what waits to be accepted, to be received (SCM_RIGHTS). */
+  readonly passed?: number;
 };
 
 /** An abstract unix socket that others can reach by its name (unix(7)): whoever is in the network namespace. */
@@ -84,8 +127,12 @@ export type AbstractSocket = {
 export type UnixConnection = Holder & {
   readonly fd: number;
   readonly type: string;
-  /** Of the end that was bound: a path, or with @ an abstract name; empty for a pair (socketpair(2)). */
+  /** Of the end that was bound: a path (with ./ before one that begins with @), or with @ an abstract name; empty for a pair (socketpair(2)). */
   readonly name: string;
+  /** Nobody has accepted it yet: the other end is that of who listens. */
+  readonly waits?: boolean;
+  /** So many fds wait in it to be received (SCM_RIGHTS). */
+  readonly passed?: number;
   /** Who has the other end; empty where nobody that nsview can read has it open. */
   readonly peers: readonly Holder[];
 };
@@ -106,8 +153,21 @@ export type Network = {
   readonly routes: Seen<readonly Route[]>;
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
-  /** Left out by versions that did not read them. */
+  /** This and what follows is left out by versions that did not read it. */
   readonly connected?: Seen<readonly UnixConnection[]>;
+  readonly paths?: Seen<readonly PathSocket[]>;
+  readonly others?: Seen<readonly OtherSocket[]>;
+  readonly packet?: Seen<readonly PacketSocket[]>;
+  readonly raw?: Seen<readonly RawSocket[]>;
+  /** Processes below it whose fds could not be read: unix and other sockets of theirs are missing. */
+  readonly unreadBelow?: number;
+  /** Why sock_diag(7) did not tell what /proc does not. */
+  readonly untold?: {
+    /** Whether a socket that listens is bound to a device, and whether one of IPv6 takes no IPv4. */
+    readonly inet?: Refusal;
+    /** Whether a name with @ is abstract or a path, and who is connected. */
+    readonly unix?: Refusal;
+  };
   readonly threads?: readonly ThreadNetwork[];
   /** Processes that are in the namespace, or may be, and whose fds could not be read: a socket may be theirs. */
   readonly unread: number;

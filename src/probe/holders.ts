@@ -3,6 +3,7 @@
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import {NAMESPACE_LINKS, NAMESPACES, typeOfLink} from '../model/namespace.ts';
 import type {Holder} from '../model/ownership.ts';
+import {errnoName} from './errno.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeMountinfo, deviceNumber, readMountinfo} from './mountinfo.ts';
@@ -50,6 +51,12 @@ export function decodeHolds(rows: BigInt64Array, first: number, count: number): 
 
 /** The namespaces that a process has open, and its sockets (whose `inode` is the socket's). Empty where nsview may not look. */
 export const readNamespaceFds = (pid: number): readonly Held[] => readHolds(pid, FDS | SOCKETS);
+
+/** The same, or the refusal. `cut`: it has more of them. */
+export function readSocketFds(pid: number): Seen<{readonly held: readonly Held[]; readonly cut: boolean}> {
+  const count = loadNative().holds(pid, FDS | SOCKETS, rows, ROWS);
+  return count < 0 ? {errno: errnoName(-count), during: 'open fd'} : {held: decodeHolds(rows, 0, count), cut: count === ROWS};
+}
 
 /** The threads of a process that are in another network namespace than it. */
 export const readThreadNetworks = (pid: number): {readonly tid: number; readonly inode: string}[] =>

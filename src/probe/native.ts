@@ -63,6 +63,8 @@ export type Native = {
   openTable(pid: number, fd: number, devices: BigInt64Array, count: number, buffer: Uint8Array, size: number): number;
   /** An fd of the network namespace of a socket; ret: its inode. */
   socketNetwork(pid: number, fd: number, socket: bigint, ret: BigInt64Array): number;
+  /** Bytes of the name of a socket's protocol. */
+  socketProtocol(pid: number, fd: number, socket: bigint, name: Uint8Array, size: number): number;
   /** An fd of the mount namespace after or before that of `from` (-1: nsview's own). ret: inode, mounts. */
   nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
   /** Bytes of mountinfo; ret: the stage of a refusal. */
@@ -87,7 +89,7 @@ export type Native = {
   readEnd(): void;
   /** Bytes of a file, or of all files below a folder, as that namespace has them; type: its flag of clone(2); ret: the stage of a refusal. */
   readInNamespace(path: string | null, type: number, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
-  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets, 4 settings, 5 to 8 who listens by tcp, tcp6, udp, udp6; ret: the stage of a refusal. */
+  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets, 4 settings, 5 to 10 who listens by tcp, tcp6, udp, udp6, udplite, udplite6; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** Bytes of a regular file below the root of `pid`; ret: device and inode. */
@@ -177,6 +179,7 @@ export function loadNative(): Native {
       }),
     openTable: library.func('int nsv_open_table(int pid, int fd, const int64_t *devices, int count, uint8_t *buffer, uint32_t size)'),
     socketNetwork: library.func('int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)'),
+    socketProtocol: library.func('int nsv_socket_protocol(int pid, int fd, int64_t socket, uint8_t *ret_name, uint32_t size)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountAges: library.func('int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),

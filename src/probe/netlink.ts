@@ -195,14 +195,27 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
   return links;
 }
 
-/** A unix socket; `name` as /proc/net/unix has it, with @ for each NUL of an abstract one; `peer`: the inode of the other end. */
+/**
+ * A unix socket. `name`: with @ for each NUL of an abstract one, and ./ before a path that begins with @, which would look like one; `peer`: the
+ * inode of the other end, 0 where that is no file: nobody has accepted it, or it is closed; `waiting`: of one that listens those who are
+ * connected with it and not accepted.
+ */
 export type UnixMessage = {
-  readonly inode: string /** As of socket(2). */;
+  readonly inode: string;
+  /** As of socket(2). */
   readonly type: number;
   readonly name: string;
-  readonly peer: string | null;
+  readonly abstract: boolean;
   readonly listens: boolean;
+  readonly closed: boolean;
+  readonly peer: string | null;
+  readonly waiting: readonly string[];
 };
+
+/** net/tcp_states.h. */
+const TCP_LISTEN = 10;
+
+const pathName = (name: string): string => (name.startsWith('@') ? `./${name}` : name);
 
 /** struct unix_diag_msg and its attributes (linux/unix_diag.h). */
 export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
@@ -211,28 +224,35 @@ export function decodeUnixSockets(bytes: Buffer): UnixMessage[] {
     if (message.length < 16) continue;
     const found = attributes(message, 16);
     const name = found.get(0) ?? Buffer.alloc(0);
-    const peer = found.get(2);
+    const peer = unsigned(found.get(2));
+    const waiting = found.get(3) ?? Buffer.alloc(0);
+    const isAbstract = name[0] === 0;
     sockets.push({
       inode: String(message.readUInt32LE(4)),
       type: message[1] ?? 0,
-      name: name[0] === 0 ? name.toString().replaceAll('\0', '@') : text(name),
-      peer: peer !== undefined && peer.length >= 4 ? String(peer.readUInt32LE(0)) : null,
-      // TCP_LISTEN (net/tcp_states.h), of unix sockets too.
-      listens: message[2] === 10,
+      name: isAbstract ? name.toString().replaceAll('\0', '@') : pathName(text(name)),
+      abstract: isAbstract,
+      listens: message[2] === TCP_LISTEN,
+      closed: found.get(6)?.[0] === 3,
+      peer: peer === null ? null : String(peer),
+      waiting: Array.from({length: waiting.length >> 2}, (_, index) => String(waiting.readUInt32LE(4 * index))),
     });
   }
   return sockets;
 }
 
-/** struct inet_diag_msg (linux/inet_diag.h): by inode the number of the device that the socket is bound to, of those that are to one. */
-export function decodeBoundDevices(bytes: Buffer): Map<string, number> {
-  const devices = new Map<string, number>();
+/** Of a socket of the internet: the number of the device that it is bound to, 0 for none; whether one of IPv6 takes no IPv4 (IPV6_V6ONLY). */
+export type InetMessage = {readonly device: number; readonly v6only: boolean | null};
+
+/** struct inet_diag_msg and its attributes (linux/inet_diag.h), by inode. */
+export function decodeInetSockets(bytes: Buffer): Map<string, InetMessage> {
+  const sockets = new Map<string, InetMessage>();
   for (const message of messages(bytes, SOCK_DIAG_BY_FAMILY)) {
     if (message.length < 72) continue;
-    const device = message.readUInt32LE(40);
-    if (device !== 0) devices.set(String(message.readUInt32LE(68)), device);
+    const v6only = attributes(message, 72).get(11)?.[0];
+    sockets.set(String(message.readUInt32LE(68)), {device: message.readUInt32LE(40), v6only: v6only === undefined ? null : v6only !== 0});
   }
-  return devices;
+  return sockets;
 }
 
 export function decodeAddresses(bytes: Buffer): AddressMessage[] {

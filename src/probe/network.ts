@@ -10,7 +10,9 @@ import type {
   Interface,
   Network,
   NetworkSetting,
+  PacketSocket,
   Partner,
+  RawSocket,
   Route,
   SnapshotNetwork,
   ThreadNetwork,
@@ -21,15 +23,16 @@ import {
   type AddressMessage,
   addressText,
   decodeAddresses,
-  decodeBoundDevices,
+  decodeInetSockets,
   decodeRoutes,
   decodeSettings,
   decodeUnixSockets,
   type LinkMessage,
+  type UnixMessage,
 } from './netlink.ts';
 import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
-import {readTree, readUnixOutside} from './unix-connections.ts';
+import {readTree, readTreeSockets, SOCK_DGRAM, unixType} from './unix-connections.ts';
 
 const refusalSchema = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusalSchema]);
@@ -80,13 +83,17 @@ export const routesSchema = z.array(
   }),
 );
 
+const PROTOCOLS = ['tcp', 'tcp6', 'udp', 'udp6', 'udplite', 'udplite6'] as const;
 const bound = {
-  protocol: z.enum(['tcp', 'tcp6', 'udp', 'udp6']),
+  protocol: z.enum(PROTOCOLS),
   address: z.string(),
   port: z.int(),
   device: z.string().describe('The one that it is bound to (SO_BINDTODEVICE).').exactOptional(),
+  v6only: z.boolean().describe('Of the address :: whether it takes no IPv4 (IPV6_V6ONLY).').exactOptional(),
 };
-export const boundSchema = z.array(z.object(bound)).describe('TCP sockets that listen, and UDP sockets that are bound and not connected.');
+export const boundSchema = z
+  .array(z.object(bound))
+  .describe('TCP sockets that listen, and UDP and UDP-Lite sockets that are bound and not connected.');
 
 export const settingsSchema = z
   .array(
@@ -107,13 +114,19 @@ export const unixConnectionsSchema = z
       comm: z.string(),
       fd: z.int(),
       type: z.string(),
-      name: z.string(),
+      name: z
+        .string()
+        .describe('Of the end that was bound; @ stands for each NUL of an abstract one, and a path that begins with @ has ./ before it.'),
+      waits: z.boolean().describe('Nobody has accepted it yet: the peers are those who listen.').exactOptional(),
+      passed: z.number().describe('So many fds wait in it to be received (SCM_RIGHTS).').exactOptional(),
       peers: holders,
     }),
   )
   .describe(
     'Connections by unix sockets that no process of the tree has the other end of; namespace: inode of the network namespace of a peer in another one.',
   );
+
+const ofTree = {pid: z.int(), comm: z.string(), fd: z.int()};
 
 export const networkSchema: z.ZodType<Network> = z.object({
   namespace: seen(z.string()),
@@ -123,6 +136,20 @@ export const networkSchema: z.ZodType<Network> = z.object({
   listeners: seen(z.array(z.object({...bound, holders}))),
   abstract: seen(z.array(z.object({name: z.string(), type: z.string(), holders, peers: holders.exactOptional()}))),
   connected: seen(unixConnectionsSchema).exactOptional(),
+  paths: seen(
+    z.array(
+      z.object({...ofTree, type: z.string(), name: z.string(), gone: z.boolean().exactOptional(), passed: z.number().exactOptional()}),
+    ),
+  ).exactOptional(),
+  others: seen(z.array(z.object({...ofTree, protocol: z.string()}))).exactOptional(),
+  packet: seen(
+    z.array(z.object({type: z.string(), protocol: z.int(), device: z.string().exactOptional(), running: z.boolean(), holders})),
+  ).exactOptional(),
+  raw: seen(
+    z.array(z.object({version: z.union([z.literal(4), z.literal(6)]), protocol: z.int(), address: z.string(), holders})),
+  ).exactOptional(),
+  unreadBelow: z.int().exactOptional(),
+  untold: z.object({inet: refusalSchema.exactOptional(), unix: refusalSchema.exactOptional()}).exactOptional(),
   threads: z
     .array(z.object({tid: z.int(), namespace: z.string(), interfaces: seen(interfacesSchema), routes: seen(routesSchema)}))
     .exactOptional(),
@@ -382,7 +409,6 @@ function procRoutes6(pid: number, cut: string[]): Route[] {
 }
 
 type WithInode = {readonly inode: string};
-const UNIX_TYPES: {readonly [type: string]: string} = {'0001': 'stream', '0002': 'datagram', '0005': 'seqpacket'};
 
 /** Which processes hold each of those sockets: those of the namespace, and where none of them does, as with one that was handed over, others. */
 function holdersOf(
@@ -440,9 +466,8 @@ function holdersOf(
  * By name of a socket that others reach, the inodes of the other ends: what has been accepted of them has its name, and a peer; a socket of
  * datagrams, of which many may be connected with one, has none itself, and is theirs.
  */
-function peersOf(path: string, sockets: readonly (WithInode & {readonly name: string})[]): Map<string, string[]> {
+function peersOf(all: readonly UnixMessage[], sockets: readonly (WithInode & {readonly name: string})[]): Map<string, string[]> {
   const found = new Map<string, string[]>();
-  const bytes = dump(path, UNIX);
   const names = new Map(sockets.map(({inode, name}) => [inode, name]));
   const known = new Set(names.values());
   const add = (name: string, inode: string) => {
@@ -450,11 +475,11 @@ function peersOf(path: string, sockets: readonly (WithInode & {readonly name: st
     if (others === undefined) found.set(name, [inode]);
     else others.push(inode);
   };
-  for (const {inode, name, peer} of isRefusal(bytes) ? [] : decodeUnixSockets(bytes)) {
+  for (const {inode, name, abstract, peer} of all) {
     if (peer === null) continue;
     const to = names.get(peer);
     if (to !== undefined) add(to, inode);
-    if (known.has(name)) add(name, peer);
+    if (abstract && known.has(name)) add(name, peer);
   }
   return found;
 }
@@ -463,7 +488,7 @@ function peersOf(path: string, sockets: readonly (WithInode & {readonly name: st
 export function inetListeners(who: number | string, cut: string[]): {listeners: (Bound & WithInode)[]; refused: Refusal | null} {
   const listeners: (Bound & WithInode)[] = [];
   let refused: Refusal | null = null;
-  for (const protocol of ['tcp', 'tcp6', 'udp', 'udp6'] as const) {
+  for (const protocol of PROTOCOLS) {
     const lines = table(who, protocol, cut);
     // Without IPv6 there are no such files.
     if (isRefusal(lines)) refused = lines.errno === 'ENOENT' ? refused : lines;
@@ -480,19 +505,109 @@ export function inetListeners(who: number | string, cut: string[]): {listeners: 
   return {listeners, refused};
 }
 
-/** What /proc does not tell of a socket. Nothing where the kernel has no inet_diag. */
-function boundDevices(path: string, listeners: readonly (Bound & WithInode)[]): Map<string, string> {
-  const found = new Map<string, string>();
+/** What /proc does not tell of a socket. `refused`: why the kernel does not tell it either, as one without inet_diag. */
+function inetDetails(
+  path: string,
+  listeners: readonly (Bound & WithInode)[],
+): {details: Map<string, Pick<Bound, 'device' | 'v6only'>>; refused: Refusal | null} {
+  const details = new Map<string, Pick<Bound, 'device' | 'v6only'>>();
   let names: Map<number, string> | undefined;
+  let refused: Refusal | null = null;
   for (const protocol of new Set(listeners.map(one => one.protocol))) {
     const bytes = dump(path, LISTENERS[protocol]);
-    const devices = isRefusal(bytes) ? [] : [...decodeBoundDevices(bytes)];
-    if (devices.length === 0) continue;
-    const links = names === undefined ? linksAt(path) : [];
-    names ??= new Map((isRefusal(links) ? [] : links).map(({index, name}) => [index, name]));
-    for (const [inode, index] of devices) found.set(inode, names.get(index) ?? `#${index}`);
+    if (isRefusal(bytes)) {
+      refused ??= bytes;
+      continue;
+    }
+    const told = decodeInetSockets(bytes);
+    const links = names === undefined && [...told.values()].some(({device}) => device !== 0) ? linksAt(path) : null;
+    if (links !== null) names = new Map((isRefusal(links) ? [] : links).map(({index, name}) => [index, name]));
+    for (const {inode, address} of listeners) {
+      const one = told.get(inode);
+      if (one === undefined) continue;
+      details.set(inode, {
+        ...(one.device === 0 ? {} : {device: names?.get(one.device) ?? `#${one.device}`}),
+        ...(one.v6only === null || address !== '::' ? {} : {v6only: one.v6only}),
+      });
+    }
   }
-  return found;
+  return {details, refused};
+}
+
+type Held = {readonly holders: readonly Holder[]};
+type Found<T extends Held> = Omit<T, 'holders'> & WithInode;
+
+const PACKET_TYPES: {readonly [type: string]: string} = {2: 'dgram', 3: 'raw', 10: 'packet'};
+
+/** Who gets what passes by: packet_seq_show(), net/packet/af_packet.c. */
+function packetSockets(pid: number, path: string, cut: string[]): Seen<Found<PacketSocket>[]> {
+  const lines = table(pid, 'packet', cut);
+  if (isRefusal(lines)) return lines.errno === 'ENOENT' ? [] : lines;
+  if (lines.length < 2) return [];
+  const links = linksAt(path);
+  const names = new Map((isRefusal(links) ? [] : links).map(({index, name}) => [index, name]));
+  if (lines.length > MOST.shown) cut.push('packet sockets');
+  return lines.slice(1, MOST.shown).map(line => {
+    const [, , type = '', protocol = '', index = '', running = '', , , inode = ''] = line.trim().split(/\s+/);
+    return {
+      type: PACKET_TYPES[type] ?? type,
+      protocol: Number.parseInt(protocol, 16) || 0,
+      ...(index === '0' ? {} : {device: names.get(Number(index)) ?? `#${index}`}),
+      running: running === '1',
+      inode,
+    };
+  });
+}
+
+function rawSockets(pid: number, cut: string[]): Seen<Found<RawSocket>[]> {
+  const found: Found<RawSocket>[] = [];
+  let refused: Refusal | null = null;
+  for (const [version, name] of [
+    [4, 'raw'],
+    [6, 'raw6'],
+  ] as const) {
+    const lines = table(pid, name, cut);
+    if (isRefusal(lines)) refused = lines.errno === 'ENOENT' ? refused : lines;
+    else
+      for (const line of lines.slice(1, MOST.shown)) {
+        const [, local = '', , , , , , , , inode = ''] = line.trim().split(/\s+/);
+        // Where others have their port a raw socket has its protocol.
+        const [address = '', protocol = ''] = local.split(':');
+        found.push({version, protocol: Number.parseInt(protocol, 16) || 0, address: procAddress(address), inode});
+      }
+  }
+  return found.length === 0 && refused !== null ? refused : found;
+}
+
+/** As /proc has them, where unix_diag is refused: a path that begins with @ looks the same. */
+function procAbstract(pid: number, cut: string[]): Seen<Found<AbstractSocket>[]> {
+  const lines = table(pid, 'unix', cut);
+  if (isRefusal(lines)) return lines;
+  return lines.slice(1).flatMap(line => {
+    const match = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) @(.*)$/s.exec(line);
+    // A datagram socket is reached once it is bound, the others when they listen (SO_ACCEPTCON, linux/net.h).
+    if (match === null || !(match[2] === '0002' || (Number.parseInt(match[1] ?? '', 16) & 0x10000) !== 0)) return [];
+    const [, , type = '', inode = '', rest = ''] = match;
+    return [{name: Buffer.from(`@${rest}`, 'latin1').toString(), type: unixType(Number.parseInt(type, 16)), inode}];
+  });
+}
+
+/** Those that whoever is in the namespace reaches, the inodes of their other ends by name, and why unix_diag did not tell. */
+function abstractSockets(
+  pid: number,
+  path: string,
+  cut: string[],
+): {abstract: Seen<Found<AbstractSocket>[]>; peers: Map<string, string[]>; refused: Refusal | null} {
+  const bytes = dump(path, UNIX);
+  if (isRefusal(bytes)) return {abstract: procAbstract(pid, cut), peers: new Map(), refused: bytes};
+  if (isCut(bytes)) cut.push('unix sockets');
+  const all = decodeUnixSockets(bytes);
+  const abstract = all
+    .filter(one => one.abstract && (one.listens || one.type === SOCK_DGRAM))
+    .map(({name, type, inode}) => ({name, type: unixType(type), inode}));
+  if (abstract.length > MOST.shown) cut.push('abstract unix sockets');
+  const shown = abstract.slice(0, MOST.shown);
+  return {abstract: shown, peers: peersOf(all, shown), refused: null};
 }
 
 function socketsOf(
@@ -501,39 +616,34 @@ function socketsOf(
   inode: string,
   members: readonly number[],
   cut: string[],
-): Pick<Network, 'listeners' | 'abstract' | 'connected' | 'unread'> {
+): Omit<Network, 'namespace' | 'interfaces' | 'refused' | 'routes' | 'threads' | 'cut'> {
   const {listeners, refused} = inetListeners(pid, cut);
-  const abstract: (Omit<AbstractSocket, 'holders'> & WithInode)[] = [];
-  const unix = table(pid, 'unix', cut);
-  for (const line of isRefusal(unix) ? [] : unix.slice(1)) {
-    const match = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) @(.*)$/s.exec(line);
-    // A datagram socket is reached once it is bound, the others when they listen (SO_ACCEPTCON, linux/net.h).
-    if (match === null || !(match[2] === '0002' || (Number.parseInt(match[1] ?? '', 16) & 0x10000) !== 0)) continue;
-    if (abstract.length < MOST.shown)
-      abstract.push({
-        name: Buffer.from(`@${match[4]}`, 'latin1').toString(),
-        type: UNIX_TYPES[match[2] ?? ''] ?? match[2] ?? '',
-        inode: match[3] ?? '',
-      });
-  }
-  const peers = abstract.length > 0 ? peersOf(path, abstract) : new Map<string, string[]>();
-  const wanted = [...listeners, ...abstract].map(socket => socket.inode);
+  const {abstract, peers, refused: unixRefused} = abstractSockets(pid, path, cut);
+  const packet = packetSockets(pid, path, cut);
+  const raw = rawSockets(pid, cut);
+  const wanted = [listeners, abstract, packet, raw].flatMap(seen => (isRefusal(seen) ? [] : seen.map(socket => socket.inode)));
   const {held, unread} = holdersOf(new Set([...wanted, ...[...peers.values()].flat()]), members, inode, cut);
-  const devices = boundDevices(path, listeners);
-  const whole = <T extends WithInode>({inode, ...socket}: T) => {
-    const device = devices.get(inode);
-    return {...socket, ...(device === undefined ? {} : {device}), holders: held.get(inode) ?? []};
-  };
-  const withPeers = (socket: Omit<AbstractSocket, 'holders'> & WithInode): AbstractSocket => {
+  const {details, refused: inetRefused} = inetDetails(path, listeners);
+  const whole = <T extends WithInode>({inode, ...socket}: T) => ({...socket, holders: held.get(inode) ?? []});
+  const wholeOf = <T extends WithInode>(seen: Seen<T[]>) => (isRefusal(seen) ? seen : seen.map(whole));
+  const withPeers = (socket: Found<AbstractSocket>): AbstractSocket => {
     const there = (peers.get(socket.name) ?? []).flatMap(one => held.get(one) ?? []);
     const each = [...new Map(there.map(holder => [holder.pid, holder])).values()];
     return {...whole(socket), ...(each.length > 0 ? {peers: each} : {})};
   };
+  const tree = readTreeSockets(readTree(pid, cut), readEveryone(2000).paths.values(), cut);
+  const untold = {...(inetRefused === null ? {} : {inet: inetRefused}), ...(unixRefused === null ? {} : {unix: unixRefused})};
   return {
-    listeners: listeners.length === 0 && refused !== null ? refused : listeners.map(whole),
-    abstract: isRefusal(unix) ? unix : abstract.map(withPeers),
-    connected: readUnixOutside(readTree(pid), readEveryone(2000).paths.values(), cut),
+    listeners: listeners.length === 0 && refused !== null ? refused : listeners.map(one => ({...whole(one), ...details.get(one.inode)})),
+    abstract: isRefusal(abstract) ? abstract : abstract.map(withPeers),
+    connected: tree.connected,
+    paths: tree.paths,
+    others: tree.others,
+    packet: wholeOf(packet),
+    raw: wholeOf(raw),
     unread: wanted.length === 0 ? 0 : unread + readEveryone(2000).hidden,
+    ...(tree.unread > 0 && !isRefusal(tree.others) ? {unreadBelow: tree.unread} : {}),
+    ...(Object.keys(untold).length > 0 ? {untold} : {}),
   };
 }
 
@@ -570,8 +680,10 @@ function threadsOf(pid: number, cut: string[]): ThreadNetwork[] {
   });
 }
 
-/** The last reading of who holds sockets: fds are read at most every two seconds. */
-let sockets: {readonly at: number; readonly pid: number; readonly found: ReturnType<typeof socketsOf>; readonly cut: string[]} | undefined;
+/** The last reading of who holds sockets: fds are read at most every two seconds, and less often where that takes long. */
+let sockets:
+  | {readonly at: number; readonly took: number; readonly pid: number; readonly found: ReturnType<typeof socketsOf>; readonly cut: string[]}
+  | undefined;
 
 export function readNetwork(pid: number): Seen<Network> {
   const path = `/proc/${pid}/ns/net`;
@@ -584,10 +696,11 @@ export function readNetwork(pid: number): Seen<Network> {
   const links = linksAt(path);
   const refused = isRefusal(links) ? links : null;
   const routes = isRefusal(links) ? procRoutes(pid, cut) : routesAt(path, links, cut);
-  if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > 2000) {
+  if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > Math.max(2000, 10 * sockets.took)) {
+    const began = performance.now();
     const cutSockets: string[] = [];
     const found = socketsOf(pid, path, inode, inode === '' ? [pid] : (members.get(inode) ?? [pid]), cutSockets);
-    sockets = {at: performance.now(), pid, found, cut: cutSockets};
+    sockets = {at: performance.now(), took: performance.now() - began, pid, found, cut: cutSockets};
   }
   const threads = threadsOf(pid, cut);
   return {
@@ -608,7 +721,9 @@ function listenersAt(path: string): Seen<Bound[]> | null {
   const cut: string[] = [];
   const {listeners, refused} = inetListeners(who, cut);
   if (refused !== null) return refused;
-  return cut.length > 0 ? null : listeners.map(({protocol, address, port}) => ({protocol, address, port}));
+  if (cut.length > 0) return null;
+  const {details} = inetDetails(path, listeners);
+  return listeners.map(({inode, ...socket}) => ({...socket, ...details.get(inode)}));
 }
 
 /** NETCONFA_IFINDEX_ALL and NETCONFA_IFINDEX_DEFAULT (linux/netconf.h). */

@@ -9,7 +9,7 @@ import {unixConnectionsSchema} from './network.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {outsideFdSchema} from './sharing.ts';
 import {readTreeMemory, treeMemorySchema} from './tree-memory.ts';
-import {readUnixOutside} from './unix-connections.ts';
+import {readTreeSockets} from './unix-connections.ts';
 
 /** Tasks of the tree that are compared with each other; members that are told of a group; processes whose fds are looked at. */
 const MOST = {tasks: 16384, told: 256, fds: 256};
@@ -122,7 +122,7 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
     return read.outside.length > 0 ? [{pid, outside: read.outside}] : [];
   });
   const cut: string[] = [];
-  const unix = readUnixOutside(
+  const {connected: unix} = readTreeSockets(
     living.map(({pid}) => pid),
     [],
     cut,

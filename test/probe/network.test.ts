@@ -337,6 +337,144 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells which sockets of all addresses of IPv6 have those of IPv4 as well, as ss does', async context => {
+    await using one = start(fixture('listens-both-ways'));
+    await one.says(/ready/);
+    const told = execFileSync('nsenter', [...ENTER, '-t', String(one.pid), 'ss', '-Hlntue']).toString();
+    context.skip(!/v6only:1/.test(told), 'kernel lacks inet_diag');
+    const {listeners} = read(one.pid);
+    const found = (isRefusal(listeners) ? [] : listeners).map(({protocol, port, v6only}) => `${protocol} ${port} ${v6only}`);
+    const lines = [...told.matchAll(/^(tcp|udp) .*:(47\d+) .*v6only:(\d)/gm)].map(
+      ([, protocol, port, only]) => `${protocol}6 ${port} ${only === '1'}`,
+    );
+    expect(lines.length).toBe(4);
+    // ss does not know UDP-Lite.
+    expect(found.filter(text => !text.startsWith('udplite')).toSorted()).toEqual(lines.toSorted());
+    if (existsSync(`/proc/${one.pid}/net/udplite6`))
+      expect(found).toEqual(expect.arrayContaining(['udplite6 4710 false', 'udplite6 4711 true']));
+    expect(tab(one.pid, 80)).toContain('tcp6 [::]:4710 and IPv4  listens-both-wa');
+    expect(tab(one.pid, 80)).toContain('tcp6 [::]:4711 IPv6 only  listens-both-wa');
+    const snapshot = readSnapshot({version: 'test', root: one.pid});
+    const there = snapshot.networks?.find(({inode}) => inode === read(one.pid).namespace)?.listeners ?? [];
+    expect(isRefusal(there) ? there : there.filter(({v6only}) => v6only === true).map(({protocol, port}) => `${protocol} ${port}`)).toEqual(
+      expect.arrayContaining(['tcp6 4711', 'udp6 4711']),
+    );
+    one.release();
+    await one.ended;
+  });
+
+  it('tells who gets the packets of others, as ss does', async () => {
+    await using one = start(fixture('gets-packets'));
+    await one.says(/ready/);
+    const {packet, raw} = read(one.pid);
+    const holders = [{pid: one.pid, comm: 'gets-packets'}];
+    if (packet === undefined || isRefusal(packet) || raw === undefined || isRefusal(raw)) throw new Error(JSON.stringify({packet, raw}));
+    expect(packet.toSorted((a, b) => b.protocol - a.protocol)).toEqual([
+      {type: 'dgram', protocol: 0x800, device: 'lo', running: true, holders},
+      {type: 'raw', protocol: 3, running: true, holders},
+      {type: 'raw', protocol: 0, running: false, holders},
+    ]);
+    expect(raw).toHaveLength(3);
+    expect(raw).toEqual(
+      expect.arrayContaining([
+        {version: 4, protocol: 1, address: '0.0.0.0', holders},
+        {version: 4, protocol: 255, address: '0.0.0.0', holders},
+        {version: 6, protocol: 58, address: '::', holders},
+      ]),
+    );
+    const told = execFileSync('nsenter', [...ENTER, '-t', String(one.pid), 'ss', '-Ha0w']).toString();
+    expect(told.match(/^p_/gm)).toHaveLength(packet.length);
+    expect(told.match(/^raw/gm)).toHaveLength(raw.length);
+    const text = tab(one.pid, 80);
+    expect(text).toContain(`packet all raw by any device  gets-packets ${one.pid}`);
+    expect(text).toContain(`packet ip dgram only by lo  gets-packets ${one.pid}`);
+    expect(text).toContain(`raw6 ipv6-icmp ::  gets-packets ${one.pid}`);
+    one.release();
+    await one.ended;
+  });
+
+  it('tells a socket of virtual machines, which no network namespace confines', async context => {
+    await using one = start(fixture('listens-on-vsock'));
+    await one.says(/lacks|ready/);
+    context.skip(one.stdout.includes('lacks'), 'kernel lacks AF_VSOCK');
+    // As of Linux 6.18.
+    expect(one.stdout).toContain('same port: taken');
+    const fd = Number(/^fd (\d+)/m.exec(one.stdout)?.[1]);
+    const {others} = read(one.pid);
+    expect(isRefusal(others ?? []) ? others : others).toContainEqual({pid: one.pid, comm: 'listens-on-vsoc', fd, protocol: 'AF_VSOCK'});
+    expect(tab(one.pid, 120)).toContain(`AF_VSOCK  fd ${fd}  to the hypervisor or virtual machines, from any network namespace`);
+    one.release();
+    await one.ended;
+  });
+
+  it('tells a path that begins with @ from an abstract name, who waits at it to be accepted, and fds that wait there', async context => {
+    context.skip(!hasUnixDiag(), 'kernel lacks unix_diag');
+    using folder = temporaryFolder();
+    await using one = start(...maker(fixture('reached-by-path'), folder.path));
+    const [, child = '', clientFd = ''] = await one.says(/child (\d+) fd (\d+)/);
+    const fds = (await one.says(/fds (\d+) (\d+) (\d+)\nready/)).slice(1).map(Number);
+    const {abstract, paths} = read(one.pid);
+    const named = isRefusal(abstract) ? [] : abstract.filter(({name}) => name.includes('nsview-path'));
+    expect(named).toMatchObject([{name: '@nsview-path', type: 'stream', holders: [{pid: one.pid}]}]);
+    const about = {pid: one.pid, comm: 'reached-by-path', type: 'stream'};
+    expect(paths === undefined || isRefusal(paths) ? paths : paths.toSorted((a, b) => a.fd - b.fd)).toEqual([
+      {...about, fd: fds[0], name: './@nsview-path', passed: 1},
+      {...about, fd: fds[1], name: folder.file('absolute')},
+      {...about, fd: fds[2], name: folder.file('removed'), gone: true},
+    ]);
+    const {connected} = read(Number(child));
+    const found = connected === undefined || isRefusal(connected) ? [] : connected.filter(({fd}) => fd === Number(clientFd));
+    expect(found).toEqual([
+      {
+        pid: Number(child),
+        comm: 'reached-by-path',
+        fd: Number(clientFd),
+        type: 'stream',
+        name: './@nsview-path',
+        waits: true,
+        peers: [{pid: one.pid, comm: 'reached-by-path', namespace: read(one.pid).namespace}],
+      },
+    ]);
+    expect(tab(Number(child), 100)).toMatch(
+      new RegExp(
+        `fd ${clientFd} stream  \\./@nsview-path\\n +nobody has accepted it yet\\n +to reached-by-path ${one.pid} outside in net:a`,
+      ),
+    );
+    expect(tab(one.pid, 100)).toMatch(
+      /stream {2}\.\/@nsview-path\n +one fd waits in it to be received\n[\s\S]*removed it finds no such file/,
+    );
+    one.release();
+    await one.ended;
+  });
+
+  it('tells what was accepted from any number of network namespaces, by its path', async context => {
+    context.skip(!hasUnixDiag(), 'kernel lacks unix_diag');
+    using folder = temporaryFolder();
+    const path = folder.file('listens');
+    const COUNT = 40;
+    await using one = start(...maker(fixture('accepts-from-networks'), path, String(COUNT)));
+    const server = Number((await one.says(/server (\d+)/))[1]);
+    const {connected, cut} = read(server);
+    const found = (connected === undefined || isRefusal(connected) ? [] : connected).filter(({name}) => name === path);
+    expect(found).toHaveLength(COUNT);
+    expect(new Set(found.map(({peers}) => peers[0]?.namespace)).size).toBe(COUNT);
+    expect(cut.filter(what => what !== 'holders of sockets')).toEqual([]);
+    one.release();
+    await one.ended;
+  });
+
+  it('tells the connection of the last of hundreds of processes', async context => {
+    context.skip(!hasUnixDiag(), 'kernel lacks unix_diag');
+    await using one = start(fixture('holds-behind-many'), '400');
+    const [, child = '', last = '', fd = ''] = await one.says(/child (\d+) last (\d+) fd (\d+)/);
+    await one.says(/ready/);
+    const {connected} = read(Number(child));
+    const found = connected === undefined || isRefusal(connected) ? connected : connected.filter(({pid}) => pid === Number(last));
+    expect(found).toContainEqual(expect.objectContaining({fd: Number(fd), peers: [{pid: one.pid, comm: 'holds-behind-ma'}]}));
+    one.release();
+    await one.ended;
+  });
+
   it('tells who listens in a network without being in it', async () => {
     await using one = start(fixture('listens-elsewhere'));
     const child = Number((await one.says(/child (\d+)/))[1]);

@@ -47,6 +47,9 @@ describe('an ordinary user', () => {
     expect(mine?.namespaces).toContain('all (its effective set)');
     expect(mine?.network).toContain('Nobody, not even itself: lo is down.');
     for (const tab of ['namespaces', 'mounts', 'network', 'sharing']) expect(theirs?.[tab], tab).toMatch(/EACCES|EPERM|not for nsview/);
+    // Not that it has none.
+    expect(theirs?.network).toMatch(/\nUnix sockets to outside .*\n {2}EACCES \(open fd\)\n/);
+    expect(theirs?.network).toMatch(/\nAs far as \/proc tells: /);
     expect(gone?.namespaces).toContain('it has ended');
     // The command that is shown is theirs to run.
     const links = ['user', 'mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup', 'time'].map(link => `ns/${link}`);
@@ -68,7 +71,7 @@ describe('an ordinary user', () => {
     context.skip(foreign.stdout.includes('lacks'), 'kernel lacks veth');
     const told = tabsAs(NOBODY, [foreign.pid])[foreign.pid]?.widths[100]?.network ?? '';
     if (process.env.SHOW) console.log(told);
-    expect(told).toMatch(/\nOut by v0\.\n/);
+    expect(told).toMatch(/\nAs far as \/proc tells: Out by v0\.\n/);
     const routes = /\nRoutes .*\n([\s\S]*?)\n\n/.exec(told)?.[1]?.split('\n').toSorted();
     expect(routes?.filter(route => !route.includes('fe80::'))).toEqual([
       '  10.2.0.0/16 blackhole or throw',
