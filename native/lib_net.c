@@ -280,7 +280,8 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDP},
                      {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP},
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDPLITE},
-                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDPLITE}};
+                     {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDPLITE},
+                     {RTM_GETRULE, 0, 0}};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path,

@@ -3,7 +3,8 @@
 import {type Details, fixed, heading, type Look, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Refusal, type Seen} from './fact.ts';
 import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
-import type {Holder, Interface, Network, OtherSocket, PacketSocket, Partner, RawSocket, UnixConnection} from './network.ts';
+import type {Holder, Interface, Network, OtherSocket, PacketSocket, Partner, RawSocket, Route, Rule, UnixConnection} from './network.ts';
+import {waysOut} from './network-reach.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
@@ -69,6 +70,12 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     const state: Piece[] = route.state === undefined ? [] : [toned('warn', ` ${route.state}`)];
     say(plain('  '), to, ...type, ...via, ...device, ...(route.table === undefined ? [] : [dim(` table ${route.table}`)]), ...state);
   });
+
+  const rules = network.rules === undefined || isRefusal(network.rules) ? network.rules : network.rules.filter(rule => !isUsual(rule));
+  if (rules !== undefined && (isRefusal(rules) || rules.length > 0)) {
+    section('Rules', 'which table is asked, in this order');
+    listed(rules, 'none', rule => say(plain(`  ${ruleText(rule)}`)));
+  }
 
   const owners = (holders: readonly Holder[]): Line =>
     holders.length === 0
@@ -138,7 +145,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
 
   if (network.threads !== undefined) {
     section('Threads elsewhere', 'each in a network of its own');
-    for (const {tid, namespace, interfaces, routes} of network.threads) {
+    for (const {tid, namespace, ...reach} of network.threads) {
       const space = namespaceOf(world, namespace);
       const comm = process.threads.get(tid)?.comm;
       say(
@@ -146,7 +153,7 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
         dim(' in '),
         ...(space === null ? [strong(`net #${namespace}`)] : [namespacePiece(space)]),
       );
-      for (const row of wrapWords(summary(world, {namespace, interfaces, routes}), Math.max(8, look.width - 4))) say(plain(`    ${row}`));
+      for (const row of wrapWords(summary(world, {namespace, ...reach}), Math.max(8, look.width - 4))) say(plain(`    ${row}`));
     }
   }
   lines.push([]);
@@ -172,6 +179,28 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   }
   if (network.cut.length > 0) say(toned('warn', `Not all was read so far: ${[...new Set(network.cut)].map(printable).join(', ')}`));
   return fixed(title, lines);
+}
+
+/** As ip-rule(8) names them. */
+const TABLES: {readonly [table: number]: string} = {253: 'default', 254: 'main', 255: 'local'};
+const tableText = (table: number): string => TABLES[table] ?? String(table);
+
+/** Those that each namespace begins with. */
+function isUsual({version, priority, selector, table, suppressPrefix}: Rule): boolean {
+  const usual = {0: 255, 32766: 254, ...(version === 4 ? {32767: 253} : {})}[priority];
+  return usual !== undefined && table === usual && selector === 'from all' && suppressPrefix === undefined;
+}
+
+function ruleText({version, priority, selector, table, l3mdev = false, suppressPrefix, action, goto}: Rule): string {
+  const leads = l3mdev
+    ? 'lookup [l3mdev-table]'
+    : table !== undefined
+      ? `lookup ${tableText(table)}`
+      : goto !== undefined
+        ? `goto ${goto}`
+        : (action ?? '');
+  const suppressed = suppressPrefix === undefined ? '' : ` suppress_prefixlength ${suppressPrefix}`;
+  return `${version === 6 ? 'IPv6 ' : ''}${priority}: ${printable(selector)} ${printable(leads)}${suppressed}`;
 }
 
 /** ETH_P_* (linux/if_ether.h) and IPPROTO_* (linux/in.h) that programs listen to. */
@@ -267,15 +296,16 @@ function connectionLines(
   }
 }
 
-type Reach = Pick<Network, 'namespace' | 'interfaces' | 'routes'>;
+type Reach = Pick<Network, 'namespace' | 'interfaces' | 'routes' | 'rules'>;
 
 /** What it can talk to, in one sentence. */
 function summary(world: World, network: Reach): string {
-  const {interfaces, routes} = network;
+  const {interfaces, routes, rules} = network;
   if (isRefusal(interfaces)) return 'What it can talk to cannot be read.';
   const space = namespaceOf(world, network.namespace);
   const host = space?.index === 0 ? 'The same network as nsview: ' : '';
-  const gates = (isRefusal(routes) ? [] : routes).filter(({to, type}) => to === 'default' && type === undefined);
+  const begin = (first: string): string => (host === '' ? first : `${host}${first[0]?.toLowerCase()}${first.slice(1)}`);
+  const {out, beyond} = waysOut(isRefusal(routes) ? [] : routes, rules, interfaces);
   const lo = interfaces.find(one => one.kind === 'loopback' || one.name === 'lo');
   const others = interfaces.filter(one => one !== lo && one.up !== false);
   const named = (one: Interface): string => {
@@ -283,22 +313,30 @@ function summary(world: World, network: Reach): string {
     if (partner === undefined) return printable(one.name);
     return `${printable(one.name)} → ${partnerText(partner)}${whereText(world, network, partner)}`;
   };
-  const waysOf = (table: number | undefined): string =>
+  const waysOf = (gates: readonly Route[]): string =>
     interfaces
       .flatMap(one => {
-        const [first, ...more] = gates.filter(route => route.table === table && route.device === one.name);
+        const [first, ...more] = gates.filter(route => route.device === one.name);
         if (first === undefined) return [];
         return first.state !== undefined && more.every(({state}) => state !== undefined) ? `${named(one)} (${first.state})` : named(one);
       })
       .join(', ');
-  // ip-rule(8): the main table is there for all, another one for what a rule sends to it.
-  const ways = [...new Set([undefined, ...gates.map(({table}) => table)])].flatMap(table => {
-    const by = waysOf(table);
-    return by === '' ? [] : [`by ${by}${table === undefined ? '' : ` where a rule leads to table ${table}`}`];
+  // Each table once, of both versions.
+  const tables = new Map<string, {table: number; rule: boolean; gates: Route[]}>();
+  for (const {table, rule, routes: gates} of out) {
+    const known = tables.get(`${table} ${rule}`) ?? {table, rule, gates: []};
+    tables.set(`${table} ${rule}`, {...known, gates: [...known.gates, ...gates]});
+  }
+  const ways = [...tables.values()].flatMap(({table, rule, gates}) => {
+    const by = waysOf(gates);
+    return by === '' ? [] : [{rule, text: `by ${by}${rule ? ` where a rule leads to table ${tableText(table)}` : ''}`}];
   });
-  if (ways.length > 0) return `${host}${host === '' ? 'Out' : 'out'} ${ways.slice(0, 4).join('; ')}${ways.length > 4 ? ' …' : '.'}`;
+  const texts = ways.toSorted((a, b) => Number(a.rule) - Number(b.rule)).map(({text}) => text);
+  if (texts.length > 0) return `${begin('Out')} ${texts.slice(0, 4).join('; ')}${texts.length > 4 ? ' …' : '.'}`;
+  const far = [...new Set(beyond.map(({to, device}) => `${printable(to)}${device === undefined ? '' : ` by ${printable(device)}`}`))];
+  if (far.length > 0) return `${begin('No')} default route, by gateways to ${far.slice(0, 4).join(', ')}${far.length > 4 ? ' …' : ''}.`;
   if (others.length > 0)
-    return `${host}${host === '' ? 'Only' : 'only'} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;
+    return `${begin('Only')} its own links, no default route: ${others.slice(0, 4).map(named).join(', ')}${others.length > 4 ? ' …' : ''}.`;
   if (lo?.up === false) return 'Nobody, not even itself: lo is down.';
   return 'Only itself, by lo.';
 }

@@ -58,6 +58,25 @@ export type Route = {
   readonly table?: number;
 };
 
+/** Which table is asked for what, the lowest priority first (ip-rule(8)). */
+export type Rule = {
+  /** 4 or 6. */
+  readonly version: number;
+  readonly priority: number;
+  /** As `ip rule` has it: `from all` is all. */
+  readonly selector: string;
+  /** The table that is asked. */
+  readonly table?: number;
+  /** That of the vrf by whose ports it passes. */
+  readonly l3mdev?: boolean;
+  /** Routes to a prefix of at most that length do not count. */
+  readonly suppressPrefix?: number;
+  /** blackhole, unreachable, prohibit: no table is asked any more. */
+  readonly action?: string;
+  /** The next rule that counts is the one of that priority. */
+  readonly goto?: number;
+};
+
 /** A process that holds the socket. `namespace`: inode of its network namespace, where that is another one than the socket is asked for in. */
 export type Holder = {readonly pid: number; readonly comm: string; readonly namespace?: string};
 
@@ -143,6 +162,7 @@ export type ThreadNetwork = {
   readonly namespace: string;
   readonly interfaces: Seen<readonly Interface[]>;
   readonly routes: Seen<readonly Route[]>;
+  readonly rules?: Seen<readonly Rule[]>;
 };
 
 export type Network = {
@@ -153,6 +173,7 @@ export type Network = {
   readonly routes: Seen<readonly Route[]>;
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
+  readonly rules?: Seen<readonly Rule[]>;
   /** This and what follows is left out by versions that did not read it. */
   readonly connected?: Seen<readonly UnixConnection[]>;
   readonly paths?: Seen<readonly PathSocket[]>;

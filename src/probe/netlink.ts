@@ -1,6 +1,6 @@
 // Knows the messages of rtnetlink (rtnetlink(7), linux/if_link.h): bytes to interfaces, addresses and routes. What is malformed is passed over.
 
-import type {Counters, Route} from '../model/network.ts';
+import type {Counters, Route, Rule} from '../model/network.ts';
 
 export type LinkMessage = {
   readonly index: number;
@@ -27,6 +27,7 @@ export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
+const RTM_NEWRULE = 32;
 const RTM_NEWNETCONF = 80;
 /** Of sock_diag(7). */
 const SOCK_DIAG_BY_FAMILY = 20;
@@ -310,6 +311,73 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
       }
   }
   return routes;
+}
+
+/** FR_ACT_*, all but those that lead to a table or another rule (linux/fib_rules.h), as ip-rule(8) names them. */
+const RULE_ACTIONS: {readonly [action: number]: string} = {3: 'nop', 6: 'blackhole', 7: 'unreachable', 8: 'prohibit'};
+const FR_ACT_TO_TBL = 1;
+const FR_ACT_GOTO = 2;
+const FIB_RULE_INVERT = 2;
+const IP_PROTOCOLS: {readonly [protocol: number]: string} = {1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'ipv6-icmp', 132: 'sctp'};
+/** What is in the selector, or no part of it: padding, the table, the priority, what is suppressed, and who made it. */
+const RULE_ATTRIBUTES = new Set([1, 2, 3, 4, 6, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]);
+
+/** As `ip rule` writes it; what nsview does not know is an ellipsis. */
+function selectorOf(message: Buffer, found: Map<number, Buffer>): string {
+  const [family = 0, toLength = 0, fromLength = 0, tos = 0] = message;
+  const at = (attribute: number, length: number): string => {
+    const address = addressText(found.get(attribute) ?? Buffer.alloc(0));
+    return address === '' ? 'all' : length === (family === 2 ? 32 : 128) ? address : `${address}/${length}`;
+  };
+  const mark = unsigned(found.get(10));
+  const mask = unsigned(found.get(16)) ?? 0xffffffff;
+  const range = (attribute: number, size: number): string => {
+    const bytes = found.get(attribute);
+    if (bytes === undefined || bytes.length < 2 * size) return '';
+    const [first, last] = [bytes.readUIntLE(0, size), bytes.readUIntLE(size, size)];
+    return first === last && size === 2 ? `${first}` : `${first}-${last}`;
+  };
+  const named = (word: string, value: string): string => (value === '' ? '' : ` ${word} ${value}`);
+  const protocol = found.get(22)?.[0];
+  return [
+    (message.readUInt32LE(8) & FIB_RULE_INVERT) === 0 ? '' : 'not ',
+    `from ${at(2, fromLength)}`,
+    toLength === 0 ? '' : ` to ${at(1, toLength)}`,
+    tos === 0 ? '' : ` tos 0x${tos.toString(16)}`,
+    mark === null || (mark === 0 && mask === 0)
+      ? ''
+      : ` fwmark 0x${mark.toString(16)}${mask === 0xffffffff ? '' : `/0x${mask.toString(16)}`}`,
+    named('iif', text(found.get(3))),
+    named('oif', text(found.get(17))),
+    named('uidrange', range(20, 4)),
+    protocol === undefined ? '' : ` ipproto ${IP_PROTOCOLS[protocol] ?? protocol}`,
+    named('sport', range(23, 2)),
+    named('dport', range(24, 2)),
+    [...found.keys()].every(attribute => RULE_ATTRIBUTES.has(attribute)) ? '' : ' …',
+  ].join('');
+}
+
+/** struct fib_rule_hdr and its attributes (linux/fib_rules.h). */
+export function decodeRules(bytes: Buffer): Rule[] {
+  const rules: Rule[] = [];
+  for (const message of messages(bytes, RTM_NEWRULE)) {
+    if (message.length < 12) continue;
+    const [family = 0, , , , shortTable = 0, , , action = 0] = message;
+    if (family !== 2 && family !== 10) continue;
+    const found = attributes(message, 12);
+    const isL3mdev = (found.get(19)?.[0] ?? 0) !== 0;
+    const suppressed = number(found.get(14)) ?? -1;
+    rules.push({
+      version: family === 2 ? 4 : 6,
+      priority: unsigned(found.get(6)) ?? 0,
+      selector: selectorOf(message, found),
+      ...(isL3mdev ? {l3mdev: true} : action === FR_ACT_TO_TBL ? {table: unsigned(found.get(15)) ?? shortTable} : {}),
+      ...(suppressed >= 0 ? {suppressPrefix: suppressed} : {}),
+      ...(action === FR_ACT_GOTO ? {goto: unsigned(found.get(4)) ?? 0} : {}),
+      ...(action === FR_ACT_TO_TBL || action === FR_ACT_GOTO ? {} : {action: RULE_ACTIONS[action] ?? `action ${action}`}),
+    });
+  }
+  return rules;
 }
 
 /** struct netconfmsg and its attributes (linux/netconf.h). */

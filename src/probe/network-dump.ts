@@ -17,10 +17,11 @@ export const ROUTES = 2;
 export const UNIX = 3;
 export const SETTINGS = 4;
 export const LISTENERS = {tcp: 5, tcp6: 6, udp: 7, udp6: 8, udplite: 9, udplite6: 10} as const;
+export const RULES = 11;
 
 const refusedAt = (result: number, type: number): Refusal => ({
   errno: errnoName(-result),
-  during: STAGES[stage[0] ?? 0] ?? (type === UNIX || type >= LISTENERS.tcp ? 'sock_diag' : 'rtnetlink'),
+  during: STAGES[stage[0] ?? 0] ?? (type === UNIX || (type >= LISTENERS.tcp && type <= LISTENERS.udplite6) ? 'sock_diag' : 'rtnetlink'),
 });
 
 /** `path` is of the namespace: /proc/PID/ns/net. The answer is good until the next dump. */

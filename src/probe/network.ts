@@ -14,6 +14,7 @@ import type {
   Partner,
   RawSocket,
   Route,
+  Rule,
   SnapshotNetwork,
   ThreadNetwork,
 } from '../model/network.ts';
@@ -25,12 +26,13 @@ import {
   decodeAddresses,
   decodeInetSockets,
   decodeRoutes,
+  decodeRules,
   decodeSettings,
   decodeUnixSockets,
   type LinkMessage,
   type UnixMessage,
 } from './netlink.ts';
-import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, SETTINGS, stage, UNIX} from './network-dump.ts';
+import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, RULES, SETTINGS, stage, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readTreeSockets, SOCK_DGRAM, unixType} from './unix-connections.ts';
 
@@ -80,6 +82,19 @@ export const routesSchema = z.array(
     type: z.string().exactOptional(),
     state: z.enum(['dead', 'linkdown']).describe('Its device is not up, or has no carrier.').exactOptional(),
     table: z.number().exactOptional(),
+  }),
+);
+
+const rulesSchema = z.array(
+  z.object({
+    version: z.int(),
+    priority: z.number(),
+    selector: z.string(),
+    table: z.number().exactOptional(),
+    l3mdev: z.boolean().exactOptional(),
+    suppressPrefix: z.number().exactOptional(),
+    action: z.string().exactOptional(),
+    goto: z.number().exactOptional(),
   }),
 );
 
@@ -151,8 +166,17 @@ export const networkSchema: z.ZodType<Network> = z.object({
   unreadBelow: z.int().exactOptional(),
   untold: z.object({inet: refusalSchema.exactOptional(), unix: refusalSchema.exactOptional()}).exactOptional(),
   threads: z
-    .array(z.object({tid: z.int(), namespace: z.string(), interfaces: seen(interfacesSchema), routes: seen(routesSchema)}))
+    .array(
+      z.object({
+        tid: z.int(),
+        namespace: z.string(),
+        interfaces: seen(interfacesSchema),
+        routes: seen(routesSchema),
+        rules: seen(rulesSchema).exactOptional(),
+      }),
+    )
     .exactOptional(),
+  rules: seen(rulesSchema).exactOptional(),
   unread: z.int(),
   cut: z.array(z.string()),
 });
@@ -616,7 +640,7 @@ function socketsOf(
   inode: string,
   members: readonly number[],
   cut: string[],
-): Omit<Network, 'namespace' | 'interfaces' | 'refused' | 'routes' | 'threads' | 'cut'> {
+): Omit<Network, 'namespace' | 'interfaces' | 'refused' | 'routes' | 'rules' | 'threads' | 'cut'> {
   const {listeners, refused} = inetListeners(pid, cut);
   const {abstract, peers, refused: unixRefused} = abstractSockets(pid, path, cut);
   const packet = packetSockets(pid, path, cut);
@@ -659,6 +683,14 @@ function routesAt(path: string, links: readonly LinkMessage[], cut: string[]): S
   });
 }
 
+function rulesAt(path: string, cut: string[]): Seen<Rule[]> {
+  const bytes = dump(path, RULES);
+  if (isRefusal(bytes)) return bytes;
+  const rules = decodeRules(bytes);
+  if (isCut(bytes) || rules.length > MOST.shown) cut.push('rules');
+  return rules.slice(0, MOST.shown);
+}
+
 function sortedRoutes(routes: Seen<Route[]>, cut: string[]): Seen<Route[]> {
   if (isRefusal(routes)) return routes;
   if (routes.length > MOST.shown) cut.push('routes');
@@ -676,7 +708,7 @@ function threadsOf(pid: number, cut: string[]): ThreadNetwork[] {
     if (isRefusal(links)) return {tid, namespace, interfaces: links, routes: links};
     const {paths} = readEveryone(2000);
     const interfaces = interfacesOf(links, addressesAt(path), partnersOf(path, namespace, links, paths));
-    return {tid, namespace, interfaces, routes: sortedRoutes(routesAt(path, links, cut), cut)};
+    return {tid, namespace, interfaces, routes: sortedRoutes(routesAt(path, links, cut), cut), rules: rulesAt(path, cut)};
   });
 }
 
@@ -708,6 +740,7 @@ export function readNetwork(pid: number): Seen<Network> {
     interfaces: isRefusal(links) ? procInterfaces(pid, cut) : interfacesOf(links, addressesAt(path), partnersOf(path, inode, links, paths)),
     refused,
     routes: sortedRoutes(routes, cut),
+    ...(refused === null ? {rules: rulesAt(path, cut)} : {}),
     ...(threads.length > 0 ? {threads} : {}),
     ...sockets.found,
     cut: [...cut, ...sockets.cut],

@@ -193,7 +193,8 @@ describe('a network namespace', () => {
     const script = `ip link set lo up; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
       ip addr add 10.9.8.1/24 dev v0; ip route add local default dev lo table 100; ip route add broadcast 10.9.7.0/24 dev v0
       ip route add 10.9.6.0/24 dev v0 metric 4294967295; ip route add 10.9.5.0/24 dev v0 table 4294967290
-      echo ready; read line; ip route add default via 10.9.8.2 table 51820; echo ruled; read line
+      echo ready; read line; ip route add default via 10.9.8.2 table 51820; echo apart; read line
+      ip rule add fwmark 1 table 51820; echo ruled; read line
       ip route add default via 10.9.8.3; echo out; read line`;
     await using one = start('unshare', ...ownUser, '-n', 'sh', '-c', script);
     await one.says(/ready/);
@@ -209,11 +210,64 @@ describe('a network namespace', () => {
     expect(ours).toContainEqual({to: 'default', version: 4, type: 'local', device: 'lo', table: 100});
     expect(tab(one.pid, 200)).toMatch(/^Only its own links, no default route: v/);
     one.child.stdin?.write('\n');
+    await one.says(/apart/);
+    // No rule leads there.
+    expect(tab(one.pid, 200)).toMatch(/^Only its own links, no default route: v/);
+    one.child.stdin?.write('\n');
     await one.says(/ruled/);
     expect(tab(one.pid, 200)).toMatch(/^Out by v0 → v1 where a rule leads to table 51820\.\n/);
     one.child.stdin?.write('\n');
     await one.says(/out/);
     expect(tab(one.pid, 200)).toMatch(/^Out by v0 → v1; by v0 → v1 where a rule leads to table 51820\.\n/);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
+  it('tells rules as ip does, and what they and routes that lead nowhere leave of the ways out', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    const first = `ip link set lo up; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+      ip addr add 10.9.8.1/24 dev v0; echo ready; read line`;
+    const steps: readonly (readonly [script: string, summary: RegExp])[] = [
+      ['ip route add 10.1.0.0/16 via 10.9.8.2', /^No default route, by gateways to 10\.1\.0\.0\/16 by v0\.\n/],
+      ['ip route add default via 10.9.8.2 metric 100', /^Out by v0 → v1\.\n/],
+      // Of two routes to the same place that of the lower metric is taken.
+      ['ip route add unreachable default metric 200', /^Out by v0 → v1\.\n/],
+      ['ip route add blackhole default metric 50', /^No default route, by gateways/],
+      ['ip route del blackhole default', /^Out by v0 → v1\.\n/],
+      ['ip rule add pref 10 iif lo uidrange 5-9 unreachable', /^Out by v0 → v1\.\n/],
+      ['ip rule add pref 11 prohibit', /^Only its own links/],
+      [
+        'ip rule add pref 9 goto 20; ip rule add pref 20 from 10.9.0.0/16 to 10.2.0.3 tos 0x10 fwmark 0x1/0xff dport 80-90 ipproto tcp lookup 100',
+        /^Out by v0 → v1\.\n/,
+      ],
+      // What wg-quick(8) makes.
+      [
+        'ip rule del pref 9; ip rule del pref 11; ip rule add pref 7 table main suppress_prefixlength 0; ip rule add pref 8 not fwmark 0xca6c table 51820; ip rule del pref 32766; ip route add default dev v1 table 51820',
+        /^Out by v1 → v0 where a rule leads to table 51820\.\n/,
+      ],
+      ['ip rule add pref 32766 table main', /^Out by v0 → v1; by v1 → v0 where a rule leads to table 51820\.\n/],
+    ];
+    const script = `${first}; ${steps.map(([each], index) => `${each}; echo step ${index}.; read line`).join('; ')}`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    await one.says(/ready/);
+    for (const [index, [script, expected]] of steps.entries()) {
+      one.child.stdin?.write('\n');
+      await one.says(new RegExp(`step ${index}\\.`));
+      const text = tab(one.pid, 200);
+      expect(text, script).toMatch(expected);
+      const told = ['-4', '-6'].flatMap(version =>
+        execFileSync('nsenter', [...ENTER, '-t', String(one.pid), 'ip', version, 'rule'])
+          .toString()
+          .trim()
+          .split('\n')
+          .map(line => line.replace(/\t/, ' ').trim())
+          .filter(line => !/^(0: from all lookup local|32766: from all lookup main|32767: from all lookup default)$/.test(line))
+          .map(line => (version === '-6' ? `IPv6 ${line}` : line)),
+      );
+      const shown = /\nRules .*\n([\s\S]*?)\n\n/.exec(text)?.[1]?.split('\n') ?? [];
+      expect(shown.map(line => line.trim())).toEqual(told);
+    }
+    expect(one.stderr).toBe('');
     one.child.stdin?.end('\n');
     await one.ended;
   });
