@@ -247,7 +247,8 @@ function routeText({to, via, device, metric, type, table}: Route): string {
 }
 
 function routesText({networks}: Side, inode: string): Seen<string> | null {
-  const seen = networks.get(inode)?.routes;
+  const {routes: seen, cut = []} = networks.get(inode) ?? {};
+  if (cut.includes('routes')) return null;
   if (seen === undefined || isRefusal(seen)) return seen ?? null;
   // The kernel makes those of an interface's link-local network, sooner or later after it is up.
   const texts = seen.filter(({to}) => !isMadeUp(to) && !/^ff00:/i.test(to)).map(routeText);

@@ -358,7 +358,12 @@ function partnerPieces(world: World, network: Network, partner: Partner | undefi
     : [name, dim(whereText(world, network, partner))];
 }
 
-const masterPieces = ({master}: Interface): Piece[] => (master === undefined ? [] : [dim(' port of '), plain(printable(master))]);
+function masterPieces({master, promiscuous = false, isolated = false, portState}: Interface): Piece[] {
+  // Each port of a bridge is.
+  if (master === undefined) return promiscuous ? [toned('accent', ' promiscuous')] : [];
+  const state: Piece[] = portState === undefined ? [] : [toned('warn', ` ${printable(portState)}`)];
+  return [dim(' port of '), plain(printable(master)), ...state, ...(isolated ? [toned('accent', ' isolated')] : [])];
+}
 
 function statePieces({up, state, kind}: Interface): Piece[] {
   if (up === undefined) return [];
@@ -367,7 +372,8 @@ function statePieces({up, state, kind}: Interface): Piece[] {
   if (state === 'up' || state === 'unknown' || kind === 'loopback') return [toned('good', 'up')];
   // Its peer or the device that it is on.
   if (state === 'lowerlayerdown') return [toned('warn', 'up, other end down')];
-  return [toned('warn', `up, ${printable(state ?? '')}`)];
+  // default_operstate(), net/core/link_watch.c.
+  return [toned('warn', `up, ${state === 'down' ? 'no carrier' : printable(state ?? '')}`)];
 }
 
 function lossPieces({received, sent}: Interface): Piece[] {

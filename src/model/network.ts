@@ -37,6 +37,12 @@ export type Interface = {
   readonly addressesRefused?: Refusal;
   /** The bridge, bond or the like that it is a port of. */
   readonly master?: string;
+  /** It takes what is for others as well (IFLA_PROMISCUITY), as each port of a bridge does. */
+  readonly promiscuous?: boolean;
+  /** A port of a bridge that hears nothing of others that are isolated, nor they of it (bridge(8)). */
+  readonly isolated?: boolean;
+  /** Of a port of a bridge that does not forward: disabled, listening, learning, blocking. */
+  readonly portState?: string;
   readonly partner?: Partner;
   readonly received?: Counters;
   readonly sent?: Counters;
@@ -221,4 +227,6 @@ export type SnapshotNetwork = {
   /** Of a tree as well; left out where they were too many to read all. */
   readonly listeners?: Seen<readonly Bound[]>;
   readonly settings?: Seen<readonly NetworkSetting[]>;
+  /** What was more than nsview reads. */
+  readonly cut?: readonly string[];
 };

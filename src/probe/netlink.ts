@@ -16,6 +16,10 @@ export type LinkMessage = {
   readonly master: number | null;
   readonly partner: number | null;
   readonly partnerId: number | null;
+  readonly promiscuous: boolean;
+  /** Of a port of a bridge; its state where it does not forward. */
+  readonly isolated: boolean;
+  readonly portState: string | null;
   readonly received: Counters | null;
   readonly sent: Counters | null;
 };
@@ -167,6 +171,17 @@ function partnerOf(kind: string, own: number, found: Map<number, Buffer>, data: 
   return lower !== 0 ? lower : partner === own ? 0 : partner;
 }
 
+/** BR_STATE_* (linux/if_bridge.h). */
+const PORT_STATES = ['disabled', 'listening', 'learning', 'forwarding', 'blocking'];
+
+/** IFLA_BRPORT_STATE and IFLA_BRPORT_ISOLATED, of IFLA_INFO_SLAVE_DATA. */
+function portOf(info: Map<number, Buffer>): Pick<LinkMessage, 'isolated' | 'portState'> {
+  if (text(info.get(4)) !== 'bridge') return {isolated: false, portState: null};
+  const port = attributes(info.get(5) ?? Buffer.alloc(0), 0);
+  const state = PORT_STATES[port.get(1)?.[0] ?? 3] ?? null;
+  return {isolated: port.get(33)?.[0] === 1, portState: state === 'forwarding' ? null : state};
+}
+
 export function decodeLinks(bytes: Buffer): LinkMessage[] {
   const links: LinkMessage[] = [];
   for (const message of messages(bytes, RTM_NEWLINK)) {
@@ -189,6 +204,8 @@ export function decodeLinks(bytes: Buffer): LinkMessage[] {
       master: number(found.get(10)),
       partner: partnerOf(kind, index, found, data),
       partnerId: number(found.get(37)),
+      promiscuous: (number(found.get(30)) ?? 0) > 0,
+      ...portOf(info),
       received: countersOf(stats, 0),
       sent: countersOf(stats, 1),
     });

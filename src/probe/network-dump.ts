@@ -5,11 +5,11 @@ import {errnoName} from './errno.ts';
 import {loadNative} from './native.ts';
 import {decodeLinks, type LinkMessage} from './netlink.ts';
 
-/** Bytes of a dump. */
-const MOST_DUMPED = 1 << 20;
+/** Bytes of a dump: as many as most need, and at most. */
+const DUMPED = {first: 1 << 20, most: 1 << 24};
 
 const STAGES = ['open', 'setns', 'socket'];
-const dumped = Buffer.alloc(MOST_DUMPED);
+let dumped = Buffer.alloc(DUMPED.first);
 export const stage = new Int32Array(1);
 const LINKS = 0;
 export const ADDRESSES = 1;
@@ -24,16 +24,23 @@ const refusedAt = (result: number, type: number): Refusal => ({
   during: STAGES[stage[0] ?? 0] ?? (type === UNIX || (type >= LISTENERS.tcp && type <= LISTENERS.udplite6) ? 'sock_diag' : 'rtnetlink'),
 });
 
+/** What does not fit is left out. */
+export const isCut = (bytes: Buffer): boolean => bytes.length > dumped.length - 65536;
+
 /** `path` is of the namespace: /proc/PID/ns/net. The answer is good until the next dump. */
 export function dump(path: string, type: number): Seen<Buffer> {
-  const size = loadNative().networkDump(path, type, dumped, dumped.length, stage);
-  return size < 0 ? refusedAt(size, type) : dumped.subarray(0, size);
+  for (;;) {
+    const size = loadNative().networkDump(path, type, dumped, dumped.length, stage);
+    if (size < 0) return refusedAt(size, type);
+    const bytes = dumped.subarray(0, size);
+    if (!isCut(bytes) || dumped.length >= DUMPED.most) return bytes;
+    dumped = Buffer.alloc(4 * dumped.length);
+  }
 }
 
-/** What does not fit is left out. */
-export const isCut = (bytes: Buffer): boolean => bytes.length > MOST_DUMPED - 65536;
-
-export function linksAt(path: string): Seen<LinkMessage[]> {
+export function linksAt(path: string, cut: string[] = []): Seen<LinkMessage[]> {
   const bytes = dump(path, LINKS);
-  return isRefusal(bytes) ? bytes : decodeLinks(bytes);
+  if (isRefusal(bytes)) return bytes;
+  if (isCut(bytes)) cut.push('interfaces');
+  return decodeLinks(bytes);
 }

@@ -61,6 +61,9 @@ export const interfacesSchema = z.array(
       .exactOptional(),
     addressesRefused: refusalSchema.describe('Why no addresses are known.').exactOptional(),
     master: z.string().exactOptional(),
+    promiscuous: z.boolean().describe('It takes what is for others as well, as each port of a bridge does.').exactOptional(),
+    isolated: z.boolean().describe('A port of a bridge that hears nothing of others that are isolated, nor they of it.').exactOptional(),
+    portState: z.string().describe('Of a port of a bridge that does not forward: disabled, listening, learning, blocking.').exactOptional(),
     partner: z
       .object({index: z.int(), name: z.string().nullable(), namespace: z.string().nullable()})
       .describe(
@@ -182,7 +185,7 @@ export const networkSchema: z.ZodType<Network> = z.object({
 });
 
 /** Bytes of a table of /proc; namespaces asked for a partner; processes of a namespace whose fds are read; fds of one. */
-const MOST = {table: 1 << 20, namespaces: 1024, partners: 32, holders: 300, fds: 4096, shown: 1000, threads: 8};
+const MOST = {table: 1 << 20, namespaces: 1024, partners: 256, holders: 300, fds: 4096, shown: 1000, threads: 8};
 
 /** Inodes of those namespaces by the number under which the one at `path` knows them (RTM_GETNSID). */
 function knownIds(path: string, others: readonly (readonly [inode: string, path: string])[]): Map<number, string> {
@@ -270,7 +273,7 @@ function interfacesOf(
   find: Finder,
 ): Interface[] {
   const names = new Map(links.map(link => [link.index, link.name]));
-  return links.slice(0, MOST.shown).map(link => {
+  return links.map(link => {
     const {name, index, kind, detail, up, state, mac, mtu} = link;
     const master = link.master === null ? undefined : names.get(link.master);
     return {
@@ -284,6 +287,9 @@ function interfacesOf(
       mtu,
       ...addressesOf(addresses, index),
       ...(master === undefined ? {} : {master}),
+      ...(link.promiscuous ? {promiscuous: true} : {}),
+      ...(link.isolated ? {isolated: true} : {}),
+      ...(link.portState === null ? {} : {portState: link.portState}),
       ...(isAlone(link) ? {} : {partner: find(link)}),
       ...(link.received === null ? {} : {received: link.received}),
       ...(link.sent === null ? {} : {sent: link.sent}),
@@ -292,10 +298,11 @@ function interfacesOf(
 }
 
 /** Refused where the kernel takes longer than a dump may: EAGAIN or ETIMEDOUT. */
-function addressesAt(path: string): Seen<Map<number, AddressMessage[]>> {
+function addressesAt(path: string, cut: string[]): Seen<Map<number, AddressMessage[]>> {
   const found = new Map<number, AddressMessage[]>();
   const bytes = dump(path, ADDRESSES);
   if (isRefusal(bytes)) return bytes;
+  if (isCut(bytes)) cut.push('addresses');
   for (const message of decodeAddresses(bytes)) {
     const list = found.get(message.index);
     if (list === undefined) found.set(message.index, [message]);
@@ -704,10 +711,10 @@ function threadsOf(pid: number, cut: string[]): ThreadNetwork[] {
   if (apart.size > MOST.threads) cut.push('threads');
   return [...apart].slice(0, MOST.threads).map(([namespace, tid]) => {
     const path = `/proc/${pid}/task/${tid}/ns/net`;
-    const links = linksAt(path);
+    const links = linksAt(path, cut);
     if (isRefusal(links)) return {tid, namespace, interfaces: links, routes: links};
     const {paths} = readEveryone(2000);
-    const interfaces = interfacesOf(links, addressesAt(path), partnersOf(path, namespace, links, paths));
+    const interfaces = interfacesOf(links, addressesAt(path, cut), partnersOf(path, namespace, links, paths));
     return {tid, namespace, interfaces, routes: sortedRoutes(routesAt(path, links, cut), cut), rules: rulesAt(path, cut)};
   });
 }
@@ -725,7 +732,7 @@ export function readNetwork(pid: number): Seen<Network> {
   // Born since: others may be as well.
   if (inode !== '' && !members.get(inode)?.includes(pid)) ({members, paths} = readEveryone(0));
   const cut: string[] = [];
-  const links = linksAt(path);
+  const links = linksAt(path, cut);
   const refused = isRefusal(links) ? links : null;
   const routes = isRefusal(links) ? procRoutes(pid, cut) : routesAt(path, links, cut);
   if (sockets === undefined || sockets.pid !== pid || performance.now() - sockets.at > Math.max(2000, 10 * sockets.took)) {
@@ -737,7 +744,9 @@ export function readNetwork(pid: number): Seen<Network> {
   const threads = threadsOf(pid, cut);
   return {
     namespace: isRefusal(link) ? link : inode,
-    interfaces: isRefusal(links) ? procInterfaces(pid, cut) : interfacesOf(links, addressesAt(path), partnersOf(path, inode, links, paths)),
+    interfaces: isRefusal(links)
+      ? procInterfaces(pid, cut)
+      : interfacesOf(links, addressesAt(path, cut), partnersOf(path, inode, links, paths)),
     refused,
     routes: sortedRoutes(routes, cut),
     ...(refused === null ? {rules: rulesAt(path, cut)} : {}),
@@ -793,7 +802,10 @@ export function readNetworks(
   withRoutes: boolean,
 ): SnapshotNetwork[] {
   const asked = [...namespaces].slice(0, MOST.namespaces);
-  const all = asked.map(([inode, {pid, path}]) => ({inode, pid, path, links: linksAt(path)}));
+  const all = asked.map(([inode, {pid, path}]) => {
+    const cut: string[] = [];
+    return {inode, pid, path, cut, links: linksAt(path, cut)};
+  });
   /** Who has a link of that number: only those are asked whether they are the partner's, so that many namespaces stay linear. */
   const byIndex = new Map<number, {inode: string; path: string; link: LinkMessage}[]>();
   for (const {inode, path, links} of all)
@@ -802,7 +814,7 @@ export function readNetworks(
       if (same === undefined) byIndex.set(link.index, [{inode, path, link}]);
       else same.push({inode, path, link});
     }
-  return all.map(({inode, pid, path, links}) => {
+  return all.map(({inode, pid, path, cut, links}) => {
     if (isRefusal(links)) return {inode, pid, interfaces: links};
     const names = new Map(links.map(link => [link.index, link.name]));
     const find: Finder = link => {
@@ -819,15 +831,18 @@ export function readNetworks(
         ).get(link.partnerId) ?? null;
       return {index, name: index === 0 ? null : (there.find(one => one.inode === namespace)?.link.name ?? null), namespace};
     };
-    const interfaces = interfacesOf(links, addressesAt(path), find);
-    if (!withRoutes) return {inode, pid, interfaces};
+    const interfaces = interfacesOf(links, addressesAt(path, cut), find);
+    const left = () => (cut.length > 0 ? {cut} : {});
+    if (!withRoutes) return {inode, pid, interfaces, ...left()};
     const listeners = listenersAt(path);
     const settings = settingsAt(path, names);
+    const routes = sortedRoutes(routesAt(path, links, cut), cut);
     return {
       inode,
       pid,
       interfaces,
-      routes: sortedRoutes(routesAt(path, links, []), []),
+      routes,
+      ...left(),
       ...(listeners === null ? {} : {listeners}),
       ...(settings === null ? {} : {settings}),
     };

@@ -451,6 +451,7 @@ const snapshotSchema = z.object({
         routes: seen(routesSchema).describe('Of a tree (-p), never of the whole machine.').exactOptional(),
         listeners: seen(boundSchema).exactOptional(),
         settings: seen(settingsSchema).exactOptional(),
+        cut: z.array(z.string()).describe('What was more than nsview reads: interfaces, addresses, routes.').exactOptional(),
       }),
     )
     .exactOptional(),

@@ -161,6 +161,58 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells ports that are isolated or do not forward, who is promiscuous, and who has no carrier, as ip and bridge do', async context => {
+    context.skip(!supported(), 'kernel lacks veth or bridge');
+    const script = `ip link add br0 type bridge; ip link set br0 up; ip link add br1 type bridge; ip link set br1 up
+      for i in 0 1 2 3; do ip link add v$i type veth peer name w$i; ip link set w$i up; ip link set v$i up; done
+      ip link set v0 master br0; ip link set v1 master br0; ip link set v2 master br0
+      bridge link set dev v0 isolated on; ip link set v3 promisc on
+      # A carrier that comes sets it again.
+      sleep 1; bridge link set dev v1 state 2
+      ip tuntap add t0 mode tap 2>/dev/null && ip link set t0 up; echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    await one.says(/ready/);
+    type Told = {ifname: string; promiscuity: number; operstate: string; linkinfo?: {info_slave_data?: {state: string; isolated: boolean}}};
+    const told: Told[] = ip(one.pid, '-d', 'link');
+    const {interfaces} = read(one.pid);
+    expect(
+      interfaces.map(({name, promiscuous = false, isolated = false, portState}) => [
+        name,
+        promiscuous,
+        isolated,
+        portState ?? 'forwarding',
+      ]),
+    ).toEqual(
+      told.map(({ifname, promiscuity, linkinfo}) => {
+        const {state = 'forwarding', isolated = false} = linkinfo?.info_slave_data ?? {};
+        return [ifname, promiscuity > 0, isolated, state];
+      }),
+    );
+    const text = tab(one.pid, 120);
+    expect(text).toMatch(/v0 veth up → w0 port of br0 isolated\n/);
+    expect(text).toMatch(/v1 veth up → w1 port of br0 learning\n/);
+    expect(text).toMatch(/v2 veth up → w2 port of br0\n/);
+    expect(text).toMatch(/v3 veth up → w3 promiscuous\n/);
+    if (told.some(({ifname, operstate}) => ifname === 't0' && operstate === 'DOWN')) expect(text).toMatch(/t0 tun tap up, no carrier\n/);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
+  it('tells hundreds of interfaces and their partners', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    // More than a thousand bytes each.
+    const COUNT = 520;
+    const script = `for i in $(seq ${COUNT}); do echo link add v$i type veth peer name w$i; done | ip -batch - 2>&1; echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'sh', '-c', script);
+    await one.says(/ready/);
+    const {interfaces, cut} = read(one.pid);
+    expect(interfaces).toHaveLength(2 * COUNT + 1);
+    expect(interfaces.filter(({partner}) => partner?.name == null).map(({name}) => name)).toEqual(['lo']);
+    expect(cut.filter(what => what === 'interfaces')).toEqual([]);
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
   it('tells the peer of an address, whose the prefix is, and which addresses are not used like any other', async context => {
     context.skip(!supported(), 'kernel lacks veth');
     // Two of one link have the same address: the second finds out (RFC 4862, 5.4).
