@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/net_namespace.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
@@ -26,12 +28,15 @@
 #include "nsview.h"
 #include "sys.h"
 
+/* As libnftables asks for all tables. */
+#define NFT_GETTABLE ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE)
+
 /* A dump that takes longer than that is given up: milliseconds. */
 #define PATIENCE 500
 
 struct question {
         const char *path; /* of the namespace */
-        int type;         /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNSID, or of sock_diag(7) SOCK_DIAG_BY_FAMILY */
+        int type;         /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNSID, of sock_diag(7) SOCK_DIAG_BY_FAMILY, or of nf_tables NFT_GETTABLE */
         int family, protocol; /* of sock_diag(7) */
         const char *paths;
         int count; /* of paths, for RTM_GETNSID */
@@ -56,7 +61,7 @@ struct visit {
 
 static int protocol_of(const struct question *question)
 {
-        return question->type == SOCK_DIAG_BY_FAMILY ? NETLINK_SOCK_DIAG : NETLINK_ROUTE;
+        return question->type == SOCK_DIAG_BY_FAMILY ? NETLINK_SOCK_DIAG : question->type == NFT_GETTABLE ? NETLINK_NETFILTER : NETLINK_ROUTE;
 }
 
 static int go_in(void *argument)
@@ -119,6 +124,7 @@ static int dump(int fd, const struct question *question)
                         struct ifinfomsg route; /* as large as the largest of the three bodies that rtnetlink may be asked with */
                         struct unix_diag_req sockets;
                         struct inet_diag_req_v2 listeners;
+                        struct nfgenmsg tables;
                 } body;
         } request = {
                 .header = {.nlmsg_len = sizeof(request.header) + sizeof(request.body.route),
@@ -138,6 +144,8 @@ static int dump(int fd, const struct question *question)
                 request.body.sockets = (struct unix_diag_req){
                         .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS};
         }
+        if (question->type == NFT_GETTABLE)
+                request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.tables);
         if (send(fd, &request, request.header.nlmsg_len, 0) < 0)
                 return -errno;
         int64_t limit = milliseconds() + PATIENCE;
@@ -281,7 +289,8 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
                      {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDP},
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDPLITE},
                      {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDPLITE},
-                     {RTM_GETRULE, 0, 0}};
+                     {RTM_GETRULE, 0, 0},
+                     {NFT_GETTABLE, 0, 0}};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path,

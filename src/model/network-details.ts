@@ -77,6 +77,17 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
     listed(rules, 'none', rule => say(plain(`  ${ruleText(rule)}`)));
   }
 
+  if (network.filters !== undefined && (isRefusal(network.filters) || network.filters.length > 0)) {
+    section('Packet filters', 'may refuse, rewrite or lead elsewhere; nft list ruleset');
+    listed(network.filters, 'none', ({family, name, chains, dormant = false}) =>
+      say(
+        plain(`  ${printable(family)} ${printable(name)}`),
+        dim(chains === undefined ? '' : chains === 1 ? '  1 chain' : `  ${chains} chains`),
+        ...(dormant ? [dim(', dormant')] : []),
+      ),
+    );
+  }
+
   const owners = (holders: readonly Holder[]): Line =>
     holders.length === 0
       ? [dim(network.unread > 0 ? 'owner not readable' : 'no process that nsview sees')]

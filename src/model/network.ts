@@ -83,6 +83,17 @@ export type Rule = {
   readonly goto?: number;
 };
 
+/** A table of nf_tables, or of the older iptables, whose rules may let packets pass or not. */
+export type FilterTable = {
+  /** As nft(8) names them: ip, ip6, inet, arp, bridge, netdev; of the older ones iptables or ip6tables. */
+  readonly family: string;
+  readonly name: string;
+  /** What is in it. Of the older ones this is not told. */
+  readonly chains?: number;
+  /** Switched off. */
+  readonly dormant?: boolean;
+};
+
 /** A process that holds the socket. `namespace`: inode of its network namespace, where that is another one than the socket is asked for in. */
 export type Holder = {readonly pid: number; readonly comm: string; readonly namespace?: string};
 
@@ -180,6 +191,7 @@ export type Network = {
   readonly listeners: Seen<readonly Listener[]>;
   readonly abstract: Seen<readonly AbstractSocket[]>;
   readonly rules?: Seen<readonly Rule[]>;
+  readonly filters?: Seen<readonly FilterTable[]>;
   /** This and what follows is left out by versions that did not read it. */
   readonly connected?: Seen<readonly UnixConnection[]>;
   readonly paths?: Seen<readonly PathSocket[]>;

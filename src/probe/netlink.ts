@@ -1,6 +1,6 @@
 // Knows the messages of rtnetlink (rtnetlink(7), linux/if_link.h): bytes to interfaces, addresses and routes. What is malformed is passed over.
 
-import type {Counters, Route, Rule} from '../model/network.ts';
+import type {Counters, FilterTable, Route, Rule} from '../model/network.ts';
 
 export type LinkMessage = {
   readonly index: number;
@@ -395,6 +395,28 @@ export function decodeRules(bytes: Buffer): Rule[] {
     });
   }
   return rules;
+}
+
+/** NFNL_SUBSYS_NFTABLES and NFT_MSG_NEWTABLE. */
+const NFT_NEWTABLE = 10 << 8;
+/** NFPROTO_* (linux/netfilter.h), as nft(8) names them. */
+const NFT_FAMILIES: {readonly [family: number]: string} = {1: 'inet', 2: 'ip', 3: 'arp', 5: 'netdev', 7: 'bridge', 10: 'ip6'};
+const NFT_TABLE_F_DORMANT = 1;
+
+/** struct nfgenmsg and its attributes (linux/netfilter/nf_tables.h), whose numbers are in the order of the network. */
+export function decodeFilterTables(bytes: Buffer): FilterTable[] {
+  const tables: FilterTable[] = [];
+  for (const message of messages(bytes, NFT_NEWTABLE)) {
+    if (message.length < 4) continue;
+    const found = attributes(message, 4);
+    const at = (attribute: number): number => {
+      const value = found.get(attribute);
+      return value !== undefined && value.length >= 4 ? value.readUInt32BE(0) : 0;
+    };
+    const family = NFT_FAMILIES[message[0] ?? 0] ?? `family ${message[0]}`;
+    tables.push({family, name: text(found.get(1)), chains: at(3), ...((at(2) & NFT_TABLE_F_DORMANT) === 0 ? {} : {dormant: true})});
+  }
+  return tables;
 }
 
 /** struct netconfmsg and its attributes (linux/netconf.h). */

@@ -18,10 +18,13 @@ export const UNIX = 3;
 export const SETTINGS = 4;
 export const LISTENERS = {tcp: 5, tcp6: 6, udp: 7, udp6: 8, udplite: 9, udplite6: 10} as const;
 export const RULES = 11;
+export const TABLES = 12;
 
 const refusedAt = (result: number, type: number): Refusal => ({
   errno: errnoName(-result),
-  during: STAGES[stage[0] ?? 0] ?? (type === UNIX || (type >= LISTENERS.tcp && type <= LISTENERS.udplite6) ? 'sock_diag' : 'rtnetlink'),
+  during:
+    STAGES[stage[0] ?? 0] ??
+    (type === UNIX || (type >= LISTENERS.tcp && type <= LISTENERS.udplite6) ? 'sock_diag' : type === TABLES ? 'nf_tables' : 'rtnetlink'),
 });
 
 /** What does not fit is left out. */

@@ -1,11 +1,12 @@
 // Knows how to read a network namespace without entering it, and what such a reading may look like on a tape.
 
-import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+import {closeSync, existsSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Refusal, type Seen} from '../model/fact.ts';
 import type {
   AbstractSocket,
   Bound,
+  FilterTable,
   Holder,
   Interface,
   Network,
@@ -24,6 +25,7 @@ import {
   type AddressMessage,
   addressText,
   decodeAddresses,
+  decodeFilterTables,
   decodeInetSockets,
   decodeRoutes,
   decodeRules,
@@ -32,7 +34,7 @@ import {
   type LinkMessage,
   type UnixMessage,
 } from './netlink.ts';
-import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, RULES, SETTINGS, stage, UNIX} from './network-dump.ts';
+import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, RULES, SETTINGS, stage, TABLES, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readTreeSockets, SOCK_DGRAM, unixType} from './unix-connections.ts';
 
@@ -176,6 +178,11 @@ export const networkSchema: z.ZodType<Network> = z.object({
         interfaces: seen(interfacesSchema),
         routes: seen(routesSchema),
         rules: seen(rulesSchema).exactOptional(),
+        filters: seen(
+          z.array(
+            z.object({family: z.string(), name: z.string(), chains: z.number().exactOptional(), dormant: z.boolean().exactOptional()}),
+          ),
+        ).exactOptional(),
       }),
     )
     .exactOptional(),
@@ -647,7 +654,7 @@ function socketsOf(
   inode: string,
   members: readonly number[],
   cut: string[],
-): Omit<Network, 'namespace' | 'interfaces' | 'refused' | 'routes' | 'rules' | 'threads' | 'cut'> {
+): Omit<Network, 'namespace' | 'interfaces' | 'refused' | 'routes' | 'rules' | 'filters' | 'threads' | 'cut'> {
   const {listeners, refused} = inetListeners(pid, cut);
   const {abstract, peers, refused: unixRefused} = abstractSockets(pid, path, cut);
   const packet = packetSockets(pid, path, cut);
@@ -696,6 +703,27 @@ function rulesAt(path: string, cut: string[]): Seen<Rule[]> {
   const rules = decodeRules(bytes);
   if (isCut(bytes) || rules.length > MOST.shown) cut.push('rules');
   return rules.slice(0, MOST.shown);
+}
+
+/**
+ * A kernel without nf_tables would load it for the question (nfnetlink_rcv_msg(), net/netfilter/nfnetlink.c), which then is a change of the
+ * machine: one that is not loaded has no tables.
+ */
+const mayAskTables = (): boolean => !existsSync('/proc/modules') || existsSync('/sys/module/nf_tables');
+
+/** Tables of packet filters. Of iptables the older kind is told by the kernel to root of the namespace only. */
+function filtersAt(pid: number, path: string): Seen<FilterTable[]> {
+  const older = (['ip', 'ip6'] as const).flatMap(version => {
+    const names = readText(`/proc/${pid}/net/${version}_tables_names`);
+    return isRefusal(names)
+      ? []
+      : names.split('\n').flatMap(name => (name === '' ? [] : [{family: version === 'ip' ? 'iptables' : 'ip6tables', name}]));
+  });
+  const bytes = mayAskTables() ? dump(path, TABLES) : Buffer.alloc(0);
+  // EINVAL and EPROTONOSUPPORT: the kernel has none.
+  const isWithout = isRefusal(bytes) && (bytes.errno === 'EINVAL' || bytes.errno === 'EPROTONOSUPPORT');
+  if (isRefusal(bytes)) return isWithout || older.length > 0 ? older : bytes;
+  return [...decodeFilterTables(bytes).slice(0, MOST.shown), ...older];
 }
 
 function sortedRoutes(routes: Seen<Route[]>, cut: string[]): Seen<Route[]> {
@@ -750,6 +778,7 @@ export function readNetwork(pid: number): Seen<Network> {
     refused,
     routes: sortedRoutes(routes, cut),
     ...(refused === null ? {rules: rulesAt(path, cut)} : {}),
+    filters: filtersAt(pid, path),
     ...(threads.length > 0 ? {threads} : {}),
     ...sockets.found,
     cut: [...cut, ...sockets.cut],

@@ -324,6 +324,31 @@ describe('a network namespace', () => {
     await one.ended;
   });
 
+  it('tells which tables of packet filters there are, of both kinds', async context => {
+    using folder = temporaryFolder();
+    const script = `export XTABLES_LOCKFILE=${folder.file('lock')}; iptables-nft -V >/dev/null 2>&1 || echo needs iptables-nft
+      iptables-nft -A OUTPUT -j DROP && iptables-nft -A INPUT -j DROP && iptables-nft -t nat -A POSTROUTING -j ACCEPT && ip6tables-nft -A INPUT -j DROP ||
+        echo kernel lacks nf_tables
+      iptables-legacy -t filter -A OUTPUT -j DROP 2>/dev/null && echo older; echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    await using bare = start('unshare', ...ownUser, '-n', 'sh', '-c', 'echo ready; read line');
+    for (const each of [one, bare]) await each.says(/ready/);
+    for (const skip of ['needs iptables-nft', 'kernel lacks nf_tables']) context.skip(one.stdout.includes(skip), skip);
+    const {filters} = read(one.pid);
+    const older = one.stdout.includes('older') && isRoot ? [{family: 'iptables', name: 'filter'}] : [];
+    if (filters === undefined || isRefusal(filters)) throw new Error(JSON.stringify(filters));
+    expect(filters.filter(({family}) => isRoot || family !== 'iptables')).toEqual([
+      {family: 'ip', name: 'filter', chains: 2},
+      {family: 'ip', name: 'nat', chains: 1},
+      {family: 'ip6', name: 'filter', chains: 1},
+      ...older,
+    ]);
+    expect(tab(one.pid, 80)).toMatch(/\nPacket filters .*\n {2}ip filter {2}2 chains\n {2}ip nat {2}1 chain\n/);
+    expect(read(bare.pid).filters).toEqual([]);
+    for (const each of [one, bare]) each.child.stdin?.end('\n');
+    await Promise.all([one.ended, bare.ended]);
+  });
+
   it('tells which routes have a device without a carrier, each hop of several, as ip does', async context => {
     context.skip(!supported(), 'kernel lacks veth');
     const script = `ip link add v0 type veth peer name v1; ip link add w0 type veth peer name w1
