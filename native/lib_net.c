@@ -8,6 +8,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
@@ -125,6 +126,7 @@ static int dump(int fd, const struct question *question)
                         struct unix_diag_req sockets;
                         struct inet_diag_req_v2 listeners;
                         struct nfgenmsg tables;
+                        struct nhmsg hops;
                 } body;
         } request = {
                 .header = {.nlmsg_len = sizeof(request.header) + sizeof(request.body.route),
@@ -144,8 +146,11 @@ static int dump(int fd, const struct question *question)
                 request.body.sockets = (struct unix_diag_req){
                         .sdiag_family = AF_UNIX, .udiag_states = ~0U, .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS};
         }
+        /* Neither may have more than its own. */
         if (question->type == NFT_GETTABLE)
                 request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.tables);
+        else if (question->type == RTM_GETNEXTHOP)
+                request.header.nlmsg_len = sizeof(request.header) + sizeof(request.body.hops);
         if (send(fd, &request, request.header.nlmsg_len, 0) < 0)
                 return -errno;
         int64_t limit = milliseconds() + PATIENCE;
@@ -290,7 +295,8 @@ NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t 
                      {SOCK_DIAG_BY_FAMILY, AF_INET, IPPROTO_UDPLITE},
                      {SOCK_DIAG_BY_FAMILY, AF_INET6, IPPROTO_UDPLITE},
                      {RTM_GETRULE, 0, 0},
-                     {NFT_GETTABLE, 0, 0}};
+                     {NFT_GETTABLE, 0, 0},
+                     {RTM_GETNEXTHOP, 0, 0}};
         if (type < 0 || type >= (int)(sizeof(types) / sizeof(*types)) || size > INT32_MAX)
                 return -EINVAL;
         struct question question = {.path = path,

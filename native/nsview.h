@@ -391,7 +391,7 @@ enum nsv_network_stage { NSV_NETWORK_OPEN, NSV_NETWORK_SETNS, NSV_NETWORK_SOCKET
 /* The rtnetlink messages of a dump in the network namespace whose nsfs file is at `path`. `type`: 0 links, 1 addresses, 2 routes, 3 (of
  * unix_diag, where the kernel has it) unix sockets with their names, peers and who waits to be accepted, 4 what its interfaces do
  * with packets that are not theirs (RTM_GETNETCONF), 5 to 10 (of inet_diag) who listens by TCP, or is bound by UDP or UDP-Lite, each of IPv4
- * and IPv6, 11 rules of routing, 12 tables of nf_tables. Bytes written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
+ * and IPv6, 11 rules of routing, 12 tables of nf_tables, 13 next hops. Bytes written: whole messages, each padded to 4, and where `size` is too small the first of them. At most about a second; -ETIMEDOUT then. */
 NSV_API int nsv_network_dump(const char *path, int type, void *buffer, uint32_t size, int32_t *ret_stage);
 /* By which number that namespace knows each of the `count` others whose files are at `paths` (each with its NUL), for IFLA_LINK_NETNSID:
  * ret_ids[i] is negative where it knows it by none. Returns `count`. */

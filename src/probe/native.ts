@@ -89,7 +89,7 @@ export type Native = {
   readEnd(): void;
   /** Bytes of a file, or of all files below a folder, as that namespace has them; type: its flag of clone(2); ret: the stage of a refusal. */
   readInNamespace(path: string | null, type: number, file: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
-  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets, 4 settings, 5 to 10 who listens by tcp, tcp6, udp, udp6, udplite, udplite6, 11 rules, 12 tables of nf_tables; ret: the stage of a refusal. */
+  /** Bytes of rtnetlink messages; type: 0 links, 1 addresses, 2 routes, 3 unix sockets, 4 settings, 5 to 10 who listens by tcp, tcp6, udp, udp6, udplite, udplite6, 11 rules, 12 tables of nf_tables, 13 next hops; ret: the stage of a refusal. */
   networkDump(path: string, type: number, buffer: Uint8Array, size: number, ret: Int32Array): number;
   networkIds(path: string, paths: Uint8Array, count: number, ids: Int32Array, ret: Int32Array): number;
   /** Bytes of a regular file below the root of `pid`; ret: device and inode. */

@@ -26,13 +26,17 @@ export type LinkMessage = {
 
 /** `states`: empty where it is used like any other. */
 export type AddressMessage = {readonly index: number; readonly address: string; readonly states: readonly string[]};
-export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number | null};
+/** `hop`: the number of the next hop that says where (ip-nexthop(8)), where the route itself does not: net.ipv4.nexthop_compat_mode is 0. */
+export type RouteMessage = Omit<Route, 'device'> & {readonly deviceIndex: number | null; readonly hop?: number};
+/** `group`: the numbers of those that it is made of. */
+export type HopMessage = {readonly deviceIndex: number | null; readonly via: string; readonly group: readonly number[]};
 
 const RTM_NEWLINK = 16;
 const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
 const RTM_NEWRULE = 32;
 const RTM_NEWNETCONF = 80;
+const RTM_NEWNEXTHOP = 104;
 /** Of sock_diag(7). */
 const SOCK_DIAG_BY_FAMILY = 20;
 const ARPHRD_LOOPBACK = 772;
@@ -314,7 +318,14 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
     const add = (attribute: Map<number, Buffer>, deviceIndex: number | null, flags: number) => {
       const state = HOP_STATES.find(([flag]) => (flags & flag) !== 0)?.[1];
       const via = addressText(attribute.get(5) ?? attribute.get(18)?.subarray(2) ?? Buffer.alloc(0));
-      routes.push({...base, ...(via === '' ? {} : {via}), ...(state === undefined ? {} : {state}), deviceIndex});
+      const hop = deviceIndex === null ? unsigned(attribute.get(30)) : null;
+      routes.push({
+        ...base,
+        ...(via === '' ? {} : {via}),
+        ...(state === undefined ? {} : {state}),
+        ...(hop === null ? {} : {hop}),
+        deviceIndex,
+      });
     };
     const hops = found.get(9);
     if (hops === undefined) add(found, number(found.get(4)), message.readUInt32LE(8));
@@ -328,6 +339,25 @@ export function decodeRoutes(bytes: Buffer): RouteMessage[] {
       }
   }
   return routes;
+}
+
+/** struct nhmsg and its attributes (linux/nexthop.h), by number. */
+export function decodeHops(bytes: Buffer): Map<number, HopMessage> {
+  const hops = new Map<number, HopMessage>();
+  for (const message of messages(bytes, RTM_NEWNEXTHOP)) {
+    if (message.length < 8) continue;
+    const found = attributes(message, 8);
+    const id = unsigned(found.get(1));
+    if (id === null) continue;
+    // struct nexthop_grp: a number, a weight and padding.
+    const group = found.get(2) ?? Buffer.alloc(0);
+    hops.set(id, {
+      deviceIndex: number(found.get(5)),
+      via: addressText(found.get(6) ?? Buffer.alloc(0)),
+      group: Array.from({length: group.length >> 3}, (_, index) => group.readUInt32LE(8 * index)),
+    });
+  }
+  return hops;
 }
 
 /** FR_ACT_*, all but those that lead to a table or another rule (linux/fib_rules.h), as ip-rule(8) names them. */

@@ -19,6 +19,7 @@ export const SETTINGS = 4;
 export const LISTENERS = {tcp: 5, tcp6: 6, udp: 7, udp6: 8, udplite: 9, udplite6: 10} as const;
 export const RULES = 11;
 export const TABLES = 12;
+export const HOPS = 13;
 
 const refusedAt = (result: number, type: number): Refusal => ({
   errno: errnoName(-result),

@@ -26,6 +26,7 @@ import {
   addressText,
   decodeAddresses,
   decodeFilterTables,
+  decodeHops,
   decodeInetSockets,
   decodeRoutes,
   decodeRules,
@@ -34,7 +35,7 @@ import {
   type LinkMessage,
   type UnixMessage,
 } from './netlink.ts';
-import {ADDRESSES, dump, isCut, LISTENERS, linksAt, ROUTES, RULES, SETTINGS, stage, TABLES, UNIX} from './network-dump.ts';
+import {ADDRESSES, dump, HOPS, isCut, LISTENERS, linksAt, ROUTES, RULES, SETTINGS, stage, TABLES, UNIX} from './network-dump.ts';
 import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
 import {readTree, readTreeSockets, SOCK_DGRAM, unixType} from './unix-connections.ts';
 
@@ -691,9 +692,18 @@ function routesAt(path: string, links: readonly LinkMessage[], cut: string[]): S
   const bytes = dump(path, ROUTES);
   if (isRefusal(bytes)) return bytes;
   if (isCut(bytes)) cut.push('routes');
-  return decodeRoutes(bytes).map(({deviceIndex, ...route}) => {
-    const device = names.get(deviceIndex ?? 0);
-    return {...route, ...(device === undefined ? {} : {device})};
+  const routes = decodeRoutes(bytes);
+  const answer = routes.some(({hop}) => hop !== undefined) ? dump(path, HOPS) : Buffer.alloc(0);
+  const hops = decodeHops(isRefusal(answer) ? Buffer.alloc(0) : answer);
+  return routes.flatMap(({deviceIndex, hop, ...route}) => {
+    const named = (index: number | null) => {
+      const device = names.get(index ?? 0);
+      return device === undefined ? {} : {device};
+    };
+    const through = hop === undefined ? undefined : hops.get(hop);
+    if (through === undefined) return [{...route, ...named(deviceIndex)}];
+    const each = through.group.length === 0 ? [through] : through.group.flatMap(one => hops.get(one) ?? []);
+    return each.map(one => ({...route, ...(one.via === '' ? {} : {via: one.via}), ...named(one.deviceIndex)}));
   });
 }
 

@@ -286,7 +286,8 @@ describe('a network namespace', () => {
       ['ip route add unreachable default metric 200', /^Out by v0 → v1\.\n/],
       ['ip route add blackhole default metric 50', /^No default route, by gateways/],
       ['ip route del blackhole default', /^Out by v0 → v1\.\n/],
-      ['ip rule add pref 10 iif lo uidrange 5-9 unreachable', /^Out by v0 → v1\.\n/],
+      // uids are those of nsview's user namespace.
+      [`ip rule add pref 10 iif lo${isRoot ? ' uidrange 5-9' : ''} unreachable`, /^Out by v0 → v1\.\n/],
       ['ip rule add pref 11 prohibit', /^Only its own links/],
       [
         'ip rule add pref 9 goto 20; ip rule add pref 20 from 10.9.0.0/16 to 10.2.0.3 tos 0x10 fwmark 0x1/0xff dport 80-90 ipproto tcp lookup 100',
@@ -320,6 +321,32 @@ describe('a network namespace', () => {
       expect(shown.map(line => line.trim())).toEqual(told);
     }
     expect(one.stderr).toBe('');
+    one.child.stdin?.end('\n');
+    await one.ended;
+  });
+
+  it('tells where routes lead by next hops, where these alone say it', async context => {
+    context.skip(!supported(), 'kernel lacks veth');
+    const script = `ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip addr add 10.9.8.1/24 dev v0
+      ip addr add 10.9.7.1/24 dev v1; ip nexthop add id 7 via 10.9.8.2 dev v0; ip nexthop add id 8 via 10.9.7.2 dev v1
+      ip nexthop add id 9 group 7/8; ip route add default nhid 7; ip route add 10.1.0.0/16 nhid 9; ip -4 -j route; echo; echo told
+      echo 0 > /proc/sys/net/ipv4/nexthop_compat_mode; cat /proc/sys/net/ipv4/nexthop_compat_mode
+      echo ready; read line`;
+    await using one = start('unshare', ...ownUser, '-n', 'bash', '-c', script);
+    await one.says(/ready/);
+    type Told = {dst: string; gateway?: string; dev?: string; nexthops?: {gateway: string; dev: string}[]};
+    const told: Told[] = JSON.parse(one.stdout.slice(0, one.stdout.indexOf('told')));
+    const expected = told.flatMap(({dst, nexthops, ...own}) =>
+      (nexthops ?? [own]).map(({gateway, dev}) => ({to: dst, via: gateway, device: dev})),
+    );
+    expect(expected.filter(({to}) => to === '10.1.0.0/16')).toHaveLength(2);
+    // Now ip tells their numbers only.
+    expect(JSON.stringify(ip(one.pid, '-4', 'route'))).toContain('"dst":"default","nhid":7,"flags"');
+    const {routes} = read(one.pid);
+    const found = (isRefusal(routes) ? [] : routes).filter(({version}) => version === 4).map(({to, via, device}) => ({to, via, device}));
+    const key = (each: unknown) => JSON.stringify(each);
+    expect(found.map(key).toSorted()).toEqual(expected.map(key).toSorted());
+    expect(tab(one.pid, 80)).toMatch(/^Out by v0 → v1\.\n/);
     one.child.stdin?.end('\n');
     await one.ended;
   });
