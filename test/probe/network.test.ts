@@ -6,7 +6,16 @@ import {isRefusal} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import type {Interface, Network} from '../../src/model/network.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
-import {decodeAddresses, decodeLinks, decodeRoutes} from '../../src/probe/netlink.ts';
+import {
+  decodeAddresses,
+  decodeFilterTables,
+  decodeHops,
+  decodeInetSockets,
+  decodeLinks,
+  decodeRoutes,
+  decodeRules,
+  decodeUnixSockets,
+} from '../../src/probe/netlink.ts';
 import {networkSchema, readNetwork, readNetworks} from '../../src/probe/network.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
@@ -740,12 +749,14 @@ describe('a network namespace', () => {
     const whole = Buffer.alloc(256, 0xff);
     for (let size = 0; size < 256; size++) {
       const bytes = Buffer.from(whole.subarray(0, size));
-      for (const type of [16, 20, 24]) {
+      for (const type of [16, 20, 24, 32, 104, 2560]) {
         if (size >= 16) {
           bytes.writeUInt32LE(size, 0);
           bytes.writeUInt16LE(type, 4);
         }
         expect(decodeLinks(bytes).length + decodeAddresses(bytes).length + decodeRoutes(bytes).length).toBeLessThanOrEqual(1);
+        expect(decodeRules(bytes).length + decodeHops(bytes).size + decodeFilterTables(bytes).length).toBeLessThanOrEqual(1);
+        expect(decodeUnixSockets(bytes).length + decodeInetSockets(bytes).size).toBeLessThanOrEqual(2);
       }
     }
   });
