@@ -296,8 +296,8 @@ static int follow_process(struct attach *attach, pid_t tgid)
         if (!leader)
                 return -ENOMEM;
         leader->known = true;
-        leader->ids.known = read_ids(tgid, leader->ids.uids, leader->ids.gids) == 0;
-        leader->ids_at = monotonic_ns();
+        leader->cred_known = read_cred(tgid, &leader->cred) == 0;
+        leader->cred_at = monotonic_ns();
         tracer_emit_process(tracer, leader, NSV_FOUND_ALIVE);
         note_threads(tracer, tgid, leader->start, &attach->seized_threads);
         attach->seized_processes++;

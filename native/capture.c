@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 
 #include "sys.h"
 
-/* NSpid comes after Groups, which may be long. */
+/* All of /proc/TID/status but the groups. */
 #define STATUS_SIZE 16384
 
 static const char *const link_names[NSV_LINK_COUNT] = {
@@ -85,13 +86,44 @@ int read_stat(pid_t tid, struct stat_line *ret_stat)
         return 0;
 }
 
-/* The line of /proc/TID/status that begins with `key`, without it, in place in `buffer`. */
-static ssize_t read_status_line(pid_t tid, const char *key, char *buffer, size_t size, char **ret_line)
+/* /proc/TID/status without its groups, of which there may be 65536 (getgroups(2)): what comes after them is read as well. Bytes, or -errno. */
+static ssize_t read_status(pid_t tid, char buffer[static STATUS_SIZE])
 {
-        ssize_t n = read_task_file(tid, "status", buffer, size - 1);
+        static const char key[] = "\nGroups:";
+        _cleanup_close_ int fd = open_task_file(tid, "status", O_RDONLY);
+        if (fd < 0)
+                return fd;
+        size_t used = 0;
+        /* Of the groups, what was read last stands at their beginning. */
+        char *groups = NULL;
+        bool skips = true;
+        for (;;) {
+                ssize_t n = read(fd, buffer + used, STATUS_SIZE - 1 - used);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                used += (size_t)n;
+                buffer[used] = '\0';
+                if (skips && !groups && (groups = strstr(buffer, key)))
+                        groups += sizeof(key) - 1;
+                if (skips && groups) {
+                        char *end = strchrnul(groups, '\n');
+                        skips = *end == '\0';
+                        used -= (size_t)(end - groups);
+                        memmove(groups, end, (size_t)(buffer + used - groups) + 1);
+                }
+                if (n == 0 || used == STATUS_SIZE - 1)
+                        return (ssize_t)used;
+        }
+}
+
+/* The line of /proc/TID/status that begins with `key`, without it, in place in `buffer`. */
+static ssize_t read_status_line(pid_t tid, const char *key, char buffer[static STATUS_SIZE], char **ret_line)
+{
+        ssize_t n = read_status(tid, buffer);
         if (n < 0)
                 return n;
-        buffer[n] = '\0';
         size_t length = strlen(key);
         for (char *line = buffer; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
                 if (strncmp(line, key, length) != 0)
@@ -110,7 +142,7 @@ static ssize_t read_status_line(pid_t tid, const char *key, char *buffer, size_t
 long read_status_number(pid_t tid, const char *key)
 {
         char buffer[STATUS_SIZE], *line;
-        ssize_t n = read_status_line(tid, key, buffer, sizeof(buffer), &line);
+        ssize_t n = read_status_line(tid, key, buffer, &line);
         if (n < 0)
                 return (long)n;
         return isdigit((unsigned char)*line) ? strtol(line, NULL, 10) : -ENODATA;
@@ -119,7 +151,7 @@ long read_status_number(pid_t tid, const char *key)
 int read_kin(pid_t tid, struct kin *ret_kin)
 {
         char buffer[STATUS_SIZE], *line;
-        ssize_t n = read_status_line(tid, "State:", buffer, sizeof(buffer), &line);
+        ssize_t n = read_status_line(tid, "State:", buffer, &line);
         if (n < 0)
                 return (int)n;
         line[n] = '\n';
@@ -173,26 +205,32 @@ pid_t read_last_pid(void)
         return last ? (pid_t)atoi(last + 1) : -EBADMSG;
 }
 
-int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4])
+int read_cred(pid_t tid, struct nsv_cred *ret_cred)
 {
         char buffer[STATUS_SIZE], *line;
-        ssize_t n = read_status_line(tid, "Uid:", buffer, sizeof(buffer), &line);
+        ssize_t n = read_status_line(tid, "Uid:", buffer, &line);
         if (n < 0)
                 return (int)n;
-        /* Gid is the line after it. */
+        /* The others are lines after it. */
         line[n] = '\n';
-        uint32_t u[4], g[4];
+        struct nsv_cred cred;
+        uint32_t *u = cred.uids, *g = cred.gids;
         if (sscanf(line, "%u %u %u %u Gid: %u %u %u %u", &u[0], &u[1], &u[2], &u[3], &g[0], &g[1], &g[2], &g[3]) != 8)
                 return -EBADMSG;
-        memcpy(ret_uids, u, sizeof(u));
-        memcpy(ret_gids, g, sizeof(g));
+        uint64_t *c = cred.capabilities;
+        _Static_assert(NSV_CAPABILITIES_COUNT == 5, "as many as there are lines");
+        const char *sets = strstr(line, "\nCapInh:");
+        if (!sets || sscanf(sets, " CapInh: %" SCNx64 " CapPrm: %" SCNx64 " CapEff: %" SCNx64 " CapBnd: %" SCNx64 " CapAmb: %" SCNx64, &c[0],
+                            &c[1], &c[2], &c[3], &c[4]) != 5)
+                return -EBADMSG;
+        *ret_cred = cred;
         return 0;
 }
 
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size)
 {
         char status[STATUS_SIZE], *line;
-        ssize_t n = read_status_line(tid, "NSpid:", status, sizeof(status), &line);
+        ssize_t n = read_status_line(tid, "NSpid:", status, &line);
         if (n < 0)
                 return n;
         if ((size_t)n >= size)
@@ -277,7 +315,7 @@ ssize_t read_exe(pid_t tid, char *buffer, size_t size)
 static uint64_t read_status_mask(pid_t tid, const char *key)
 {
         char buffer[STATUS_SIZE], *line;
-        return read_status_line(tid, key, buffer, sizeof(buffer), &line) < 0 ? 0 : strtoull(line, NULL, 16);
+        return read_status_line(tid, key, buffer, &line) < 0 ? 0 : strtoull(line, NULL, 16);
 }
 
 /* An execve raises nobody whose tracer lacks CAP_SYS_PTRACE (security/commoncap.c, cap_bprm_creds_from_file). */
@@ -294,13 +332,13 @@ uint64_t read_dropped(pid_t tid)
                 return 0;
 
         struct statvfs system;
-        uint32_t uids[4], gids[4];
-        if (read_status_mask(getpid(), "CapEff:") & (UINT64_C(1) << CAP_SYS_PTRACE) || read_ids(tid, uids, gids) < 0)
+        struct nsv_cred cred;
+        if (read_status_mask(getpid(), "CapEff:") & (UINT64_C(1) << CAP_SYS_PTRACE) || read_cred(tid, &cred) < 0)
                 return 0;
         /* Nor does it from such a file system, or with no_new_privs, traced or not. */
         if (statvfs(path, &system) < 0 || system.f_flag & ST_NOSUID || read_status_number(tid, "NoNewPrivs:") != 0)
                 return 0;
-        return (user && uids[1] != file.st_uid ? NSV_EXEC_DROPPED_USER : 0) |
-               (group && gids[1] != file.st_gid ? NSV_EXEC_DROPPED_GROUP : 0) |
-               (capabilities && read_status_mask(tid, "CapPrm:") == 0 ? NSV_EXEC_DROPPED_CAPABILITIES : 0);
+        return (user && cred.uids[1] != file.st_uid ? NSV_EXEC_DROPPED_USER : 0) |
+               (group && cred.gids[1] != file.st_gid ? NSV_EXEC_DROPPED_GROUP : 0) |
+               (capabilities && cred.capabilities[NSV_CAPABILITIES_permitted] == 0 ? NSV_EXEC_DROPPED_CAPABILITIES : 0);
 }

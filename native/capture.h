@@ -37,8 +37,8 @@ pid_t read_other_thread(pid_t tgid);
 int read_exit_status(pid_t tgid, int *ret_status);
 /* The number that was given last to a new task of the helper's pid namespace. */
 pid_t read_last_pid(void);
-/* The Uid and Gid lines. 0, or -errno. */
-int read_ids(pid_t tid, uint32_t ret_uids[4], uint32_t ret_gids[4]);
+/* What /proc/TID/status has of it. 0, or -errno. */
+int read_cred(pid_t tid, struct nsv_cred *ret_cred);
 /* The NSpid line without its key. Length, or -errno. */
 ssize_t read_nspid(pid_t tid, char *buffer, size_t size);
 /* All ten links; a refused one is its negative errno. Only -ESRCH or -ENOENT when the task is gone. */

@@ -195,17 +195,21 @@ INLINE void begin_event(struct follow_event *event, __u32 kind, __u64 task, __s3
         read_namespaces(task, event->ns);
 }
 
-INLINE void read_ids(__u64 task, __u32 *uids, __u32 *gids)
+INLINE void read_cred(__u64 task, struct nsv_cred *to)
 {
         __u64 cred = read_u64(task + config.task_real_cred);
-        uids[0] = read_u32(cred + config.cred_uid);
-        uids[1] = read_u32(cred + config.cred_euid);
-        uids[2] = read_u32(cred + config.cred_suid);
-        uids[3] = read_u32(cred + config.cred_fsuid);
-        gids[0] = read_u32(cred + config.cred_gid);
-        gids[1] = read_u32(cred + config.cred_egid);
-        gids[2] = read_u32(cred + config.cred_sgid);
-        gids[3] = read_u32(cred + config.cred_fsgid);
+        to->uids[0] = read_u32(cred + config.cred_uid);
+        to->uids[1] = read_u32(cred + config.cred_euid);
+        to->uids[2] = read_u32(cred + config.cred_suid);
+        to->uids[3] = read_u32(cred + config.cred_fsuid);
+        to->gids[0] = read_u32(cred + config.cred_gid);
+        to->gids[1] = read_u32(cred + config.cred_egid);
+        to->gids[2] = read_u32(cred + config.cred_sgid);
+        to->gids[3] = read_u32(cred + config.cred_fsgid);
+        /* kernel_cap_t: two words, the lower one first, before Linux 6.3; then one of 64 bits. */
+#define READ_CAPABILITIES(name) to->capabilities[NSV_CAPABILITIES_##name] = read_u64(cred + config.cred_##name);
+        NSV_CAPABILITIES(READ_CAPABILITIES)
+#undef READ_CAPABILITIES
 }
 
 /* fs/kernfs/dir.c, kernfs_path_from_node(), upwards from the leaf: behind *size bytes of `names`, of which `most` may be used before the last
@@ -385,7 +389,7 @@ SECTION("program/sched_process_exec") int on_exec(__u64 *context)
         read_kernel(exec->comm, sizeof(exec->comm), (void *)(task + config.task_comm));
         read_exe(task, exec);
         read_pids(task, &exec->pids);
-        read_ids(task, exec->uids, exec->gids);
+        read_cred(task, &exec->cred);
 
         __u64 mm = read_u64(task + config.task_mm);
         __u64 start = read_u64(mm + config.mm_arg_start), size = read_u64(mm + config.mm_arg_end) - start;
@@ -619,8 +623,8 @@ INLINE int tell_call(__u64 registers, __u64 task, __u32 number, __u32 name, __u3
         call->call.arguments[3] = read_u64(registers + config.registers_fourth + 3 * config.registers_step);
         call->call.arguments[4] = read_u64(registers + config.registers_fifth + 4 * config.registers_step);
         call->call.arguments[5] = 0;
-        read_ids(task, call->call.uids_after, call->call.gids_after);
-        call->call.ids_known = 0;
+        read_cred(task, &call->call.after);
+        call->call.before_known = 0;
         call->call.unused = 0;
         call->call.fd_type = 0;
         call->call.fd_pid = 0;

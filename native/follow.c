@@ -75,6 +75,16 @@ static void read_time_offsets(struct follow *follow)
         follow->boottime_offset = time_offset(text, "boottime");
 }
 
+/* proc_sys_kernel(5), cap_last_cap */
+static uint64_t all_capabilities(void)
+{
+        char text[16] = "";
+        unsigned last;
+        _cleanup_close_ int fd = open("/proc/sys/kernel/cap_last_cap", O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+        return n > 0 && sscanf(text, "%u", &last) == 1 && last < 63 ? (UINT64_C(1) << (last + 1)) - 1 : 0;
+}
+
 static int create_map(struct follow *follow, enum follow_map map, uint32_t type, uint32_t key, uint32_t value, uint32_t entries,
                       uint32_t flags)
 {
@@ -372,6 +382,7 @@ int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *re
                 follow->call_events[i] = -EBADF;
         follow->keep_sys_exit = every_abi;
         read_time_offsets(follow);
+        follow->all_capabilities = all_capabilities();
 
         struct follow_config config = {0};
         /* A power of two, of whole pages. */
@@ -572,6 +583,19 @@ static ssize_t print_cgroup(const struct follow *follow, const struct follow_clo
         return cgroup_from(root_path, path, to, CGROUP_TEXT);
 }
 
+/* In a new user namespace it has all capabilities, but for those that are inheritable or ambient (kernel/user_namespace.c, set_cred_user_ns). */
+static void inherit_cred(const struct follow *follow, const struct task *caller, struct task *child, uint64_t flags)
+{
+        child->cred = caller->cred;
+        child->cred_known = caller->cred_known;
+        if (!(flags & CLONE_NEWUSER))
+                return;
+        uint64_t *sets = child->cred.capabilities, all = follow->all_capabilities;
+        sets[NSV_CAPABILITIES_permitted] = sets[NSV_CAPABILITIES_effective] = sets[NSV_CAPABILITIES_bounding] = all;
+        sets[NSV_CAPABILITIES_inheritable] = sets[NSV_CAPABILITIES_ambient] = 0;
+        child->cred_known = child->cred_known && all != 0;
+}
+
 static void on_clone(struct tracer *tracer, const struct follow_clone *event, size_t size, uint64_t at)
 {
         if (size < offsetof(struct follow_clone, cgroup.names) || event->cgroup.size > size - offsetof(struct follow_clone, cgroup.names))
@@ -602,8 +626,8 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 child->known = true;
                 child->start = record.start;
                 memcpy(child->ns, record.child_ns, sizeof(child->ns));
-                if (caller && at >= caller->ids_at)
-                        child->ids = caller->ids;
+                if (caller && at >= caller->cred_at)
+                        inherit_cred(&tracer->follow, caller, child, event->event.value);
         }
         if (thread && caller)
                 record.start = caller->start;
@@ -696,7 +720,7 @@ static void emit_launched(struct tracer *tracer, const struct follow_exec *event
         char pids[PIDS_TEXT];
         struct text pids_text = {pids, print_pids(&event->pids, pids)};
         struct text cgroup = {tracer->launch.cgroup ? tracer->launch.cgroup : "", tracer->launch.cgroup_size};
-        tracer_emit_launched(tracer, &record, texts, event->uids, event->gids, pids_text, cgroup);
+        tracer_emit_launched(tracer, &record, texts, &event->cred, pids_text, cgroup);
         tracer_launch_settled(tracer, true);
 }
 
@@ -714,28 +738,24 @@ static ssize_t read_long_exe(const struct follow *follow, const struct follow_ex
         return same && !follow_has_later(follow, head, head->pid, FOLLOW_EXEC) ? length : -ESRCH;
 }
 
-/* Whether that event of the task left behind the ids that were read. */
-static bool leaves_ids(const struct follow_event *event, const struct ids *ids)
+/* Whether that event of the task left behind the ids and capabilities that were read. */
+static bool leaves_cred(const struct follow_event *event, const struct nsv_cred *cred)
 {
-        const uint32_t *uids, *gids;
-        if (event->kind == FOLLOW_EXEC) {
-                const struct follow_exec *exec = (const struct follow_exec *)(const void *)event;
-                uids = exec->uids;
-                gids = exec->gids;
-        } else if (event->kind == FOLLOW_CALL) {
-                const struct follow_call *call = (const struct follow_call *)(const void *)event;
-                uids = call->call.uids_after;
-                gids = call->call.gids_after;
-        } else
+        const struct nsv_cred *left;
+        if (event->kind == FOLLOW_EXEC)
+                left = &((const struct follow_exec *)(const void *)event)->cred;
+        else if (event->kind == FOLLOW_CALL)
+                left = &((const struct follow_call *)(const void *)event)->call.after;
+        else
                 return false;
-        return memcmp(uids, ids->uids, sizeof(ids->uids)) == 0 && memcmp(gids, ids->gids, sizeof(ids->gids)) == 0;
+        return memcmp(left, cred, sizeof(*cred)) == 0;
 }
 
-/* A task was read some time before seen_at, and its ids before ids_at. Was it before the events of until then, or after some? After the last one
+/* A task was read some time before seen_at, and its ids and capabilities before cred_at. Was it before the events of until then, or after some? After the last one
  * that left what was read. The first of those events is the next in the ring. */
 static void settle_readings(const struct follow *follow, struct task *task)
 {
-        uint64_t at = *follow->ring.consumer, last = 0, last_ids = 0;
+        uint64_t at = *follow->ring.consumer, last = 0, last_cred = 0;
         struct bpf_ring ahead = follow->ring;
         ahead.consumer = &at;
         size_t size;
@@ -743,7 +763,7 @@ static void settle_readings(const struct follow *follow, struct task *task)
         task->loose = false;
         for (const struct follow_event *event; (event = bpf_ring_next(&ahead, &size)); bpf_ring_done(&ahead, size)) {
                 uint64_t when = event->at + (uint64_t)follow->monotonic_offset;
-                if (when >= task->seen_at && when >= task->ids_at)
+                if (when >= task->seen_at && when >= task->cred_at)
                         break;
                 /* Too many: what may be older is taken for it. */
                 if (++seen > LOOK_AHEAD)
@@ -754,22 +774,22 @@ static void settle_readings(const struct follow *follow, struct task *task)
                 copy_inodes(event->ns, ns);
                 if (when < task->seen_at && memcmp(ns, task->ns, sizeof(ns)) == 0)
                         last = when;
-                if (when < task->ids_at && task->ids.known && leaves_ids(event, &task->ids))
-                        last_ids = when;
+                if (when < task->cred_at && task->cred_known && leaves_cred(event, &task->cred))
+                        last_cred = when;
         }
         task->seen_at = last ? last + 1 : 0;
-        if (task->ids.known)
-                task->ids_at = last_ids ? last_ids + 1 : 0;
+        if (task->cred_known)
+                task->cred_at = last_cred ? last_cred + 1 : 0;
 }
 
-/* What a process did between the moment from which it was followed and that in which its ids were read has been told with those: as a change it
+/* What a process did between the moment from which it was followed and that in which these were read has been told with them: as a change it
  * would be told again. */
-static void forget_later_ids(struct task *task, uint64_t at)
+static void forget_later_cred(struct task *task, uint64_t at)
 {
-        if (at < task->ids_at)
-                task->ids.known = false;
+        if (at < task->cred_at)
+                task->cred_known = false;
         else
-                task->ids_at = 0;
+                task->cred_at = 0;
 }
 
 static void on_exec(struct tracer *tracer, const struct follow_exec *event, size_t size, uint64_t at)
@@ -794,7 +814,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 .start = task->start,
                 .value = head->value > FOLLOW_ARGV_MAX ? NSV_EXEC_ARGV_CUT : 0,
         };
-        forget_later_ids(task, at);
+        forget_later_cred(task, at);
         struct text comm = {event->comm, strnlen(event->comm, sizeof(event->comm))};
 
         char exe[FOLLOW_EXE_MAX + 64];
@@ -816,7 +836,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
                 task->seen_at = at;
                 emit_launched(tracer, event, &record, texts);
         }
-        tracer_emit_exec(tracer, task, &record, texts, event->uids, event->gids);
+        tracer_emit_exec(tracer, task, &record, texts, &event->cred);
 }
 
 static void emit_end(struct tracer *tracer, struct task *task, uint64_t at, uint32_t status)
@@ -856,7 +876,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 task = event_task(tracer, &event->event, at);
         if (!task || size < offsetof(struct follow_call, bytes) || name >= NSV_CALL_COUNT)
                 return;
-        forget_later_ids(task, at);
+        forget_later_cred(task, at);
         struct nsv_call call = event->call;
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);

@@ -33,6 +33,7 @@ struct follow {
         bool foreign_runs;               /* a program of another ABI has been seen: sys_exit stays */
         struct bpf_ring ring;
         int64_t monotonic_offset, boottime_offset; /* of the helper's time namespace, nanoseconds */
+        uint64_t all_capabilities;                 /* that this kernel knows; 0: it does not say */
         uint64_t drained_at;                       /* CLOCK_MONOTONIC, ns */
         uint64_t lost;                             /* records, told of so far */
         struct stopping stopping[FOLLOW_STOPPING_MAX];

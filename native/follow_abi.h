@@ -81,6 +81,11 @@
         X(cred_egid, "cred", "egid")                               \
         X(cred_sgid, "cred", "sgid")                               \
         X(cred_fsgid, "cred", "fsgid")                             \
+        X(cred_inheritable, "cred", "cap_inheritable")             \
+        X(cred_permitted, "cred", "cap_permitted")                 \
+        X(cred_effective, "cred", "cap_effective")                 \
+        X(cred_bounding, "cred", "cap_bset")                       \
+        X(cred_ambient, "cred", "cap_ambient")                     \
         X(uts_ns, "uts_namespace", "ns")                           \
         X(ipc_ns, "ipc_namespace", "ns")                           \
         X(mnt_ns, "mnt_namespace", "ns")                           \
@@ -293,7 +298,7 @@ struct follow_call {
         struct follow_event event;
         __u32 abi; /* enum nsv_abi */
         __u32 unused;
-        struct nsv_call call; /* without the ids before */
+        struct nsv_call call; /* without what was before */
         char bytes[NSV_POINTERS * NSV_POINTER_MAX];
 };
 
@@ -309,7 +314,7 @@ struct follow_exec {
         struct follow_event event;
         char comm[16];
         struct follow_pids pids;
-        __u32 uids[4], gids[4]; /* real, effective, saved, file system: as the initial user namespace has them, which is where BPF is allowed */
+        struct nsv_cred cred; /* ids as the initial user namespace has them, which is where BPF is allowed */
         __u32 exe_size;  /* bytes of exe: its components from the last to the first, each with its NUL */
         __u32 argv_size; /* bytes of argv, behind it */
         char bytes[FOLLOW_EXE_MAX + FOLLOW_NAME_MAX + FOLLOW_ARGV_MAX];

@@ -29,7 +29,11 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count)
 #undef AT
                 sizeof(struct nsv_call),
 #define AT(field) (int32_t)offsetof(struct nsv_call, field)
-                AT(arguments), AT(sizes), AT(uids), AT(gids), AT(uids_after), AT(gids_after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(ids_known),
+                AT(arguments), AT(sizes), AT(before), AT(after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(before_known),
+#undef AT
+                sizeof(struct nsv_cred),
+#define AT(field) (int32_t)offsetof(struct nsv_cred, field)
+                AT(uids), AT(gids), AT(capabilities),
 #undef AT
                 sizeof(struct nsv_process),
 #define AT(field) (int32_t)offsetof(struct nsv_process, field)

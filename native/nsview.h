@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NSV_ABI 4
+#define NSV_ABI 5
 
 #define NSV_API __attribute__((visibility("default")))
 
@@ -86,19 +86,34 @@ _Static_assert(sizeof(struct nsv_command) == 64, "struct nsv_command is part of 
 
 /* ---- Records: helper to library's caller, over a pipe ---- */
 
+/* The sets of capabilities(7), in the order of the lines of /proc/PID/status. */
+#define NSV_CAPABILITIES(X) X(inheritable) X(permitted) X(effective) X(bounding) X(ambient)
+
+enum nsv_capabilities {
+#define NSV_CAPABILITIES_NAME(name) NSV_CAPABILITIES_##name,
+        NSV_CAPABILITIES(NSV_CAPABILITIES_NAME)
+#undef NSV_CAPABILITIES_NAME
+        NSV_CAPABILITIES_COUNT
+};
+
+/* What a task has of credentials(7) and capabilities(7). */
+struct nsv_cred {
+        uint32_t uids[4], gids[4]; /* real, effective, saved, file system */
+        uint64_t capabilities[NSV_CAPABILITIES_COUNT];
+};
+
 /* What is known of an isolation call besides its name and result: the first text of NSV_RECORD_CALL. The second holds what its pointers
  * led to, one after the other. */
 struct nsv_call {
         uint64_t arguments[6]; /* as far as the call has them */
         /* Of each pointer (native/calls.h): how many bytes of it are in the second text, or one of NSV_POINTER_…. */
         uint32_t sizes[4];
-        uint32_t uids[4], gids[4];             /* real, effective, saved, file system: before */
-        uint32_t uids_after[4], gids_after[4]; /* and after */
+        struct nsv_cred before, after;
         /* setns: what the fd is. type: the CLONE_NEW… flag of a namespace, whose inode follows; 0 with a pid: a pidfd; both 0: unknown. */
         uint32_t fd_type;
         int32_t fd_pid;
         uint64_t fd_inode;
-        uint32_t ids_known; /* 1: the ids before are */
+        uint32_t before_known; /* 1: `before` is */
         uint32_t unused;
 };
 
@@ -124,8 +139,8 @@ enum nsv_record_kind {
          * born, a path that begins with a slash, or the errno, in digits, where that could not be told. */
         NSV_RECORD_CLONE = 4,
         /* other: the tid that called execve, which is gone. text: comm, then exe, then argv as /proc/PID/cmdline has it.
-         * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. Where the ids before are known,
-         * a fourth text: struct nsv_exec_ids. */
+         * error: errno if exe could not be read, stage: errno if argv could not. value: enum nsv_exec_flag. Where it is known what it had
+         * before, a fourth text: struct nsv_exec_cred. */
         NSV_RECORD_EXEC = 5,
         /* value: wait status (wait(2)). */
         NSV_RECORD_EXIT = 6,
@@ -233,10 +248,9 @@ enum nsv_exec_flag {
         NSV_EXEC_DROPPED_CAPABILITIES = 1 << 3,
 };
 
-/* What it did to the ids of the process: where another thread than the leader called, that may have had others before. */
-struct nsv_exec_ids {
-        uint32_t uids[4], gids[4];             /* real, effective, saved, file system: before */
-        uint32_t uids_after[4], gids_after[4]; /* and after */
+/* What it did to the ids and capabilities of the process: where another thread than the leader called, that may have had others before. */
+struct nsv_exec_cred {
+        struct nsv_cred before, after;
 };
 
 struct nsv_record {
@@ -262,7 +276,7 @@ _Static_assert(sizeof(struct nsv_record) == 232, "struct nsv_record is part of t
 
 /* ---- The library. Every function returns >= 0 or -errno. It never prints, exits or aborts. ---- */
 
-/* Where the fields of struct nsv_record, and then those of struct nsv_call, are: size of the struct, then the offset of each field in
+/* Where the fields of struct nsv_record, and then those of struct nsv_call, nsv_cred and nsv_process, are: size of the struct, then the offset of each field in
  * declaration order.
  * Returns how many numbers there are; writes at most `count`. */
 NSV_API int nsv_layout(int32_t *ret_numbers, int count);

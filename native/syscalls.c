@@ -45,9 +45,14 @@ static bool changes_namespaces(uint32_t name)
         return name == NSV_CALL_unshare || name == NSV_CALL_setns;
 }
 
-static bool changes_ids(uint32_t name)
+/* Its ids or its capabilities, which are all in a new user namespace (user_namespaces(7)). */
+static bool changes_cred(uint32_t name)
 {
         switch (name) {
+        case NSV_CALL_unshare:
+        case NSV_CALL_setns:
+        case NSV_CALL_capset:
+        case NSV_CALL_prctl:
         case NSV_CALL_setuid:
         case NSV_CALL_setgid:
         case NSV_CALL_setreuid:
@@ -120,8 +125,8 @@ static void begin(struct task *task, const struct ptrace_syscall_info *info)
         if (name == NSV_CALL_setns)
                 read_fd(task->tid, (int)arguments[0], &pending->call.fd_type, &pending->call.fd_inode, &pending->call.fd_pid);
         /* An execve may have changed them. */
-        if (changes_ids((uint32_t)name))
-                task->ids.known = read_ids(task->tid, task->ids.uids, task->ids.gids) == 0;
+        if (changes_cred((uint32_t)name))
+                task->cred_known = read_cred(task->tid, &task->cred) == 0;
         task->call = pending;
 }
 
@@ -149,10 +154,9 @@ static void forget(struct pending_call **pending)
 static void tell(struct tracer *tracer, struct task *task, struct pending_call *pending, int64_t result, bool ended)
 {
         struct nsv_call *call = &pending->call;
-        memcpy(call->uids_after, task->ids.uids, sizeof(call->uids_after));
-        memcpy(call->gids_after, task->ids.gids, sizeof(call->gids_after));
-        if (changes_ids(pending->name) && !ended)
-                read_ids(task->tid, call->uids_after, call->gids_after);
+        call->after = task->cred;
+        if (changes_cred(pending->name) && !ended)
+                read_cred(task->tid, &call->after);
         int64_t now[NSV_LINK_COUNT];
         bool moved = changes_namespaces(pending->name) && result >= 0 && !ended && read_namespaces(task->tid, now) == 0;
         tracer_emit_call(tracer, task, pending->name, monotonic_ns(), result, ended, pending->abi, call, pending->bytes, pending->size,

@@ -147,16 +147,17 @@ void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_foun
         };
         memcpy(record.ns, task->ns, sizeof(record.ns));
         char ids[256];
-        const uint32_t *u = task->ids.uids, *g = task->ids.gids;
+        const uint32_t *u = task->cred.uids, *g = task->cred.gids;
         int size = snprintf(ids, sizeof(ids), "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", u[0], u[1], u[2], u[3], g[0], g[1], g[2], g[3]);
         struct text texts[] = {{stat.comm, strlen(stat.comm)}, {ids, (size_t)size}};
-        tracer_emit(tracer, &record, texts, task->ids.known ? 2 : 1);
+        tracer_emit(tracer, &record, texts, task->cred_known ? 2 : 1);
 }
 
-void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t u[4],
-                          const uint32_t g[4], struct text pids, struct text cgroup)
+void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const struct nsv_cred *cred,
+                          struct text pids, struct text cgroup)
 {
         char *identity = NULL;
+        const uint32_t *u = cred->uids, *g = cred->gids;
         int size = asprintf(&identity, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nNSpid:\t%.*s\n\n%.*s", u[0], u[1], u[2], u[3], g[0], g[1],
                             g[2], g[3], (int)pids.size, pids.bytes, (int)cgroup.size, cgroup.bytes);
         struct text all[] = {texts[0], texts[1], texts[2], {identity, size > 0 ? (size_t)size : 0}};
@@ -166,18 +167,13 @@ void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, cons
 }
 
 void tracer_emit_exec(struct tracer *tracer, struct task *task, struct nsv_record *record, const struct text texts[3],
-                      const uint32_t uids[4], const uint32_t gids[4])
+                      const struct nsv_cred *cred)
 {
-        struct nsv_exec_ids ids;
-        memcpy(ids.uids, task->ids.uids, sizeof(ids.uids));
-        memcpy(ids.gids, task->ids.gids, sizeof(ids.gids));
-        memcpy(ids.uids_after, uids, sizeof(ids.uids_after));
-        memcpy(ids.gids_after, gids, sizeof(ids.gids_after));
-        struct text all[] = {texts[0], texts[1], texts[2], {(const char *)&ids, sizeof(ids)}};
-        tracer_emit(tracer, record, all, task->ids.known ? 4 : 3);
-        memcpy(task->ids.uids, uids, sizeof(task->ids.uids));
-        memcpy(task->ids.gids, gids, sizeof(task->ids.gids));
-        task->ids.known = true;
+        struct nsv_exec_cred changed = {task->cred, *cred};
+        struct text all[] = {texts[0], texts[1], texts[2], {(const char *)&changed, sizeof(changed)}};
+        tracer_emit(tracer, record, all, task->cred_known ? 4 : 3);
+        task->cred = *cred;
+        task->cred_known = true;
 }
 
 uint32_t tracer_calls_seen(const struct tracer *tracer, bool launched)
@@ -216,12 +212,12 @@ void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, u
         memcpy(record.child_ns, ns ? ns : task->ns, sizeof(record.child_ns));
         if (ns)
                 memcpy(task->ns, ns, sizeof(task->ns));
-        call->ids_known = task->ids.known;
-        memcpy(call->uids, task->ids.uids, sizeof(call->uids));
-        memcpy(call->gids, task->ids.gids, sizeof(call->gids));
-        memcpy(task->ids.uids, call->uids_after, sizeof(call->uids_after));
-        memcpy(task->ids.gids, call->gids_after, sizeof(call->gids_after));
-        task->ids.known = true;
+        /* One that failed changed nothing: what did was a call that was not seen (include/linux/err.h, MAX_ERRNO). */
+        bool failed = result < 0 && result >= -4095;
+        call->before_known = task->cred_known && !failed;
+        call->before = task->cred;
+        task->cred = call->after;
+        task->cred_known = true;
         struct text texts[] = {{(const char *)call, sizeof(*call)}, {bytes, size}};
         tracer_emit(tracer, &record, texts, 2);
 }
@@ -447,6 +443,15 @@ static void note_birth_namespaces(struct task *child, const struct nsv_record *r
                 inherit_namespaces(record->ns, record->value, child->ns);
 }
 
+/* The same of its ids and capabilities: in a new user namespace it begins with others (user_namespaces(7)). */
+static void inherit_cred(const struct task *caller, struct task *child, const struct nsv_record *record)
+{
+        child->cred = caller->cred;
+        child->cred_known = caller->cred_known;
+        if (child->cred_known && (record->error != 0 || record->value & CLONE_NEWUSER))
+                child->cred_known = read_cred(child->tid, &child->cred) == 0;
+}
+
 /* The rest does not change any more, and can be read while the child runs: it does not vanish before its end was waited for. */
 static void end_clone(struct tracer *tracer, struct task *caller, struct task *child, struct nsv_record *record,
                       char cgroup[CGROUP_TEXT], ssize_t cgroup_size)
@@ -528,7 +533,7 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
         child->known = true;
         child->calls = caller ? caller->calls : tracer->calls;
         if (caller)
-                child->ids = caller->ids;
+                inherit_cred(caller, child, &record);
         if (tracer_unhold(tracer, child) && !child->exited)
                 tracer_resume(tracer, child, 0);
         if (caller)
@@ -574,14 +579,14 @@ static void emit_launched(struct tracer *tracer, struct task *task, const struct
         while (pids_size > 0 && pids[pids_size - 1] == '\n')
                 pids_size--;
         ssize_t cgroup_size = read_task_file(task->tid, "cgroup", cgroup, sizeof(cgroup));
-        uint32_t uids[4], gids[4];
-        if (read_ids(task->tid, uids, gids) == 0) {
+        struct nsv_cred cred;
+        if (read_cred(task->tid, &cred) == 0) {
                 struct nsv_record record = *exec;
                 record.kind = NSV_RECORD_PROCESS;
                 record.other = 0;
                 record.ppid = tracer->self;
                 memcpy(record.ns, task->ns, sizeof(record.ns));
-                tracer_emit_launched(tracer, &record, texts, uids, gids, (struct text){pids, pids_size > 0 ? (size_t)pids_size : 0},
+                tracer_emit_launched(tracer, &record, texts, &cred, (struct text){pids, pids_size > 0 ? (size_t)pids_size : 0},
                                      (struct text){cgroup, cgroup_size > 0 ? (size_t)cgroup_size : 0});
         } else
                 tracer_emit_process(tracer, task, NSV_FOUND_ALIVE);
@@ -634,13 +639,13 @@ static void on_execed(struct tracer *tracer, struct task *task)
         };
         if (launched)
                 emit_launched(tracer, task, &record, texts);
-        uint32_t uids[4], gids[4];
-        if (read_ids(task->tid, uids, gids) == 0)
-                tracer_emit_exec(tracer, task, &record, texts, uids, gids);
+        struct nsv_cred cred;
+        if (read_cred(task->tid, &cred) == 0)
+                tracer_emit_exec(tracer, task, &record, texts, &cred);
         else
                 tracer_emit(tracer, &record, texts, 3);
-        /* Where its calls are not seen, neither is what they do to its ids. */
-        task->ids.known = task->ids.known && task->calls != 0;
+        /* Where its calls are not seen, neither is what they do to these. */
+        task->cred_known = task->cred_known && task->calls != 0;
         tracer_resume(tracer, task, 0);
 }
 

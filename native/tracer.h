@@ -12,19 +12,15 @@
 #include "nsview.h"
 #include "outbox.h"
 
-struct ids {
-        uint32_t uids[4], gids[4]; /* real, effective, saved, file system */
-        bool known;
-};
-
 struct task {
-        struct ids ids;
+        struct nsv_cred cred;
+        bool cred_known;
         struct task *next; /* in its bucket */
         pid_t tid, tgid;
         uint64_t start;  /* of the process */
         int64_t ns[NSV_LINK_COUNT]; /* as last read; 0 throughout: never */
         uint64_t seen_at;           /* BPF: /proc was read before this; what happened before is no news, or may be none. CLOCK_MONOTONIC, ns */
-        uint64_t ids_at;            /* BPF: the same of its ids */
+        uint64_t cred_at;           /* BPF: the same of `cred` */
         bool loose;                 /* BPF: which events of until then are news is still to be found out */
         unsigned threads;           /* BPF, of a leader: how many other tasks of its process are known */
         uint64_t held_since;        /* stopped at birth, and who made it is not known yet */
@@ -138,7 +134,7 @@ void tracer_emit_following(struct tracer *tracer);
 /* Let go what was held at birth for too long. Milliseconds until the next one is due, -1 for never. */
 int tracer_release_held(struct tracer *tracer);
 
-/* An isolation call of `task` returned, or ended with it. `call` has the ids after it, and gets those before. `ns`: after it; NULL for no
+/* An isolation call of `task` returned, or ended with it. `call` has what it is after it, and gets what it was before. `ns`: after it; NULL for no
  * change. `bytes`: what its pointers led to. */
 void tracer_emit_call(struct tracer *tracer, struct task *task, uint32_t name, uint64_t at, int64_t result, bool ended, enum nsv_abi abi,
                       struct nsv_call *call, const char *bytes, size_t size, const int64_t *ns);
@@ -169,10 +165,10 @@ int tracer_end_turn(struct tracer *tracer);
 
 /* Tell of a process that is followed from now on: NSV_RECORD_PROCESS, with its leader's namespaces. */
 void tracer_emit_process(struct tracer *tracer, struct task *task, enum nsv_found found);
-/* `task` has executed a program: the ids that it had before are told with those that it has now, `uids` and `gids`, and take their place. */
+/* `task` has executed a program: what it was before is told with what it is now, `cred`, which takes its place. */
 void tracer_emit_exec(struct tracer *tracer, struct task *task, struct nsv_record *record, const struct text texts[3],
-                      const uint32_t uids[4], const uint32_t gids[4]);
+                      const struct nsv_cred *cred);
 
 /* The launched program as its execve left it. `record`: all of it but its texts; `texts`: those of an EXEC; `pids`: its NSpid line. */
-void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const uint32_t uids[4],
-                          const uint32_t gids[4], struct text pids, struct text cgroup);
+void tracer_emit_launched(struct tracer *tracer, struct nsv_record *record, const struct text texts[3], const struct nsv_cred *cred,
+                          struct text pids, struct text cgroup);

@@ -3,7 +3,7 @@
 import type {Apart} from './apart.ts';
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Containers, Evidence} from './container.ts';
-import type {Credentials, Identity} from './identity.ts';
+import type {CapabilitySets, Credentials, Identity} from './identity.ts';
 import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
@@ -119,6 +119,9 @@ export type CloneFact = At & {
   readonly changed: NamespaceChanges;
 };
 
+/** Of the five sets those that changed: hexadecimal masks, as /proc/PID/status has them (capabilities(7)). */
+export type CapabilityChanges = {readonly [set in keyof CapabilitySets]?: {readonly from: string; readonly to: string}};
+
 /** What an execve gives a program by its file (execve(2), capabilities(7)). */
 export type Raise = 'set-user-ID' | 'set-group-ID' | 'capabilities';
 
@@ -135,6 +138,8 @@ export type ExecFact = At & {
   /** Of the process, where it changed them: a set-user-ID program, the saved ids, which become the effective ones, and a thread’s own. */
   readonly uids?: {readonly from: Ids; readonly to: Ids};
   readonly gids?: {readonly from: Ids; readonly to: Ids};
+  /** As far as it changed them. */
+  readonly capabilities?: CapabilityChanges;
   /** What the kernel did not give it since ptrace follows it without privilege. */
   readonly dropped?: readonly Raise[];
 };
@@ -217,6 +222,7 @@ export type CallFact = At & {
   readonly changed: NamespaceChanges;
   readonly uids?: {readonly from: Ids; readonly to: Ids};
   readonly gids?: {readonly from: Ids; readonly to: Ids};
+  readonly capabilities?: CapabilityChanges;
 };
 
 /** A process stopped by a signal (job control), or continued. */
@@ -369,6 +375,8 @@ export type Host = {
   /** nsview's own effective uid, and its effective capabilities as the hexadecimal mask of /proc/self/status. */
   readonly euid: number;
   readonly capabilities: string;
+  /** The number of the highest capability that the kernel knows; tapes and snapshots of before have it not. */
+  readonly lastCapability?: number;
   readonly cgroups: 'v1' | 'v2' | 'hybrid' | 'none';
   /** nsview's own namespaces. */
   readonly namespaces: NamespaceLinks;

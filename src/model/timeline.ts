@@ -1,10 +1,11 @@
 // Knows the events that are worth a person's attention, in order, and what each of them says.
 
 import {argumentTexts, callName, callText, resultText} from './call-text.ts';
-import type {CallFact, Ids, Raise, Refusal, RefusedFact, Seen, TracerFact} from './fact.ts';
+import {type CapabilityTelling, capabilityChangeTexts, changedTogether} from './capability.ts';
+import type {CallFact, CapabilityChanges, Host, Ids, Raise, Refusal, RefusedFact, Seen, TapeHeader, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
 import {followedBy} from './following.ts';
-import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapPieces, wrapText} from './line.ts';
+import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapLine, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
 import {cells, fitCells, printable} from './printable.ts';
@@ -57,6 +58,7 @@ export type What =
       readonly moves?: readonly Move[];
       readonly uids?: IdMove;
       readonly gids?: IdMove;
+      readonly capabilities?: CapabilityChanges;
       readonly dropped?: readonly Raise[];
     }
   | {readonly kind: 'end'; readonly end: {readonly code?: number; readonly signal?: string; readonly core?: true}}
@@ -92,8 +94,13 @@ export type TimelineEvent = {
   readonly run?: Run;
 };
 
-/** `calls` is the first RUN_KEPT of them, of `count`. */
-type Run = {readonly count: number; readonly last: CallFact; readonly calls: readonly CallFact[]};
+/** `calls` is the first RUN_KEPT of them, of `count`. `capabilities`: what they and the first one changed, taken together. */
+type Run = {
+  readonly count: number;
+  readonly last: CallFact;
+  readonly calls: readonly CallFact[];
+  readonly capabilities?: CapabilityChanges;
+};
 
 /** Two rings, so that a storm of short lives does not push out what changed isolation. `newest` is the last event as it came, before it was
  * folded into a run. */
@@ -104,10 +111,11 @@ const RUN_KEPT = 200;
 
 export const createTimeline = (): Timeline => ({count: 0, newest: null, all: [], isolation: []});
 
-/** The call of an event that changed nothing else that is known, and so says the same when it comes again. */
+/** The call of an event that changed nothing else that is known, and so says the same when it comes again; or but one capability after the other. */
 function plainCall({what, emptied}: Pick<TimelineEvent, 'what' | 'emptied'>): CallFact | null {
   if (what.kind !== 'call' || what.moves.length > 0 || emptied !== undefined) return null;
-  return what.call.uids === undefined && what.call.gids === undefined ? what.call : null;
+  const {name, uids, gids, capabilities} = what.call;
+  return uids === undefined && gids === undefined && (capabilities === undefined || name === 'prctl') ? what.call : null;
 }
 
 /** The same call again, or the next of a row: a sandbox drops forty capabilities by as many prctl(2). */
@@ -124,7 +132,16 @@ function foldInto(before: TimelineEvent | undefined, event: TimelineEvent): Time
   const [first, next] = [plainCall(before), plainCall(event)];
   if (first === null || next === null || !isLike(first, next)) return null;
   const {count, calls} = before.run ?? {count: 0, calls: []};
-  return {...before, run: {count: count + 1, last: next, calls: count < RUN_KEPT ? [...calls, next] : calls}};
+  const capabilities = changedTogether((before.run ?? first).capabilities, next.capabilities);
+  return {
+    ...before,
+    run: {
+      count: count + 1,
+      last: next,
+      calls: count < RUN_KEPT ? [...calls, next] : calls,
+      ...(capabilities === undefined ? {} : {capabilities}),
+    },
+  };
 }
 
 function keep(ring: TimelineEvent[], event: TimelineEvent): void {
@@ -165,7 +182,7 @@ function touchesIsolation(what: What): boolean {
     case 'refused':
       return true;
     case 'exec':
-      return [what.dropped, what.moves, what.uids, what.gids].some(change => change !== undefined);
+      return [what.dropped, what.moves, what.uids, what.gids, what.capabilities].some(change => change !== undefined);
     case 'end':
     case 'thread-end':
     case 'stop':
@@ -294,14 +311,21 @@ function cgroupPieces({hierarchy, from, to}: CgroupMove): Line {
   return [plain(`cgroup ${hierarchy} ${from === null ? '' : `${printable(from)} `}→ `), where];
 }
 
-function callChanges({call, moves}: Extract<What, {kind: 'call'}>): Line {
-  const pieces = [...movePieces(telling(moves))];
-  for (const text of [...idMoves('uid', call.uids), ...idMoves('gid', call.gids)]) {
-    if (pieces.length > 0) pieces.push(plain('  '));
-    pieces.push(plain(text));
-  }
-  return pieces;
+type Telling = Omit<CapabilityTelling, 'elsewhere'>;
+
+/** Namespaces, ids and capabilities, each as far as they changed. */
+function changeLines(
+  moves: readonly Move[],
+  {uids, gids, capabilities}: Pick<CallFact, 'uids' | 'gids' | 'capabilities'>,
+  how: Telling,
+): Line[] {
+  const elsewhere = moves.some(({link}) => link === 'user');
+  const texts = [...idMoves('uid', uids), ...idMoves('gid', gids), ...capabilityChangeTexts(capabilities, {...how, elsewhere})];
+  return [movePieces(telling(moves)), ...texts.map(text => [plain(text)])];
 }
+
+const joined = (lines: readonly Line[]): Line =>
+  lines.filter(({length}) => length > 0).flatMap((pieces, index) => (index > 0 ? [plain('  '), ...pieces] : pieces));
 
 /** Arguments in which two calls differ. */
 function otherArguments(one: CallFact, other: CallFact): string {
@@ -324,14 +348,14 @@ const emptiedPieces = (emptied: readonly Namespace[]): Piece[] =>
   emptied.flatMap((namespace, index) => [plain(index === 0 ? 'none seen left in ' : ' '), namespacePiece(namespace)]);
 
 /** `room` is how many cells there are for both; the arguments of calls give way. */
-function sayEvent(event: Pick<TimelineEvent, 'what' | 'run' | 'emptied'>, room: number): Said {
-  if (event.emptied === undefined) return sayWhat(event, room);
+function sayEvent(event: Pick<TimelineEvent, 'what' | 'run' | 'emptied'>, room: number, how: Telling): Said {
+  if (event.emptied === undefined) return sayWhat(event, room, how);
   const gone = emptiedPieces(event.emptied);
-  const {did, changed} = sayWhat(event, room - lineCells(gone) - 2);
+  const {did, changed} = sayWhat(event, room - lineCells(gone) - 2, how);
   return {did, changed: changed.length === 0 ? gone : [...changed, plain('  '), ...gone]};
 }
 
-function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number): Said {
+function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number, how: Telling): Said {
   switch (what.kind) {
     case 'clone': {
       const isThread = !isRefusal(what.flags) && what.flags.includes('CLONE_THREAD');
@@ -341,7 +365,9 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }
     case 'call': {
-      const changed = run === undefined ? callChanges(what) : [strong(runText(what.call, run))];
+      const changed = joined(
+        run === undefined ? changeLines(what.moves, what.call, how) : [[strong(runText(what.call, run))], ...changeLines([], run, how)],
+      );
       const text = callText(what.call, what.entered?.name ?? null, room - (changed.length > 0 ? lineCells(changed) + 2 : 0));
       return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed};
     }
@@ -355,10 +381,7 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
       const by = what.formerTid === undefined ? '' : ` by thread ${what.formerTid}`;
       const path = isRefusal(what.path) ? [] : [dim(printable(what.path))];
       const dropped = what.dropped === undefined ? [] : [toned('bad', ` ${explainDropped(what.dropped)}`)];
-      const ids = [...idMoves('uid', what.uids), ...idMoves('gid', what.gids)].map((text): Line => [plain(text)]);
-      const moved = what.moves === undefined ? [] : [movePieces(telling(what.moves))];
-      const became = [path, ...moved, ...ids].filter(({length}) => length > 0);
-      const changed = became.flatMap((pieces, index) => (index > 0 ? [plain('  '), ...pieces] : pieces));
+      const changed = joined([path, ...changeLines(what.moves ?? [], what, how)]);
       return {did: [plain(`exec${by} `), plain(argvText(what.argv))], changed: [...changed, ...dropped]};
     }
     case 'end':
@@ -402,13 +425,18 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number)
   }
 }
 
+type Header = Pick<TapeHeader, 'at' | 'realtime'> & {readonly host: Pick<Host, 'lastCapability'>};
+
+/** Of Linux 5.9 and later, where the tape does not say. */
+const lastCapability = ({host}: Header): number => host.lastCapability ?? 40;
+
 /** HH:MM:SS.mmm of a moment, `offset` minutes east of UTC. */
 function clockText(milliseconds: number, offset: number): string {
   return new Date(milliseconds + offset * 60_000).toISOString().slice(11, 23);
 }
 
 /** CLOCK_REALTIME in milliseconds at a moment of CLOCK_MONOTONIC. */
-function realTime(header: {readonly at: string; readonly realtime: string}, at: number): number {
+function realTime(header: Header, at: number): number {
   return Number(BigInt(header.realtime) - BigInt(header.at)) / 1e6 + at / 1e6;
 }
 
@@ -430,7 +458,7 @@ function whoText(event: TimelineEvent): string {
 /** An event as one line, in columns: when, who, what, and what moved. `room` is how wide it may be, if its arguments can be cut for that. */
 export function eventLine(
   event: TimelineEvent,
-  header: {readonly at: string; readonly realtime: string},
+  header: Header,
   offset: number,
   widths: {who: number; did: number},
   room = Number.POSITIVE_INFINITY,
@@ -442,7 +470,7 @@ export function eventLine(
     plain(who + ' '.repeat(Math.max(0, widths.who - cells(who)))),
     plain('  '),
   ];
-  const said = sayEvent(event, room - lineCells(start));
+  const said = sayEvent(event, room - lineCells(start), {last: lastCapability(header), whole: false});
   const did = lineCells(said.did);
   const left = room - lineCells(start) - did - lineCells(said.changed);
   const gap = said.changed.length === 0 ? 0 : Math.max(2, Math.min(widths.did + 2 - did, left));
@@ -450,18 +478,16 @@ export function eventLine(
 }
 
 /** All of an event, in as many lines as it needs: of a call each argument by its name. */
-export function eventLines(
-  event: TimelineEvent,
-  header: {readonly at: string; readonly realtime: string},
-  offset: number,
-  width: number,
-): readonly Line[] {
+export function eventLines(event: TimelineEvent, header: Header, offset: number, width: number): readonly Line[] {
   const top: Line = [dim(clockText(realTime(header, event.at), offset)), plain('  '), strong(whoText(event))];
   const wrapped = (text: string, tone: Tone, indent = 0): Line[] =>
     wrapText(text, width - indent).map((row, index) => [plain(index > 0 ? ' '.repeat(indent) : ''), toned(tone, row)]);
   const {what} = event;
-  const said = sayEvent(event, Number.POSITIVE_INFINITY);
-  const changes: Line[] = said.changed.length === 0 ? [] : [[], ...wrapPieces(said.changed, width)];
+  const said = sayEvent(event, Number.POSITIVE_INFINITY, {last: lastCapability(header), whole: true});
+  const changes: Line[] =
+    said.changed.length === 0
+      ? []
+      : [[], ...wrapPieces(said.changed, width).flatMap(row => (lineCells(row) > width ? wrapLine(row, width) : [row]))];
   if (what.kind !== 'call') return [top, [], ...wrapped(lineText(said.did), 'plain'), ...changes];
   const {call, entered} = what;
   const result = hasFailed(call) ? 'bad' : 'plain';

@@ -496,6 +496,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     ...(moves.length === 0 ? {} : {moves}),
     ...(fact.uids === undefined ? {} : {uids: fact.uids}),
     ...(fact.gids === undefined ? {} : {gids: fact.gids}),
+    ...(fact.capabilities === undefined ? {} : {capabilities: fact.capabilities}),
     ...(fact.dropped === undefined ? {} : {dropped: fact.dropped}),
   });
 }

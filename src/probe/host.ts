@@ -3,6 +3,7 @@
 import os from 'node:os';
 import type {Host, Mount} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
+import {readLastCapability} from './identity.ts';
 import {readMounts} from './mountinfo.ts';
 import {readBytes} from './proc-file.ts';
 import {readNamespaceLinks, readStatus} from './process.ts';
@@ -33,6 +34,7 @@ export function readHost(): Host {
     clockTicks: isRefusal(auxv) ? 100 : decodeClockTicks(auxv),
     euid: process.geteuid?.() ?? 0,
     capabilities: isRefusal(status) ? '0' : status.capabilities,
+    lastCapability: readLastCapability(),
     cgroups: isRefusal(mounts) ? 'none' : cgroupFlavour(mounts),
     namespaces: readNamespaceLinks('/proc/self'),
   };

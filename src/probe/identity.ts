@@ -11,7 +11,7 @@ import {decodeCredentials, decodeStatus, readStat} from './process.ts';
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
 const four = z.tuple([z.int(), z.int(), z.int(), z.int()]);
-const mask = z.string().regex(/^[0-9a-f]+$/);
+export const mask = z.string().regex(/^[0-9a-f]{1,16}$/);
 
 export const credentialsSchema: z.ZodType<Credentials> = z.object({
   groups: z.array(z.int()),
@@ -35,7 +35,7 @@ export const identitySchema: z.ZodType<Identity> = z.object({
   uids: seen(four),
   gids: seen(four),
   credentials: seen(credentialsSchema),
-  lastCapability: z.int(),
+  lastCapability: z.int().min(0).max(63),
   sameUser: z.boolean().nullable(),
   uidMap: idMap,
   gidMap: idMap,

@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import koffi from 'koffi';
 import {CALL_NAMES, pointerMask} from '../model/call.ts';
 import {NAMESPACE_LINKS} from '../model/namespace.ts';
-import {CALL_LAYOUT, PROCESS_LAYOUT, RECORD_LAYOUT} from './record.ts';
+import {CALL_LAYOUT, CRED_LAYOUT, PROCESS_LAYOUT, RECORD_LAYOUT} from './record.ts';
 
 /** Returns of all functions: >= 0, or -errno. */
 export type Native = {
@@ -131,7 +131,7 @@ export function loadNative(): Native {
   const linkName: (index: number) => string | null = library.func('const char *nsv_link_name(int index)');
   const callName: (index: number) => string | null = library.func('const char *nsv_call_name(int index)');
   const callPointers: (index: number) => number = library.func('int nsv_call_pointers(int index)');
-  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT, ...PROCESS_LAYOUT];
+  const expected = [...RECORD_LAYOUT, ...CALL_LAYOUT, ...CRED_LAYOUT, ...PROCESS_LAYOUT];
   const same =
     count === expected.length &&
     expected.every((number, index) => layout[index] === number) &&

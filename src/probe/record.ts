@@ -2,6 +2,7 @@
 
 import {CALL_NAMES, pointerCount, type RawCall} from '../model/call.ts';
 import type {CallResult, Ids, Refusal} from '../model/fact.ts';
+import type {CapabilitySets} from '../model/identity.ts';
 import {NAMESPACE_LINKS, NAMESPACES, type NamespaceLink} from '../model/namespace.ts';
 import {errnoName} from './errno.ts';
 
@@ -85,7 +86,13 @@ export const FOUND = {zombie: 1, late: 2} as const;
 export const STAGE = {find: 8, self: 9, nested: 29} as const;
 
 /** struct nsv_call, as nsv_layout() tells it behind the record's. */
-export const CALL_LAYOUT = [152, 0, 48, 64, 80, 96, 112, 128, 132, 136, 144] as const;
+export const CALL_LAYOUT = [232, 0, 48, 64, 136, 208, 212, 216, 224] as const;
+
+/** struct nsv_cred. */
+export const CRED_LAYOUT = [72, 0, 16, 32] as const;
+const CRED_SIZE = CRED_LAYOUT[0];
+/** enum nsv_capabilities. */
+const SETS = ['inheritable', 'permitted', 'effective', 'bounding', 'ambient'] as const satisfies readonly (keyof CapabilitySets)[];
 
 /** struct nsv_process: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
 export const PROCESS_LAYOUT = [136, 0, 8, 88, 92, 96, 100, 101, 104, 108, 112, 116, 120, 124, 128, 132] as const;
@@ -114,19 +121,17 @@ export type HelperRecord = {
 /** Ten 64-bit inodes as the record holds them: most are never looked at, since most tasks stay where they are. */
 export type InodeLinks = Buffer;
 
-/** struct nsv_call: the registers, the sizes of what pointers led to, ids before and after, and what the fd of setns is. */
+/** struct nsv_call: the registers, the sizes of what pointers led to, what its task was before and after, and what the fd of setns is. */
 const CALL = {
-  size: 152,
+  size: 232,
   registers: 0,
   sizes: 48,
-  uids: 64,
-  gids: 80,
-  uidsAfter: 96,
-  gidsAfter: 112,
-  fdType: 128,
-  fdPid: 132,
-  fdInode: 136,
-  idsKnown: 144,
+  before: 64,
+  after: 136,
+  fdType: 208,
+  fdPid: 212,
+  fdInode: 216,
+  beforeKnown: 224,
 };
 const POINTER_NULL = 0xffffffff;
 const POINTER_FAULT = 0xfffffffe;
@@ -139,18 +144,41 @@ const idsAt = (bytes: Buffer, at: number): Ids => [
   bytes.readUInt32LE(at + 12),
 ];
 
-type RecordIds = {readonly uids: Ids; readonly gids: Ids};
+/** struct nsv_cred. */
+export type RecordCred = {readonly uids: Ids; readonly gids: Ids; readonly capabilities: CapabilitySets};
+
+/** Masks as /proc/PID/status writes them. */
+function capabilitiesAt(bytes: Buffer, at: number): CapabilitySets {
+  const mask = (set: keyof CapabilitySets) =>
+    bytes
+      .readBigUInt64LE(at + 8 * SETS.indexOf(set))
+      .toString(16)
+      .padStart(16, '0');
+  return {
+    effective: mask('effective'),
+    permitted: mask('permitted'),
+    inheritable: mask('inheritable'),
+    bounding: mask('bounding'),
+    ambient: mask('ambient'),
+  };
+}
+
+const credAt = (bytes: Buffer, at: number): RecordCred => ({
+  uids: idsAt(bytes, at),
+  gids: idsAt(bytes, at + 16),
+  capabilities: capabilitiesAt(bytes, at + 32),
+});
 
 export type CallRecord = RawCall & {
-  /** Null where they were not known. */
-  readonly before: RecordIds | null;
-  readonly after: RecordIds;
+  /** Null where it was not known. */
+  readonly before: RecordCred | null;
+  readonly after: RecordCred;
 };
 
-/** struct nsv_exec_ids. */
-export function decodeExecIds(bytes: Buffer): {readonly before: RecordIds; readonly after: RecordIds} {
-  if (bytes.length !== 64) throw new RecordError('ids that are none');
-  return {before: {uids: idsAt(bytes, 0), gids: idsAt(bytes, 16)}, after: {uids: idsAt(bytes, 32), gids: idsAt(bytes, 48)}};
+/** struct nsv_exec_cred. */
+export function decodeExecCred(bytes: Buffer): {readonly before: RecordCred; readonly after: RecordCred} {
+  if (bytes.length !== 2 * CRED_SIZE) throw new RecordError('credentials that are none');
+  return {before: credAt(bytes, 0), after: credAt(bytes, CRED_SIZE)};
 }
 
 /** Errors are the last 4095 numbers (include/linux/err.h, MAX_ERRNO). */
@@ -191,8 +219,8 @@ export function decodeCall(record: HelperRecord): CallRecord {
           ? {pid: fdPid}
           : null,
     result: resultOf(record),
-    before: call.readUInt32LE(CALL.idsKnown) === 0 ? null : {uids: idsAt(call, CALL.uids), gids: idsAt(call, CALL.gids)},
-    after: {uids: idsAt(call, CALL.uidsAfter), gids: idsAt(call, CALL.gidsAfter)},
+    before: call.readUInt32LE(CALL.beforeKnown) === 0 ? null : credAt(call, CALL.before),
+    after: credAt(call, CALL.after),
   };
 }
 

@@ -7,6 +7,7 @@ import {type Comparison, DIFFERENCES} from '../model/comparison.ts';
 import type {
   CallArgument,
   CallFact,
+  CapabilityChanges,
   CgroupFact,
   CgroupMoveFact,
   CgroupPath,
@@ -46,7 +47,7 @@ import type {
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
 import {SHAREABLE} from '../model/sharing.ts';
 import {containersShape, evidenceSchema} from './containers.ts';
-import {credentialsSchema, identitySchema} from './identity.ts';
+import {credentialsSchema, identitySchema, mask} from './identity.ts';
 import {mountHoldersSchema} from './mount-holders.ts';
 import {boundSchema, interfacesSchema, networkSchema, routesSchema, settingsSchema} from './network.ts';
 import {holderSchema, ownershipSchema} from './ownership.ts';
@@ -84,6 +85,16 @@ const someLinks = z.object(eachLink(seen(inode).exactOptional()));
 const ids = z
   .tuple([z.int(), z.int(), z.int(), z.int()])
   .describe('Real, effective, saved and file-system id, as nsview’s user namespace maps them.') satisfies Holds<Ids>;
+const capabilityChange = z.object({from: mask, to: mask}).exactOptional();
+const capabilityChanges = z
+  .object({
+    effective: capabilityChange,
+    permitted: capabilityChange,
+    inheritable: capabilityChange,
+    bounding: capabilityChange,
+    ambient: capabilityChange,
+  })
+  .describe('Sets of capabilities that it changed: hexadecimal masks, as in /proc/PID/status.') satisfies Holds<CapabilityChanges>;
 const cgroupPath = z
   .object({hierarchy: z.int(), controllers: z.array(z.string()), path: z.string()})
   .describe('A line of /proc/PID/cgroup; hierarchy 0 is cgroup v2.') satisfies Holds<CgroupPath>;
@@ -241,6 +252,7 @@ const FACTS = {
     formerTid: pid.exactOptional(),
     uids: z.object({from: ids, to: ids}).exactOptional(),
     gids: z.object({from: ids, to: ids}).exactOptional(),
+    capabilities: capabilityChanges.exactOptional(),
     dropped: z
       .array(z.enum(['set-user-ID', 'set-group-ID', 'capabilities']))
       .exactOptional()
@@ -286,6 +298,7 @@ const FACTS = {
     changed: changes,
     uids: z.object({from: ids, to: ids}).exactOptional(),
     gids: z.object({from: ids, to: ids}).exactOptional(),
+    capabilities: capabilityChanges.exactOptional(),
   }) satisfies Holds<CallFact>,
   stop: z.object({kind: z.literal('stop'), at, pid, signal: z.string()}) satisfies Holds<StopFact>,
   continue: z.object({kind: z.literal('continue'), at, pid}) satisfies Holds<ContinueFact>,
@@ -380,6 +393,7 @@ const host = z.object({
   clockTicks: z.int().min(1),
   euid: z.int(),
   capabilities: z.string(),
+  lastCapability: z.int().min(0).max(63).exactOptional().describe('The number of the highest capability that the kernel knows.'),
   cgroups: z.enum(['v1', 'v2', 'hybrid', 'none']),
   namespaces: namespaceLinks,
 }) satisfies Holds<Host>;

@@ -2,6 +2,7 @@
 
 import {Socket} from 'node:net';
 import {decodeArguments} from '../model/call.ts';
+import {capabilityChanges} from '../model/capability.ts';
 import {cloneFlagNames} from '../model/clone-flag.ts';
 import type {
   CallFact,
@@ -29,9 +30,8 @@ import type {Native} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeStatus, sameSeen} from './process.ts';
 import {
   CALLS_SEEN,
-  type CallRecord,
   decodeCall,
-  decodeExecIds,
+  decodeExecCred,
   decodeRecords,
   FOLLOW,
   FOLLOW_FILTER,
@@ -43,6 +43,7 @@ import {
   LAUNCH_OPTION,
   linkEntries,
   RECORD,
+  type RecordCred,
   RecordError,
   STAGE,
   STAGES,
@@ -138,12 +139,14 @@ export type Tracer = {
 
 const sameIds = (one: Ids, other: Ids): boolean => one.every((value, index) => value === other[index]);
 
-/** Those that are not what they were; nothing where they were not known. */
-function idChanges(before: CallRecord['before'], after: CallRecord['before']): Pick<CallFact, 'uids' | 'gids'> {
+/** What is not what it was; nothing where that was not known. */
+function credChanges(before: RecordCred | null, after: RecordCred | null): Pick<CallFact, 'uids' | 'gids' | 'capabilities'> {
   if (before === null || after === null) return {};
+  const capabilities = capabilityChanges(before.capabilities, after.capabilities);
   return {
     ...(sameIds(before.uids, after.uids) ? {} : {uids: {from: before.uids, to: after.uids}}),
     ...(sameIds(before.gids, after.gids) ? {} : {gids: {from: before.gids, to: after.gids}}),
+    ...(capabilities === undefined ? {} : {capabilities}),
   };
 }
 
@@ -296,8 +299,8 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       ];
     }
     case RECORD.exec: {
-      const [comm, exe, argv, ids] = record.texts;
-      const {before = null, after = null} = ids === undefined ? {} : decodeExecIds(ids);
+      const [comm, exe, argv, cred] = record.texts;
+      const {before = null, after = null} = cred === undefined ? {} : decodeExecCred(cred);
       return [
         {
           kind: 'exec',
@@ -308,7 +311,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
           ...(record.value & 1n ? {argvCut: true as const} : {}),
           comm: comm?.toString() ?? '',
           ...(record.other === pid ? {} : {formerTid: record.other}),
-          ...idChanges(before, after),
+          ...credChanges(before, after),
           ...(record.value & ~1n ? {dropped: RAISES.filter((_, index) => record.value & (2n << BigInt(index)))} : {}),
         },
       ];
@@ -339,7 +342,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         ...(isNative && cut.length > 0 ? {cut} : {}),
         result: call.result,
         changed: changes(record.ns, record.childNs),
-        ...idChanges(before, after),
+        ...credChanges(before, after),
       };
       return [fact];
     }

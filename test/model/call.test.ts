@@ -406,7 +406,7 @@ describe('in little room', () => {
 });
 
 describe('a birth in little room', () => {
-  const header = {at: '0', realtime: '0'};
+  const header = {at: '0', realtime: '0', host: {}};
   const born = (room: number, ...flags: readonly string[]): string => {
     const what = {kind: 'clone', tid: 7, child: 42, childId: '42@1', flags, ppid: 7, moves: []} as const;
     const event = {seq: 0, at: 0, process: '7@1', pid: 7, comm: 'bwrap', what, isolation: true};

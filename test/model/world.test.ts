@@ -522,6 +522,18 @@ describe('a run of calls', () => {
     ).toHaveLength(2);
   });
 
+  test('of which each takes a capability away says what they took together', () => {
+    const bounding = (from: string, to: string) => ({capabilities: {bounding: {from, to}}});
+    const world = worldOf(
+      process(10, 1),
+      drop(1, 'CAP_CHOWN'),
+      {...drop(2, 'CAP_KILL'), ...bounding('000001ffffffffff', '000001ffffffffdf')},
+      {...drop(3, 'CAP_BPF'), ...bounding('000001ffffffffdf', '0000018fffffffdf')},
+      {...drop(4, 'CAP_BPF'), ...bounding('0000018fffffffdf', '0000000000000000')},
+    );
+    expect(rows(world)).toEqual([expect.stringMatching(/CAP_CHOWN\) = 0 {2}4 times, the last with CAP_BPF {2}bounding: all → none$/)]);
+  });
+
   test('is told whole to who tells one after the other, and in the box of the event', () => {
     const world = worldOf(process(10, 1));
     const told = Array.from({length: 300}, (_, i) => observe(world, drop(i, `${i}`)));
@@ -530,5 +542,81 @@ describe('a run of calls', () => {
     const box = event === undefined ? [] : eventLines(event, header, 0, 80).map(lineText);
     expect(box.filter(line => line.includes('PR_CAPBSET_DROP, '))).toHaveLength(200);
     expect(box.at(-1)).toBe('and 99 more, which the tape has');
+  });
+});
+
+describe('what became of capabilities', () => {
+  const [all, none, docker] = ['000001ffffffffff', '0000000000000000', '00000000a80425fb'];
+  const event = (more: Partial<CallFact>, last?: number) => {
+    const fact: CallFact = {
+      kind: 'call',
+      at: String(START + 1),
+      pid: 10,
+      tid: 10,
+      name: 'setresuid',
+      args: {},
+      result: 0,
+      changed: {},
+      ...more,
+    };
+    const {timeline} = worldOf(process(10, 1), fact);
+    const told = {...header, host: {...header.host, ...(last === undefined ? {} : {lastCapability: last})}};
+    const newest = timeline.newest;
+    if (newest === null) throw new Error('no event');
+    return {
+      row: lineText(eventLine(newest, told, 0, {who: 0, did: 0})).replace(/^.*\) = 0 */, ''),
+      box: eventLines(newest, told, 0, 80).map(lineText).slice(5),
+    };
+  };
+  const of = (capabilities: CallFact['capabilities'] = {}, last?: number) => event({capabilities}, last);
+
+  test('is told once of the sets that it befell alike, and of no others', () => {
+    const same = {from: all, to: none};
+    expect(of({permitted: same, effective: same, ambient: {from: '0000000000000400', to: none}}).row).toBe(
+      'permitted, effective: all → none  ambient: cap_net_bind_service → none',
+    );
+    expect(event({}).row).toBe('');
+  });
+
+  test('is told by the names of few, and by the number of many', () => {
+    expect(of({effective: {from: all, to: docker}}).row).toBe('effective: all → 14 of 41');
+    expect(of({effective: {from: docker, to: '00000000a80425fa'}}).row).toBe('effective: -cap_chown');
+    expect(of({effective: {from: none, to: '0000000000002001'}}).row).toBe('effective: none → cap_chown cap_net_raw');
+    expect(of({bounding: {from: all, to: '000001fffeffffff'}}).row).toBe('bounding: -cap_sys_resource');
+    // Linux 5.3 knows 38, and what nsview does not know is told by its number.
+    expect(of({effective: {from: '0000003fffffffff', to: none}}, 37).row).toBe('effective: all → none');
+    expect(of({effective: {from: none, to: '0000020000000000'}}, 41).row).toBe('effective: none → cap_41');
+  });
+
+  test('is told by every name in the box of its event, in the rows that it needs', () => {
+    const {box} = of({effective: {from: all, to: docker}});
+    expect(box.every(row => row.length <= 80)).toBe(true);
+    expect(box.join(' ')).toBe(
+      'effective: all → cap_chown cap_dac_override cap_fowner cap_fsetid cap_kill cap_setgid cap_setuid cap_setpcap cap_net_bind_service ' +
+        'cap_net_raw cap_sys_chroot cap_mknod cap_audit_write cap_setfcap',
+    );
+    expect(of({effective: {from: docker, to: '00000000a80425fa'}}).box.join(' ')).toBe('effective: -cap_chown');
+  });
+
+  test('is told from what to what where they hold in another user namespace', () => {
+    const changed = {user: {from: '100', to: '200'}};
+    expect(event({changed, capabilities: {effective: {from: '000001fffeffffff', to: all}}}).row).toMatch(
+      /effective: all but cap_sys_resource → all$/,
+    );
+  });
+
+  test('makes an execve one that touches isolation', () => {
+    const world = worldOf(process(10, 1), {
+      kind: 'exec',
+      at: String(START + 1),
+      pid: 10,
+      path: '/bin/ping',
+      argv: ['ping'],
+      comm: 'ping',
+      capabilities: {permitted: {from: none, to: '0000000000002000'}, effective: {from: none, to: '0000000000002000'}},
+    });
+    expect(world.timeline.isolation.map(one => lineText(eventLine(one, header, 0, {who: 0, did: 0})).slice(22))).toEqual([
+      expect.stringMatching(/exec ping {2}\/bin\/ping {2}permitted, effective: none → cap_net_raw$/),
+    ]);
   });
 });

@@ -14,6 +14,9 @@ import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
 
+/** What came of them; test/trace/capabilities.test.ts holds that to the kernel. */
+const CAPABILITIES = '(?: {2}(?:permitted|effective)\\b.*)?';
+
 /* What is told of a moment is what was then, whatever came of it since. */
 
 describe.each(LAUNCHED_HOWS)('by %s', how => {
@@ -104,8 +107,8 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
           return was === is ? [] : [`  ${kind}${'ug'[index]}id ${was} → ${is}`];
         }),
       );
-    expect(texts.at(1)).toMatch(new RegExp(`becomes${words(before, after).join('')}$`));
-    expect(texts.at(2)).toMatch(new RegExp(`becomes-by-exec${words(apart, saved).join('')}$`));
+    expect(texts.at(1)).toMatch(new RegExp(`becomes${words(before, after).join('')}${CAPABILITIES}$`));
+    expect(texts.at(2)).toMatch(new RegExp(`becomes-by-exec${words(apart, saved).join('')}${CAPABILITIES}$`));
     expect(words(apart, saved)).not.toEqual([]);
   });
 
