@@ -223,6 +223,8 @@ static void note_thread(struct tracer *tracer, pid_t tgid, pid_t tid, uint64_t s
                 return;
         task->known = true;
         task->start = start;
+        task->cred_known = read_cred(tid, &task->cred) == 0;
+        task->cred_at = monotonic_ns();
         read_namespaces(tid, task->ns);
         task->seen_at = monotonic_ns();
         task->loose = true;
@@ -519,6 +521,8 @@ void tracer_look_again(struct tracer *tracer)
         for (unsigned i = 0; i < TASK_BUCKETS; i++)
                 for (struct task *task = tracer->buckets[i], *next; task; task = next) {
                         next = task->next;
+                        /* What a lost call changed is not told of the next one. */
+                        task->cred_known = false;
                         if (task->tid != task->tgid || tracer->launch.pid == task->tid)
                                 continue;
                         struct stat_line stat;

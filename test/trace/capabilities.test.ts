@@ -1,10 +1,11 @@
-import {chmodSync, copyFileSync} from 'node:fs';
+import {chmodSync, copyFileSync, readFileSync} from 'node:fs';
+import {kill} from 'node:process';
 import {describe, expect, it} from 'vitest';
 import type {CapabilityChanges, Fact} from '../../src/model/fact.ts';
-import {attached} from '../support/attached.ts';
+import {attached, helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {LAUNCHED_HOWS, ofKind, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
-import {fixture} from '../support/paths.ts';
+import {LAUNCHED_HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
+import {fixture, NSVIEW} from '../support/paths.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -79,5 +80,30 @@ describe('capabilities', () => {
     const {facts} = readTapeStrictly(tape);
     expect(ofKind(facts, 'lost')).toEqual([]);
     expect(toldChanges(facts, false)).toEqual(saidChanges(stdout));
+  });
+
+  it('and ids that a call changed which was lost are not told of the next one', async () => {
+    needsRoot('follow by BPF');
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await using tracer = new Running(NSVIEW, ['trace', '--json', '--follow', 'bpf', '-o', tape, '--', fixture('changes-unseen')], {
+      env: {...process.env, NSVIEW_RING: '4096'},
+    });
+    await tracer.says(/ready/);
+    const helper = helperOf(tracer);
+    kill(helper, 'SIGSTOP');
+    try {
+      tracer.child.stdin?.write('1');
+      await tracer.says(/done/);
+    } finally {
+      kill(helper, 'SIGCONT');
+    }
+    await until(() => readFileSync(tape, 'utf8').includes('"kind":"lost"'), 'lost');
+    tracer.child.stdin?.write('2');
+    expect((await tracer.ended).code).toBe(0);
+    const calls = ofKind(readTapeStrictly(tape).facts, 'call');
+    expect(calls.filter(({name}) => name === 'setresuid')).toEqual([]);
+    const last = calls.at(-1);
+    expect([last?.args?.op, last?.uids, last?.capabilities]).toEqual(['PR_SET_PDEATHSIG', undefined, undefined]);
   });
 });
