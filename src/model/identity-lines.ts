@@ -2,7 +2,7 @@
 
 import {bitsOf, capabilityName, capabilityText, maskOf} from './capability.ts';
 import {type Look, nameOf, refusalPieces} from './details-parts.ts';
-import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, mapsToItself, rootInside} from './identity.ts';
+import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, mapsToItself} from './identity.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
 import type {Process} from './process.ts';
@@ -192,7 +192,7 @@ function boundLines(identity: Identity, above: Identity | null, say: Rows['say']
           ]),
     ),
   );
-  const dumpable = isDumpable(identity, rootInside(identity.uidMap.ranges), identity.uidMap.overflow);
+  const dumpable = isDumpable(identity, identity.uidMap, identity.gidMap);
   const hasEnded = identity.state === 'Z' || identity.state === 'X';
   say('dumpable', [
     dumpable === null
@@ -215,37 +215,35 @@ function boundLines(identity: Identity, above: Identity | null, say: Rows['say']
   ]);
 }
 
-function limitLines(identity: Identity, other: Process | null, above: Identity | null, say: Rows['say']): void {
+/** `whose`: the name of the one that it is compared with. */
+function limitLines(identity: Identity, above: Identity | null, whose: string, say: Rows['say']): void {
   if (isRefusal(identity.limits)) {
     say('limits', refusalPieces(identity.limits));
     return;
   }
-  if (other === null || above === null || isRefusal(above.limits)) return;
+  if (above === null || isRefusal(above.limits)) return;
   const theirs = new Map(above.limits.map(limit => [limit.name, limit]));
   let first = true;
   for (const {name, soft, hard, units} of identity.limits) {
     const has = theirs.get(name);
     if (has === undefined || (has.soft === soft && has.hard === hard)) continue;
     const now = soft === hard ? soft : `${soft}, at most ${hard}`;
-    const beside = has.soft === has.hard ? has.soft : `${has.soft}, at most ${has.hard}`;
-    say(first ? 'limits' : '', [
-      plain(`${name} `),
-      strong(now),
-      dim(units === '' ? '' : ` ${units}`),
-      GAP,
-      dim(`(${nameOf(other)} ${beside})`),
-    ]);
+    const was = has.soft === has.hard ? has.soft : `${has.soft}, at most ${has.hard}`;
+    say(first ? 'limits' : '', [plain(`${name} `), strong(now), dim(units === '' ? '' : ` ${units}`), GAP, dim(`(${whose} ${was})`)]);
     first = false;
   }
-  if (first) say('limits', [dim(`as those of ${nameOf(other)}`)]);
+  if (first) say('limits', [dim(`as those of ${whose}`)]);
 }
 
 const SECUREBIT_MEANS: {readonly [bit: string]: string} = {
   SECBIT_NOROOT: 'uid 0 gives no capabilities at an execve',
   SECBIT_NO_SETUID_FIXUP: 'a change of uid leaves the capabilities',
-  SECBIT_KEEP_CAPS: 'kept when all uids leave 0, until an execve',
+  SECBIT_KEEP_CAPS: 'what is permitted stays when all uids leave 0, until an execve',
   SECBIT_NO_CAP_AMBIENT_RAISE: 'ambient capabilities cannot be added',
 };
+
+/** The first one of its pid namespace (pid_namespaces(7)). */
+const isInit = ({nspid}: Process): boolean => nspid !== null && !isRefusal(nspid) && nspid.at(-1) === 1;
 
 /** What prctl(2) set, as far as nsview saw the calls. */
 function toldLines(process: Process, say: Rows['say']): void {
@@ -262,7 +260,13 @@ function toldLines(process: Process, say: Rows['say']): void {
     );
   if (subreaper !== null)
     say('subreaper', [
-      subreaper ? strong('yes: orphans of its descendants become its children') : dim('no: orphans of its descendants go further up'),
+      subreaper
+        ? strong('yes: orphans of its descendants become its children')
+        : dim(
+            isInit(process)
+              ? 'no, but init of its pid namespace: orphans there become its children'
+              : 'no: orphans of its descendants go further up',
+          ),
     ]);
 }
 
@@ -278,12 +282,13 @@ export function boundsLines(world: World, process: Process, identity: Identity, 
   const other = comparedWith(world, process);
   const above = other === null ? null : identityOf(world, other);
   lines.push([]);
-  const than = above === null || other === null ? '' : `  + and - beside ${nameOf(other)}`;
+  const whose = other === null ? '' : nameOf(other);
+  const than = above === null ? '' : `  + and - beside ${whose}`;
   const title = [plain('What it may do'), ...reach(world, process, identity), dim(than)];
   lines.push(...wrapLine(title, Math.max(8, look.width)));
   capabilityLines(identity, above, say);
   boundLines(identity, above, say);
-  limitLines(identity, other, above, say);
+  limitLines(identity, above, whose, say);
   toldLines(process, say);
   lines.push([]);
   const {securebits, subreaper} = process.told;
@@ -293,7 +298,7 @@ export function boundsLines(world: World, process: Process, identity: Identity, 
     'its keyrings',
   ];
   const last = unknown.pop();
-  const silent = `The kernel tells nobody else ${unknown.length === 0 ? '' : `${unknown.join(', ')} and `}${last}${unknown.length === 0 ? '.' : ', and no call was seen that sets them.'}`;
+  const silent = `The kernel tells nobody else ${unknown.length === 0 ? '' : `${unknown.join(', ')} and `}${last}${unknown.length === 0 ? '.' : ', nor does a call that was seen.'}`;
   for (const row of wrapWords(silent, Math.max(8, look.width))) lines.push([dim(row)]);
   return lines;
 }

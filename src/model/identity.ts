@@ -87,21 +87,23 @@ export const mapsToItself = (ranges: IdMap['ranges']): boolean =>
   ranges.length === 1 &&
   ranges.every(({inside, outside, count}) => inside === 0 && outside === 0 && count === 4294967295);
 
-/** What root inside is outside; null: not known, or nobody. */
-export const rootInside = (ranges: Seen<readonly IdRange[]>): number | null =>
-  isRefusal(ranges) ? null : (ranges.find(({inside}) => inside === 0)?.outside ?? null);
+/** Of the user namespace that it is in; the overflow id stands for every id that nsview's own does not map. */
+type RootMap = Pick<IdMap, 'ranges' | 'overflow'>;
+
+const mayBeRoot = (id: number, {ranges, overflow}: RootMap): boolean =>
+  id === 0 || id === overflow || (!isRefusal(ranges) && ranges.some(({inside, outside}) => inside === 0 && outside === id));
 
 /**
- * What the owner of its files in /proc tells: they are its effective ids' where it is dumpable, and else root's of the user namespace that
- * it was executed in (task_dump_owner, fs/proc/base.c). null: both would look the same, `overflow` being what stands for every id that
- * nsview's own user namespace does not map, or it has ended, and the files of what has no memory any more are root's.
+ * What the owner of its files in /proc tells: they are its effective ids' where it is dumpable, and else root's and root's group's of the user
+ * namespace that it was executed in (task_dump_owner, fs/proc/base.c). null: both would look the same, or it has ended, and the files of what
+ * has no memory any more are root's.
  */
 export function isDumpable(
   {state, uids, gids, owner}: Pick<Identity, 'state' | 'uids' | 'gids' | 'owner'>,
-  root: number | null,
-  overflow: number | null,
+  uidMap: RootMap,
+  gidMap: RootMap,
 ): boolean | null {
   if (state === 'Z' || state === 'X' || isRefusal(uids) || isRefusal(gids) || isRefusal(owner)) return null;
   if (owner.uid !== uids[1] || owner.gid !== gids[1]) return false;
-  return owner.uid === 0 || owner.uid === root || owner.uid === overflow ? null : true;
+  return mayBeRoot(owner.uid, uidMap) && mayBeRoot(owner.gid, gidMap) ? null : true;
 }

@@ -4,7 +4,7 @@ import type {Apart} from './apart.ts';
 import {type CgroupPath, type Ids, isRefusal, type RefusedFact, type Seen} from './fact.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
-import {type Told, toldNothing} from './told.ts';
+import {type Told, toldNothing, toldOfThread} from './told.ts';
 
 /** Links as far as they are known. */
 export type Links = {[link in NamespaceLink]?: Seen<string>};
@@ -132,6 +132,7 @@ export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Th
     spaces: {...leader.spaces, ...spaces},
     threadCount: 0,
     threads: new Map(),
+    told: toldOfThread(leader.told),
     born: null,
     forgotten: 0,
     below: 0,

@@ -3,25 +3,16 @@
 import type {Apart} from './apart.ts';
 import {bitsOf, capabilityName, maskOf} from './capability.ts';
 import type {Ids} from './fact.ts';
-import type {CapabilitySets} from './identity.ts';
 import {printable} from './printable.ts';
 import {isRefusal} from './seen.ts';
 import {SHAREABLE} from './sharing.ts';
 
-const SET_WORDS: {readonly [set in keyof CapabilitySets]: string} = {
-  effective: '',
-  permitted: 'permitted ',
-  inheritable: 'inheritable ',
-  bounding: 'bounding ',
-  ambient: 'ambient ',
-};
-
 /** A few capabilities are named. */
 const NAMED = 2;
 
-function setWords(set: keyof CapabilitySets, mask: string): string {
+function setWords(set: string, mask: string): string {
   const bits = bitsOf(maskOf(mask));
-  const what = SET_WORDS[set];
+  const what = set === '' ? '' : `${set} `;
   if (bits.length === 0) return `no ${what}capabilities`;
   if (bits.length <= NAMED) return `only ${what}${bits.map(capabilityName).join(' ')}`;
   return `${bits.length} ${what}capabilities`;
@@ -45,13 +36,19 @@ export function apartWords(apart: Apart): string[] {
   const words: string[] = [];
   if (apart.uids !== undefined) words.push(idWords('uid', apart.uids));
   if (apart.gids !== undefined) words.push(idWords('gid', apart.gids));
-  const sets = Object.entries(apart.capabilities ?? {}) as [keyof CapabilitySets, string][];
-  const effective = apart.capabilities?.effective;
-  for (const [set, mask] of sets) {
-    // What is permitted or ambient follows from what is effective, or the other way round.
-    if (set !== 'effective' && set !== 'bounding' && effective !== undefined && maskOf(effective) === maskOf(mask)) continue;
-    words.push(setWords(set, mask));
-  }
+  const {effective, permitted, inheritable, bounding, ambient} = apart.capabilities ?? {};
+  // All that it has it uses: they are told as one.
+  const isUsed = effective !== undefined && permitted !== undefined && maskOf(effective) === maskOf(permitted);
+  const sets: [string, string | undefined][] = isUsed
+    ? [['', effective]]
+    : [
+        ['effective', effective],
+        ['permitted', permitted],
+      ];
+  sets.push(['inheritable', inheritable], ['bounding', bounding]);
+  // What is ambient is permitted (capabilities(7)): where nothing is, neither is that.
+  if (permitted === undefined || maskOf(permitted) !== 0n) sets.push(['ambient', ambient]);
+  for (const [set, mask] of sets) if (mask !== undefined) words.push(setWords(set, mask));
   if (apart.noNewPrivs !== undefined && apart.noNewPrivs !== null) words.push(apart.noNewPrivs ? 'no_new_privs' : 'no_new_privs not set');
   words.push(...seccompWords(apart));
   if (apart.root !== undefined && !isRefusal(apart.root)) words.push(`root ${printable(apart.root)}`);

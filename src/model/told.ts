@@ -13,6 +13,9 @@ export type Told = {
 
 export const toldNothing = (): Told => ({split: false, securebits: null, subreaper: null});
 
+/** Of another thread than the leader: its securebits may be its own, a subreaper is the whole process. */
+export const toldOfThread = (leader: Told): Told => ({...leader, securebits: leader.split ? null : leader.securebits});
+
 /**
  * prctl(2): securebits are inherited, from the thread that made the child; subreaper is not. A new user namespace begins with none
  * (create_user_ns(), kernel/user_namespace.c).

@@ -3,7 +3,7 @@
 import {constants, lstatSync} from 'node:fs';
 import {z} from 'zod';
 import {isRefusal, type Mount, type ProcessSeen, type Refusal, type Seen} from '../model/fact.ts';
-import {isDumpable, rootInside} from '../model/identity.ts';
+import {isDumpable} from '../model/identity.ts';
 import {NAMESPACES} from '../model/namespace.ts';
 import type {FileTable, OpenFd, Outside, ProcessDetails, SpaceDetails, TreeDetails} from '../model/tree-details.ts';
 import {readBoundSockets} from './bound-sockets.ts';
@@ -253,9 +253,11 @@ function readSpaces(tree: readonly ProcessSeen[]): SpaceDetails[] {
   return [...spaces.values()];
 }
 
+type Overflows = {readonly uid: number | null; readonly gid: number | null};
+
 type Known = {
   readonly spaces: ReadonlyMap<string, SpaceDetails>;
-  readonly overflow: number | null;
+  readonly overflow: Overflows;
   readonly usedBy: ReturnType<typeof createMountsUsed>;
   readonly bound: ReadonlyMap<string, string>;
 };
@@ -277,7 +279,11 @@ function readProcessDetails(process: ProcessSeen, {spaces, overflow, usedBy, bou
     ...(threads.length > 0 ? {threads} : {}),
     limits: readLimits(pid),
     labels: readLabels(pid),
-    dumpable: isDumpable({state, uids, gids, owner: readOwner(pid)}, rootInside(space?.uidMap ?? []), overflow),
+    dumpable: isDumpable(
+      {state, uids, gids, owner: readOwner(pid)},
+      {ranges: space?.uidMap ?? [], overflow: overflow.uid},
+      {ranges: space?.gidMap ?? [], overflow: overflow.gid},
+    ),
     umask: umaskOf(status),
     oomScoreAdj: trimmed(readText(`/proc/${pid}/oom_score_adj`)),
     habits: readHabits(pid, status),
@@ -294,7 +300,7 @@ export function readTreeDetails(
   const namespaces = readSpaces(living);
   const spaces = new Map(namespaces.map(space => [space.inode, space]));
   const read = living.slice(0, MOST.processes);
-  const {overflow} = readOverflow('uid');
+  const overflow = {uid: readOverflow('uid').overflow, gid: readOverflow('gid').overflow};
   const known = {spaces, overflow, usedBy: createMountsUsed(tables), bound: readBoundSockets(read)};
   return {
     outside: readOutside(all, tree),

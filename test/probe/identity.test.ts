@@ -3,11 +3,13 @@ import {chmodSync, chownSync, copyFileSync, readFileSync, writeFileSync} from 'n
 import {describe, expect, it} from 'vitest';
 import {bitsOf, capabilityName, maskOf} from '../../src/model/capability.ts';
 import {detailsOf} from '../../src/model/details.ts';
-import {isRefusal, type Seen} from '../../src/model/fact.ts';
+import {type CallFact, type Fact, isRefusal, type Seen} from '../../src/model/fact.ts';
 import {type CapabilitySets, type Identity, idInside, isDumpable} from '../../src/model/identity.ts';
 import {lineCells, lineText} from '../../src/model/line.ts';
+import {asProcess} from '../../src/model/process.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
+import {readProcess} from '../../src/probe/process.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
@@ -191,6 +193,126 @@ describe('identity', () => {
     expect(text).toContain(`limits open files 100, at most 200 files (${own} ${process.pid} `);
   });
 
+  /** The tab of `pid`, whose process the facts make known. */
+  function tabAfter(facts: readonly Fact[], pid: number, tid = pid): string {
+    const {host} = readSnapshot({version: 'test', root: process.pid});
+    const world = createWorld({format: 'nsview/tape', version: 1, nsview: 'test', at, realtime: at, host, target: {pid}});
+    for (const fact of facts) observe(world, fact);
+    const known = world.byPid.get(pid) ?? null;
+    const thread = known?.threads.get(tid);
+    const shown = known !== null && thread !== undefined ? asProcess(known, thread) : known;
+    const details = detailsOf(world, shown, 'identity', {width: 200, inodes: false, live: true});
+    return Array.from({length: details.count}, (_, index) => lineText(details.line(index)))
+      .join(' ')
+      .replaceAll(/ +/g, ' ');
+  }
+  const at = '1';
+  const met = (pid: number): Fact => {
+    const seen = the(readProcess(pid));
+    return {kind: 'process', at, because: 'attach', ...seen};
+  };
+  const studied = (pid: number, seen: Identity, leader = pid): Fact => ({
+    kind: 'identity',
+    at,
+    pid,
+    start: the(readProcess(leader)).start,
+    seen,
+  });
+  const prctl = (pid: number, tid: number, args: CallFact['args']): Fact => ({
+    kind: 'call',
+    at,
+    pid,
+    tid,
+    name: 'prctl',
+    args,
+    result: 0,
+    changed: {},
+  });
+
+  it('names the one that made it, with whom it is compared, whoever its parent is', async () => {
+    await using running = await started('prlimit', '--nofile=100:200');
+    const seen = the(readProcess(running.pid));
+    const {pid} = running;
+    const born: Fact = {
+      kind: 'clone',
+      at,
+      pid: process.pid,
+      tid: process.pid,
+      child: pid,
+      start: seen.start,
+      ppid: 1,
+      flags: ['CLONE_PARENT'],
+      exitSignal: 'SIGCHLD',
+      changed: {},
+    };
+    const {comm} = the(readProcess(process.pid));
+    const soft = the(read(process.pid).limits).find(({name}) => name === 'open files')?.soft;
+    const facts = [met(process.pid), born, studied(process.pid, read(process.pid)), studied(pid, read(pid))];
+    expect(tabAfter(facts, pid)).toContain(`limits open files 100, at most 200 files (${comm} ${process.pid} ${soft}`);
+    const same = [...facts.slice(0, 3), studied(pid, {...read(pid), limits: read(process.pid).limits})];
+    expect(tabAfter(same, pid)).toContain(`limits as those of ${comm} ${process.pid}`);
+  });
+
+  it('says of SECBIT_KEEP_CAPS what it keeps: the permitted ones, and no others', async () => {
+    needsRoot('become another user');
+    await using running = new Running(fixture('keeps-capabilities'), []);
+    await running.says(/ready/);
+    const {pid} = running;
+    const seen = read(pid);
+    const {permitted, effective} = the(seen.credentials).capabilities;
+    expect([maskOf(permitted) === 0n, maskOf(effective) === 0n]).toEqual([false, true]);
+    const facts = [met(pid), prctl(pid, pid, {op: 'PR_SET_SECUREBITS', flags: ['SECBIT_KEEP_CAPS']}), studied(pid, seen)];
+    expect(tabAfter(facts, pid)).toContain('securebits SECBIT_KEEP_CAPS: what is permitted stays when all uids leave 0, until an execve');
+    running.release();
+    await running.ended;
+  });
+
+  it('says nothing of the securebits of a thread that has its own, and no more of what calls tell than they do', async () => {
+    needsRoot('become another user');
+    await using running = new Running(fixture('thread-differs'), ['', 'user']);
+    const tid = Number((await running.says(/tid (\d+)\nready/))[1]);
+    const {pid} = running;
+    const facts = [
+      met(pid),
+      prctl(pid, pid, {op: 'PR_SET_SECUREBITS', flags: ['SECBIT_NOROOT']}),
+      prctl(pid, tid, {op: 'PR_SET_SECUREBITS', flags: ['SECBIT_KEEP_CAPS']}),
+      studied(pid, read(pid)),
+      studied(tid, read(tid), pid),
+    ];
+    expect(tabAfter(facts, pid)).toContain('securebits SECBIT_NOROOT');
+    expect(tabAfter(facts, pid, tid)).not.toContain('securebits SECBIT');
+    expect(tabAfter(facts, pid, tid)).toMatch(
+      /The kernel tells nobody else its securebits.* and its keyrings, nor does a call that was seen\./,
+    );
+    running.release();
+    await running.ended;
+  });
+
+  it('says of the init of a pid namespace that orphans there are its own, subreaper or not', async () => {
+    needsRoot('make namespaces without a user namespace');
+    await using running = new Running('unshare', ['-pf', '--kill-child', 'sh', '-c', '(sleep 60 &); echo born; read x']);
+    await running.says(/born/);
+    const childrenOf = (pid: number) => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    const [init = 0] = childrenOf(running.pid);
+    expect(childrenOf(init)).toHaveLength(1);
+    const seen = the(readProcess(init));
+    const born: Fact = {
+      kind: 'clone',
+      at,
+      pid: running.pid,
+      tid: running.pid,
+      child: init,
+      start: seen.start,
+      ppid: running.pid,
+      flags: ['CLONE_NEWPID'],
+      exitSignal: 'SIGCHLD',
+      nspid: the(seen.nspid),
+      changed: {},
+    };
+    const text = tabAfter([met(running.pid), born, studied(init, read(init))], init);
+    expect(text).toContain('subreaper no, but init of its pid namespace: orphans there become its children');
+  });
+
   it('tells who is not dumpable by the owner of its files', async () => {
     needsRoot('become another user');
     const user = ['--reuid=12345', '--regid=12345', '--clear-groups'];
@@ -200,9 +322,15 @@ describe('identity', () => {
     await using hidden = run(0);
     await using plain = run(1);
     await Promise.all([hidden.says(/ready/), plain.says(/ready/)]);
-    expect(isDumpable(read(hidden.pid), 0, null)).toBe(false);
-    expect(isDumpable(read(plain.pid), 0, null)).toBe(true);
-    expect(isDumpable(read(process.pid), 0, null)).toBe(null);
+    const dumpable = (pid: number) => {
+      const seen = read(pid);
+      return isDumpable(seen, seen.uidMap, seen.gidMap);
+    };
+    expect([hidden.pid, plain.pid, process.pid].map(dumpable)).toEqual([false, true, null]);
+    // The files of one that is not would have root's group as well.
+    await using inGroup = await started('setpriv', '--regid=12345', '--clear-groups');
+    expect(read(inGroup.pid).owner).toEqual({uid: 0, gid: 12345});
+    expect(tab(inGroup.pid, process.pid, 100)).toContain('dumpable yes');
     // Where neither its user nor root is mapped, both look alike.
     const tree = [NSVIEW, 'snapshot', '-p', String(hidden.pid), '--json'];
     const elsewhere = ['--reuid=12346', '--regid=12346', '--clear-groups', 'unshare', '-Ur', ...tree];

@@ -5,6 +5,7 @@ import {detailsOf} from '../../src/model/details.ts';
 import {isRefusal, type ProcessSeen} from '../../src/model/fact.ts';
 import {lineText} from '../../src/model/line.ts';
 import {asProcess} from '../../src/model/process.ts';
+import {apartWords} from '../../src/model/thread-apart.ts';
 import {treeLine, treeOf} from '../../src/model/tree.ts';
 import {createWorld, observe, type World} from '../../src/model/world.ts';
 import {readCgroupView} from '../../src/probe/cgroup-view.ts';
@@ -78,6 +79,17 @@ describe('a thread that is not like its process', () => {
     expect(apartOf(readProcess(running.pid))).toEqual({
       [tid]: {uids: [65534, 65534, 65534, 65534], capabilities: {effective: none, permitted: none}},
     });
+    running.release();
+    await running.ended;
+  });
+
+  it('uses none of the capabilities that it has', async () => {
+    needsRoot('become another user');
+    await using running = start(fixture('thread-differs'), '', 'effective');
+    const tid = await tidOf(running);
+    const {[tid]: apart} = apartOf(readProcess(running.pid));
+    expect(apart).toEqual({uids: [0, 65534, 0, 65534], capabilities: {effective: '0000000000000000'}});
+    expect(apartWords(apart ?? {})).toEqual(['uid 0 effective 65534 saved 0', 'no effective capabilities']);
     running.release();
     await running.ended;
   });
