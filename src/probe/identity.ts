@@ -6,7 +6,7 @@ import {isRefusal, type Seen} from '../model/fact.ts';
 import {type Credentials, type Identity, type IdMap, type IdRange, type Limit, mapsToItself} from '../model/identity.ts';
 import {signalName} from './errno.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
-import {decodeCredentials, decodeStatus, readStat} from './process.ts';
+import {decodeCredentials, decodeStatus, readTracerProcess} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
@@ -156,9 +156,9 @@ function readSignals(status: string, key: 'SigCgt' | 'SigIgn'): string[] {
 }
 
 /** nsview's own helper, its child, is nobody else. */
-function readTracer(pid: number): Pick<Identity, 'tracer'> {
-  const tracer = pid === 0 ? null : readStat(pid);
-  return tracer === null || isRefusal(tracer) || tracer.ppid === process.pid ? {} : {tracer: {pid, comm: tracer.comm}};
+function readTracer(tid: number): Pick<Identity, 'tracer'> {
+  const tracer = readTracerProcess(tid);
+  return tracer === null || tracer.ppid === process.pid ? {} : {tracer: {pid: tracer.pid, comm: tracer.comm}};
 }
 
 export function readIdentity(pid: number): Seen<Identity> {

@@ -286,6 +286,13 @@ export function readStatus(pid: number): Seen<Status> {
   return isRefusal(text) ? text : decodeStatus(text);
 }
 
+/** Who traces, by TracerPid: that is the tid of a thread, which need not be a leader (proc_pid_status(5)). null: nobody, or it is gone. */
+export function readTracerProcess(tid: number): Stat | null {
+  const status = tid === 0 ? null : readStatus(tid);
+  const stat = status === null || isRefusal(status) ? null : readStat(status.tgid);
+  return stat === null || isRefusal(stat) ? null : stat;
+}
+
 const decoded = <T>(text: Seen<string>, decode: (text: string) => T): Seen<T> => (isRefusal(text) ? text : decode(text));
 
 /** As it is known once it has exited: its namespaces, program and arguments are gone though its pid is not. */

@@ -4,7 +4,7 @@ import {statSync} from 'node:fs';
 import {isRefusal} from '../model/fact.ts';
 import {type Explanation, explainPtraceRefusal, type PtraceEvidence} from '../model/refusal.ts';
 import {readLink, readText} from './proc-file.ts';
-import {decodeCredentials, isOfKernel, readStat, readStatus} from './process.ts';
+import {decodeCredentials, isOfKernel, readStat, readStatus, readTracerProcess} from './process.ts';
 
 /** Bit 19 (include/uapi/linux/capability.h). */
 const CAP_SYS_PTRACE = 1n << 19n;
@@ -34,8 +34,8 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
   const stat = readStat(pid);
   const status = readStatus(pid);
   const own = readStatus(process.pid);
-  const tracerPid = isRefusal(status) ? 0 : status.tracerPid;
-  const tracer = tracerPid === 0 ? null : readStat(tracerPid);
+  const tracerTid = isRefusal(status) ? 0 : status.tracerPid;
+  const tracer = readTracerProcess(tracerTid);
   let procOwner: number | null = null;
   try {
     procOwner = statSync(`/proc/${pid}/environ`).uid;
@@ -49,8 +49,8 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
     comm: isRefusal(stat) ? '' : stat.comm,
     state: isRefusal(stat) ? null : stat.state,
     kernelThread: !isRefusal(stat) && isOfKernel(stat),
-    tracerPid,
-    tracerComm: tracer === null || isRefusal(tracer) ? '' : tracer.comm,
+    tracerPid: tracer?.pid ?? tracerTid,
+    tracerComm: tracer?.comm ?? '',
     yamaScope: readYamaScope(),
     ownUid: process.getuid?.() ?? 0,
     ownGid: process.getgid?.() ?? 0,

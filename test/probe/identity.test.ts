@@ -10,6 +10,7 @@ import {asProcess} from '../../src/model/process.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
 import {readProcess} from '../../src/probe/process.ts';
+import {explainRefusal} from '../../src/probe/ptrace-evidence.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {Running, temporaryFolder} from '../support/nsview.ts';
@@ -344,6 +345,18 @@ describe('identity', () => {
     const zombie = Number((await running.says(/zombie (\d+)/))[1]);
     expect(read(zombie)).toMatchObject({state: 'Z', owner: {uid: 0, gid: 0}});
     expect(tab(zombie, process.pid, 100)).toContain('dumpable not known: the files of one that has ended are root’s');
+  });
+
+  it('names the process that traces it, by whichever thread, and so does a refusal', async () => {
+    // Its own children that trace are nsview's helper.
+    await using running = new Running('sh', ['-c', '"$0"; true', fixture('traces-by-thread')]);
+    const child = Number((await running.says(/child (\d+)\nready/))[1]);
+    const tracer = the(readProcess(child)).ppid;
+    expect(/^TracerPid:\t(\d+)/m.exec(readFileSync(`/proc/${child}/status`, 'utf8'))?.[1]).not.toBe(String(tracer));
+    expect(read(child).tracer).toEqual({pid: tracer, comm: 'traces-by-threa'});
+    expect(explainRefusal(child, 'EPERM').rule).toContain(`already traced, by traces-by-threa ${tracer},`);
+    running.release();
+    await running.ended;
   });
 
   it('is a refusal where the process is not there', () => {
