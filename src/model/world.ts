@@ -463,9 +463,15 @@ const FLAG_OF: {readonly [type in NamespaceType]: string} = {
   time: 'CLONE_NEWTIME',
 };
 
+/** An execve, and whoever is a process's next parent, is told of its end by SIGCHLD (fs/exec.c, de_thread(); kernel/exit.c, reparent_leader()). */
+function endsByDefault(process: Process): void {
+  if (process.born !== null) process.born = {...process.born, exitSignal: 'SIGCHLD'};
+}
+
 function observeExec(world: World, fact: ExecFact, at: number): void {
   const process = known(world, fact.pid, at);
   if (process.end !== null) return;
+  endsByDefault(process);
   const former = process.comm;
   process.comm = fact.comm;
   process.argv = fact.argv;
@@ -506,6 +512,7 @@ function observeChange(world: World, fact: ChangeFact): void {
   if (process === null) return;
   if (fact.ppid !== undefined) {
     process.ppid = fact.ppid;
+    endsByDefault(process);
     if (process.maker === null) adopt(world, process);
   }
   if (fact.state !== undefined) {

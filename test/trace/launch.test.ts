@@ -200,7 +200,7 @@ describe.each(LAUNCHED_HOWS)('hard cases, launched, by %s', how => {
       gids: {from: [0, 0, 0, 0], to: Array.from({length: 4}, () => Number(gid))},
     });
     const line = event === undefined ? '' : lineText(eventLine(event, header, 0, {who: 0, did: 0}));
-    expect(line).toMatch(/ {2}\S*\/executes-apart {2}uts:a → uts:b {2}uid 0 → 1000 {2}gid 0 → 1000$/);
+    expect(line).toMatch(/ {2}\S*\/executes-apart {2}uts:a → uts:b {2}uid 0 → 1000 {2}gid 0 → 1000 {2}permitted, effective: .* → none$/);
   });
 
   it('a process that stops itself is seen to stop and go on, and its parent sees the same as without nsview', async () => {
