@@ -318,9 +318,14 @@ void reap_rest(void)
 
 void remove_cgroups(void)
 {
-        for (int i = shared->cgroups; i-- > 0;)
-                for (int tries = 0; rmdir(shared->cgroup[i]) < 0 && errno == EBUSY && tries < 200; tries++)
+        /* EBUSY until the last of its processes has left, which on a slow machine comes long after it was waited for. */
+        for (int i = shared->cgroups; i-- > 0;) {
+                int r, tries = 0;
+                while ((r = rmdir(shared->cgroup[i])) < 0 && errno == EBUSY && tries++ < 4000)
                         usleep(5000);
+                if (r < 0 && errno != ENOENT)
+                        fprintf(stderr, "nsview-claims: rmdir %s: %s\n", shared->cgroup[i], strerror(errno));
+        }
 }
 
 /* Whether /proc numbers processes as this one's pid namespace does: the claims look there for what became of theirs. */
