@@ -41,8 +41,9 @@ function rows(look: Look, labelled = LABEL): Rows {
 
 const GAP = plain('  ');
 /** Words that may each begin a row. */
+/** Names apart from each other, and `all but` as what is said of them. */
 const words = (text: string, tone: (word: string) => Piece): Piece[] =>
-  text.split(' ').flatMap((word, index) => (index === 0 ? [tone(word)] : [GAP, tone(word)]));
+  [...text.matchAll(/^all but \S+|\S+/g)].flatMap(([word], index) => (index === 0 ? [tone(word)] : [GAP, tone(word)]));
 
 function idPieces(id: number, map: IdMap, names: {readonly [id: string]: string}, identity: Identity): Piece[] {
   const name = names[String(id)];
