@@ -212,7 +212,10 @@ describe('what limits a cgroup', () => {
     const {outer, inner} = nest(cpu.directory, cpu.version, 'cpu');
     if (cpu.version === 1) writeFileSync(`${outer}/cpu.cfs_quota_us`, '1000');
     else writeFileSync(`${outer}/cpu.max`, '1000 100000');
-    await using one = new Running('sh', ['-c', 'read go; while :; do :; done']);
+    await using one = new Running('sh', ['-c', 'echo ready; read go; while :; do :; done']);
+    // Its start may take more than such a cgroup gives.
+    await one.says(/ready/);
+    await expect.poll(() => readFileSync(`/proc/${one.pid}/stat`, 'utf8').split(') ')[1]?.[0], {timeout: patient(10_000)}).toBe('S');
     writeFileSync(`${inner}/cgroup.procs`, String(one.pid));
     expect(tab(one.pid, 100)).not.toContain('nr_throttled');
     one.child.stdin?.write('\n');

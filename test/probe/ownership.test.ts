@@ -223,7 +223,7 @@ describe('ownership', () => {
     running.release();
     await running.ended;
     // Whole only as root outside of every container, on Linux 6.12 or later: EPERM and ENOTTY elsewhere.
-    if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
+    if (unlisted !== undefined) context.skip(`kernel lacks NS_MNT_GET_NEXT: ${unlisted.errno}`);
   });
 
   it('finds where the children of one thread alone will be born', async context => {
@@ -423,7 +423,7 @@ describe('ownership', () => {
     };
     // As above.
     const {unlisted} = readSnapshot({version: 'test'});
-    if (unlisted !== undefined) context.skip(`NS_MNT_GET_NEXT: ${unlisted.errno}`);
+    if (unlisted !== undefined) context.skip(`kernel lacks NS_MNT_GET_NEXT: ${unlisted.errno}`);
     expect([1, 2, 3].some(standing)).toBe(true);
     machineLook.restart();
     expect(open()).toEqual([]);
@@ -464,7 +464,7 @@ describe('ownership', () => {
     ['a socket', []],
     ['a file of /dev/net/tun', ['tun']],
   ])('finds a network namespace that only %s holds, its owner and its interfaces, and what lets go', async ([, args], context) => {
-    if (args.length > 0 && !existsSync('/dev/net/tun')) return context.skip('no /dev/net/tun');
+    if (args.length > 0 && !existsSync('/dev/net/tun')) return context.skip('needs /dev/net/tun');
     // A look that began before the process did does not count.
     machineLook.advance(0);
     await using running = await said(fixture('socket-elsewhere'), args);
