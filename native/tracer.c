@@ -543,14 +543,25 @@ static void claim_child(struct tracer *tracer, struct task *caller, struct task 
                 emit_exit(tracer, child);
 }
 
-static void on_cloned(struct tracer *tracer, struct task *caller)
+/* The tid that an event of a clone or an execve tells, 0 where its stop is over: who is killed in it goes on to PTRACE_EVENT_EXIT, of which the
+ * message is the status, such as 9 (ptrace(2), "Death under ptrace"). So the message is read first, and then which event it is of. */
+static pid_t read_event_tid(pid_t tid)
 {
         unsigned long message = 0;
+        siginfo_t info = {0};
+        if (sys_ptrace(PTRACE_GETEVENTMSG, tid, 0, (uintptr_t)&message) < 0 || sys_ptrace(PTRACE_GETSIGINFO, tid, 0, (uintptr_t)&info) < 0)
+                return 0;
+        return info.si_code == (PTRACE_EVENT_EXIT << 8 | SIGTRAP) ? 0 : (pid_t)message;
+}
+
+static void on_cloned(struct tracer *tracer, struct task *caller)
+{
         struct task *child = NULL;
-        if (sys_ptrace(PTRACE_GETEVENTMSG, caller->tid, 0, (uintptr_t)&message) == 0 && message > 0) {
-                child = task_find(tracer, (pid_t)message);
+        pid_t tid = read_event_tid(caller->tid);
+        if (tid > 0) {
+                child = task_find(tracer, tid);
                 if (!child)
-                        child = task_add(tracer, (pid_t)message, 0);
+                        child = task_add(tracer, tid, 0);
         }
         if (child && !child->known)
                 claim_child(tracer, caller, child);
@@ -595,10 +606,7 @@ static void emit_launched(struct tracer *tracer, struct task *task, const struct
 
 static void on_execed(struct tracer *tracer, struct task *task)
 {
-        unsigned long message = 0;
-        pid_t former = task->tid;
-        if (sys_ptrace(PTRACE_GETEVENTMSG, task->tid, 0, (uintptr_t)&message) == 0 && message > 0)
-                former = (pid_t)message;
+        pid_t told = read_event_tid(task->tid), former = told > 0 ? told : task->tid;
         if (former != task->tid) {
                 /* Another thread called: it took over the leader's tid, and the leader went without a word (ptrace(2),
                  * "execve(2) under ptrace"). */

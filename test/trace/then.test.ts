@@ -137,6 +137,8 @@ describe.each(LAUNCHED_HOWS)('by %s', how => {
     const {code, facts, stdout} = await traceProgram(fixture('kills-makers'));
     expect(code).toBe(0);
     const made = [...stdout.matchAll(/made (\d+)/g)].map(([, pid]) => Number(pid));
+    // Of a maker that is killed in its fork the kernel may tell the status, 9, for the child.
+    for (const {child, start} of ofKind(facts, 'clone')) expect([child, start]).not.toEqual([9, '0']);
     const [root] = ofKind(facts, 'process');
     expect(ofKind(facts, 'clone').flatMap(({pid, child}) => (pid === root?.pid ? [child] : []))).toEqual(made);
   });
