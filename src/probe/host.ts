@@ -3,7 +3,7 @@
 import os from 'node:os';
 import type {Host, Mount} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {readLastCapability} from './identity.ts';
+import {readLastCapability} from './last-capability.ts';
 import {readMounts} from './mountinfo.ts';
 import {readBytes} from './proc-file.ts';
 import {readNamespaceLinks, readStatus} from './process.ts';

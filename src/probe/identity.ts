@@ -5,6 +5,7 @@ import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import {type Credentials, type Identity, type IdMap, type IdRange, type Limit, mapsToItself} from '../model/identity.ts';
 import {signalName} from './errno.ts';
+import {readLastCapability} from './last-capability.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
 import {decodeCredentials, decodeStatus, readTracerProcess} from './process.ts';
 
@@ -139,12 +140,6 @@ function readNames(path: string, ids: ReadonlySet<number>): {[id: string]: strin
 function readNumber(path: string): Seen<number> {
   const text = readText(path);
   return isRefusal(text) ? text : Number(text);
-}
-
-/** The number of the highest capability that this kernel knows; of 5.9 and later where it does not tell. */
-export function readLastCapability(): number {
-  const last = readNumber('/proc/sys/kernel/cap_last_cap');
-  return isRefusal(last) ? 40 : last;
 }
 
 /** Of a mask in /proc/PID/status, where signal 1 is the lowest bit (proc_pid_status(5)). */

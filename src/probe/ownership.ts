@@ -7,7 +7,7 @@ import type {Holder, Lineage, NamespaceHolders, Owned, Ownership, Power} from '.
 import {cgroupDirectory} from './cgroup.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, machineLook as look} from './holders.ts';
-import {readLastCapability} from './identity.ts';
+import {readLastCapability} from './last-capability.ts';
 import {readLineage} from './lineage.ts';
 import {readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
