@@ -22,8 +22,12 @@ const exclude = process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.
 export default defineConfig({
   test: {
     globalSetup: ['test/support/setup.ts'],
-    // nsview is started by the hundred: what V8 made of its code is kept from one to the next.
-    env: {NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'nsview-tests')},
+    env: {
+      // nsview is started by the hundred: what V8 made of its code is kept from one to the next.
+      NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'nsview-tests'),
+      // An outermost bash whose input is a socket, as Node's pipes are, takes itself for one that sshd started, and runs ~/.bashrc.
+      SHLVL: '2',
+    },
     testTimeout: patient(process.env.NSVIEW_SANITIZED ? 90_000 : 30_000),
     // These are real processes on a machine that others share. Who needed a second try is named at the end.
     retry: process.env.CI ? 1 : 0,
