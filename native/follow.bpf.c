@@ -439,7 +439,7 @@ SECTION("program/signal_generate") int on_generate(__u64 *context)
 
 /* cgroup_attach_task(cgroup, path, task, threadgroup), cgroup_transfer_tasks(the same): it is there already; by whom, is whose turn it is
  * (kernel/cgroup/cgroup.c, cgroup_attach_task; cgroup-v1.c, cgroup_transfer_tasks). The path is cut at 1023 bytes, so the names are read. */
-INLINE int on_move(const __u64 *context)
+SECTION("program/cgroup_attach_task") int on_move(__u64 *context)
 {
         __u64 cgroup = context[0], task = context[2], mover = current_task();
         __s32 tgid = task_tgid(task);
@@ -467,16 +467,6 @@ INLINE int on_move(const __u64 *context)
         if (total > sizeof(*move) || ring_output(&ring, move, total, 0) < 0)
                 count_lost();
         return 0;
-}
-
-SECTION("program/cgroup_attach_task") int on_attach(__u64 *context)
-{
-        return on_move(context);
-}
-
-SECTION("program/cgroup_transfer_tasks") int on_transfer(__u64 *context)
-{
-        return on_move(context);
 }
 
 /* ---- Isolation calls ---- */

@@ -162,6 +162,14 @@ static bool is_program(size_t i, const char *name)
         return strcmp(follow_programs[i].name, name) == 0;
 }
 
+static size_t program_index(const char *name)
+{
+        size_t i = 0;
+        while (!is_program(i, name))
+                i++;
+        return i;
+}
+
 static int load_program(struct follow *follow, size_t i)
 {
         static const bool is_value[FOLLOW_MAP_COUNT] = {[FOLLOW_MAP_config] = true};
@@ -291,15 +299,10 @@ static int attach_programs(struct follow *follow)
                 if (r < 0 && !is_of_cgroups(i))
                         return r;
         }
+        /* It has the same arguments, and is of cgroup v1 alone: without it such a move is seen in /proc. */
+        int moves = follow->programs[program_index("cgroup_attach_task")];
+        follow->transfer_link = moves < 0 ? -EBADF : bpf_raw_tracepoint_open(moves, "cgroup_transfer_tasks");
         return 0;
-}
-
-static size_t program_index(const char *name)
-{
-        size_t i = 0;
-        while (!is_program(i, name))
-                i++;
-        return i;
 }
 
 /* ---- Which program sees the calls ---- */
@@ -380,6 +383,7 @@ int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *re
                 follow->programs[i] = follow->links[i] = -EBADF;
         for (size_t i = 0; i < NSV_CALL_COUNT; i++)
                 follow->call_events[i] = -EBADF;
+        follow->transfer_link = -EBADF;
         follow->keep_sys_exit = every_abi;
         read_time_offsets(follow);
         follow->all_capabilities = all_capabilities();
@@ -441,6 +445,8 @@ void follow_close(struct follow *follow)
                 if (follow->programs[i] >= 0)
                         close(follow->programs[i]);
         }
+        if (follow->transfer_link >= 0)
+                close(follow->transfer_link);
         bpf_ring_unmap(&follow->ring);
         for (size_t i = 0; i < FOLLOW_MAP_COUNT; i++)
                 if (follow->maps[i] >= 0)

@@ -28,6 +28,7 @@ struct follow {
         int maps[FOLLOW_MAP_COUNT];
         int programs[sizeof(follow_programs) / sizeof(*follow_programs)];
         int links[sizeof(follow_programs) / sizeof(*follow_programs)];
+        int transfer_link;               /* of the program of cgroup_attach_task to cgroup_transfer_tasks */
         int call_events[NSV_CALL_COUNT]; /* perf events that make a program run at those calls only; -EBADF: none */
         bool keep_sys_exit;              /* never go over to call_events: calls of every ABI are wanted at all times, or it was refused */
         bool foreign_runs;               /* a program of another ABI has been seen: sys_exit stays */
