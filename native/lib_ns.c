@@ -295,10 +295,7 @@ NSV_API int nsv_holds_of(const int32_t *pids, int count, int what, int64_t *ret_
 
 NSV_API int nsv_open_table(int pid, int fd, const int64_t *devices, int count, void *buffer, uint32_t size)
 {
-        _cleanup_close_ int pidfd = sys_pidfd_open_task(pid);
-        if (pidfd < 0)
-                return pidfd;
-        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        _cleanup_close_ int copy = sys_copy_fd(pid, fd);
         if (copy < 0)
                 return copy;
         /* Its file system is not asked: it may be one whose server never answers. */
@@ -317,10 +314,7 @@ NSV_API int nsv_open_table(int pid, int fd, const int64_t *devices, int count, v
 
 NSV_API int nsv_socket_network(int pid, int fd, int64_t socket, int64_t *ret_inode)
 {
-        _cleanup_close_ int pidfd = sys_pidfd_open_task(pid);
-        if (pidfd < 0)
-                return pidfd;
-        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        _cleanup_close_ int copy = sys_copy_fd(pid, fd);
         if (copy < 0)
                 return copy;
         struct stat stat;

@@ -173,11 +173,8 @@ NSV_API int nsv_share_groups(const int32_t *tasks, int count, int sorted, int ty
 
 NSV_API int nsv_path_is_directory(int pid, int fd)
 {
-        _cleanup_close_ int pidfd = sys_pidfd_open_task(pid);
-        if (pidfd < 0)
-                return pidfd;
         /* By a link of /proc it would be looked up again, for which NFS asks its server. */
-        _cleanup_close_ int copy = sys_pidfd_getfd(pidfd, fd);
+        _cleanup_close_ int copy = sys_copy_fd(pid, fd);
         if (copy < 0)
                 return copy;
         int flags = fcntl(copy, F_GETFL);

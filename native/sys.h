@@ -132,8 +132,12 @@ static inline int sys_pidfd_open_task(pid_t tid)
 #define SYS_pidfd_getfd 438
 #endif
 
-static inline int sys_pidfd_getfd(int pidfd, int fd)
+/* pidfd_getfd(2): what the task has open by that number, as an fd, or -errno. */
+static inline int sys_copy_fd(pid_t tid, int fd)
 {
+        _cleanup_close_ int pidfd = sys_pidfd_open_task(tid);
+        if (pidfd < 0)
+                return pidfd;
         long r = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
         return r < 0 ? -errno : (int)r;
 }

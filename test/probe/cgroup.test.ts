@@ -46,6 +46,15 @@ afterEach(async () => {
 
 const own = decodeCgroup(readFileSync('/proc/self/cgroup', 'utf8'));
 
+/** Where the root of the hierarchy of v2 is; null where there is none. */
+const root = ((): string | null => {
+  const mounts = readMounts('self');
+  const unified = own.find(({hierarchy}) => hierarchy === 0);
+  if (unified === undefined || isRefusal(mounts)) return null;
+  const directory = cgroupDirectory({...unified, path: '/'}, mounts);
+  return isRefusal(directory) ? null : directory;
+})();
+
 /** The directory of nsview's own cgroup that has the controller, v1 or v2; null where none has or it may not be written. */
 function home(controller: string): {cgroup: CgroupPath; directory: string; version: 1 | 2} | null {
   const mounts = readMounts('self');
@@ -57,6 +66,22 @@ function home(controller: string): {cgroup: CgroupPath; directory: string; versi
   if (isRefusal(directory)) return null;
   if (v1 === undefined && !readFileSync(`${directory}/cgroup.subtree_control`, 'utf8').split(/\s/).includes(controller)) return null;
   return {cgroup, directory, version: v1 === undefined ? 2 : 1};
+}
+
+const has = (directory: string, file: 'controllers' | 'subtree_control', controller: string): boolean =>
+  readFileSync(`${directory}/cgroup.${file}`, 'utf8').trim().split(' ').includes(controller);
+
+/** With that controller of v2 in the cgroups below `directory`, afterwards as before: what was made is removed for that. */
+async function enabled(directory: string, controller: string, use: () => Promise<void>): Promise<void> {
+  needsRoot('make a cgroup at the root of the hierarchy');
+  if (has(directory, 'subtree_control', controller)) return use();
+  writeFileSync(`${directory}/cgroup.subtree_control`, `+${controller}`);
+  try {
+    await use();
+  } finally {
+    for (const path of made.splice(0).reverse()) rmdirSync(path);
+    writeFileSync(`${directory}/cgroup.subtree_control`, `-${controller}`);
+  }
 }
 
 /** Two cgroups, one in the other. */
@@ -277,11 +302,8 @@ describe('who may move processes into it', () => {
     for (const width of [60, 100]) expect(tab(one.pid, width)).toContain('writable by root (0644) for threads by uid 12345 (0644)');
   });
 
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   it('in v2 only from within what is theirs', async context => {
-    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    if (root === null) return context.skip('needs a cgroup v2');
     needsRoot('give a cgroup to another user');
     const path = `/nsview-test-${process.pid}`;
     const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
@@ -320,13 +342,10 @@ describe('devices', () => {
 describe('what is counted', () => {
   // The controller cpuacct of v1 is part of cpu in v2, where each cgroup has cpu.stat whatever is enabled (cgroup-v2.rst).
   const v1 = home('cpuacct');
-  const mounts = readMounts('self');
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   const hierarchy = v1?.cgroup.hierarchy ?? 0;
   const top = v1?.directory ?? root;
   it('CPU time, as the kernel has it, and a rate from two readings', async () => {
-    if (top === null || isRefusal(top)) throw new Error('no hierarchy counts CPU time');
+    if (top === null) throw new Error('no hierarchy counts CPU time');
     needsRoot('make a cgroup at the root of the hierarchy');
     const directory = `${top}/nsview-test-${process.pid}`;
     mkdirSync(directory);
@@ -417,11 +436,8 @@ describe('who is not in the cgroup of its maker', () => {
 });
 
 describe('the unified hierarchy', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
-  it.skipIf(root === null || isRefusal(root))('frozen by the cgroup above, beside what systemd-cgls lists', async () => {
-    if (root === null || isRefusal(root)) return;
+  it.skipIf(root === null)('frozen by the cgroup above, beside what systemd-cgls lists', async () => {
+    if (root === null) return;
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     const [outer, inner] = [`${root}${path}`, `${root}${path}/inner`];
@@ -451,9 +467,7 @@ describe('the unified hierarchy', () => {
 });
 
 describe('a cgroup that is told to freeze', () => {
-  const [freezer, unified] = [home('freezer'), own.find(({hierarchy}) => hierarchy === 0)];
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
+  const freezer = home('freezer');
   const stuck = async (directory: string, file: string, [freeze, thaw]: readonly [string, string], stopped: () => boolean) => {
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `${directory}/nsview-test-${process.pid}`;
@@ -478,7 +492,7 @@ describe('a cgroup that is told to freeze', () => {
     }
   };
   it('is not frozen while one of it is inside of a system call, in v2', async context => {
-    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    if (root === null) return context.skip('needs a cgroup v2');
     const events = `${root}/nsview-test-${process.pid}/cgroup.events`;
     await stuck(root, 'cgroup.freeze', ['1', '0'], () => readFileSync(events, 'utf8').includes('frozen 1'));
   });
@@ -491,11 +505,8 @@ describe('a cgroup that is told to freeze', () => {
 });
 
 describe('a removed cgroup', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
-  it.skipIf(root === null || isRefusal(root))('is told as such of the zombie that was in it, without limits', async () => {
-    if (root === null || isRefusal(root)) return;
+  it.skipIf(root === null)('is told as such of the zombie that was in it, without limits', async () => {
+    if (root === null) return;
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     mkdirSync(`${root}${path}`);
@@ -513,11 +524,8 @@ describe('a removed cgroup', () => {
 });
 
 describe('a threaded cgroup', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
-  it.skipIf(root === null || isRefusal(root))('has threads, and says whose', async () => {
-    if (root === null || isRefusal(root)) return;
+  it.skipIf(root === null)('has threads, and says whose', async () => {
+    if (root === null) return;
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     const [domain, threaded] = [`${root}${path}`, `${root}${path}/threaded`];
@@ -543,16 +551,9 @@ describe('a threaded cgroup', () => {
 });
 
 describe('huge pages', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   it('are limited where they are promised as well, which fails in mmap', async context => {
-    if (root === null || isRefusal(root) || !/\bhugetlb\b/.test(readFileSync(`${root}/cgroup.controllers`, 'utf8')))
-      return context.skip('needs a cgroup v2 with the controller hugetlb');
-    needsRoot('make a cgroup at the root of the hierarchy');
-    const wasEnabled = /\bhugetlb\b/.test(readFileSync(`${root}/cgroup.subtree_control`, 'utf8'));
-    if (!wasEnabled) writeFileSync(`${root}/cgroup.subtree_control`, '+hugetlb');
-    try {
+    if (root === null || !has(root, 'controllers', 'hugetlb')) return context.skip('needs a cgroup v2 with the controller hugetlb');
+    await enabled(root, 'hugetlb', async () => {
       const {outer, inner} = nest(root, 2, 'hugetlb');
       const file = `${outer}/hugetlb.2MB.rsvd.max`;
       if (!existsSync(file)) return context.skip('needs huge pages of 2 MiB, and Linux 5.7');
@@ -564,12 +565,7 @@ describe('huge pages', () => {
       for (const width of [60, 100])
         expect(tab(one.pid, width)).toContain(`hugetlb 2MB promised 0 B of 4 MiB ░░░░░░░░░░ 0% set by ${path}`);
       writeFileSync(`${root}/cgroup.procs`, String(one.pid));
-    } finally {
-      if (!wasEnabled) {
-        for (const path of made.splice(0).reverse()) rmdirSync(path);
-        writeFileSync(`${root}/cgroup.subtree_control`, '-hugetlb');
-      }
-    }
+    });
   });
 });
 
@@ -593,16 +589,9 @@ describe('a cpuset of v2', () => {
 });
 
 describe('what is counted of a limit that was met', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   it('is told of the cgroup alone, and apart from that of those below it', async context => {
-    if (root === null || isRefusal(root) || !/\bhugetlb\b/.test(readFileSync(`${root}/cgroup.controllers`, 'utf8')))
-      return context.skip('needs a cgroup v2 with the controller hugetlb');
-    needsRoot('make a cgroup at the root of the hierarchy');
-    const wasEnabled = /\bhugetlb\b/.test(readFileSync(`${root}/cgroup.subtree_control`, 'utf8'));
-    if (!wasEnabled) writeFileSync(`${root}/cgroup.subtree_control`, '+hugetlb');
-    try {
+    if (root === null || !has(root, 'controllers', 'hugetlb')) return context.skip('needs a cgroup v2 with the controller hugetlb');
+    await enabled(root, 'hugetlb', async () => {
       const {outer, inner} = nest(root, 2, 'hugetlb');
       if (!existsSync(`${outer}/hugetlb.2MB.rsvd.max`)) return context.skip('needs huge pages of 2 MiB, and Linux 5.7');
       writeFileSync(`${outer}/hugetlb.2MB.rsvd.max`, '0');
@@ -627,21 +616,13 @@ describe('what is counted of a limit that was met', () => {
         `hugetlb 2MB 0 B of 4 MiB ░░░░░░░░░░ 0% set by ${`/nsview-test-${process.pid}`} max 1 below there max 1`,
       );
       writeFileSync(`${root}/cgroup.procs`, String(one.pid));
-    } finally {
-      if (!wasEnabled) {
-        for (const path of made.splice(0).reverse()) rmdirSync(path);
-        writeFileSync(`${root}/cgroup.subtree_control`, '-hugetlb');
-      }
-    }
+    });
   });
 });
 
 describe('how many cgroups there may be below', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
   it('and how deep, is limited by each above, upon which mkdir(2) fails', async context => {
-    if (root === null || isRefusal(root)) return context.skip('needs a cgroup v2');
+    if (root === null) return context.skip('needs a cgroup v2');
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     const [outer, inner, third] = [`${root}${path}`, `${root}${path}/inner`, `${root}${path}/inner/third`];
@@ -670,11 +651,8 @@ describe('how many cgroups there may be below', () => {
 });
 
 describe('what no controller limits', () => {
-  const unified = own.find(({hierarchy}) => hierarchy === 0);
-  const mounts = readMounts('self');
-  const root = unified === undefined || isRefusal(mounts) ? null : cgroupDirectory({...unified, path: '/'}, mounts);
-  it.skipIf(root === null || isRefusal(root))('is not said to have no limit: it may have one in another hierarchy', async () => {
-    if (root === null || isRefusal(root)) return;
+  it.skipIf(root === null)('is not said to have no limit: it may have one in another hierarchy', async () => {
+    if (root === null) return;
     needsRoot('make a cgroup at the root of the hierarchy');
     const path = `/nsview-test-${process.pid}`;
     const directory = `${root}${path}`;
