@@ -3,7 +3,7 @@
 import type {Apart} from './apart.ts';
 import type {CgroupLevel} from './cgroup-limit.ts';
 import type {Containers, Evidence} from './container.ts';
-import type {CapabilitySets, Credentials, Identity} from './identity.ts';
+import type {CapabilitySets, Credentials, Identity, IdRange} from './identity.ts';
 import type {MountHolders} from './mount-holders.ts';
 import type {NamespaceLink} from './namespace.ts';
 import type {Network, SnapshotNetwork} from './network.ts';
@@ -190,6 +190,21 @@ export type CgroupMoveFact = At & {
 };
 
 /**
+ * Ids of a user namespace were mapped, or setgroups(2) was denied in it, by a write to uid_map, gid_map or setgroups (user_namespaces(7)). Found by
+ * reading those: by whom is not known, and when only that it was since the last reading. A map that was there when nsview came is in no such fact.
+ */
+export type IdMapsFact = At & {
+  readonly kind: 'id-maps';
+  /** A process that is in it. */
+  readonly pid: number;
+  /** The namespace's inode. */
+  readonly user: string;
+  readonly uid?: readonly IdRange[];
+  readonly gid?: readonly IdRange[];
+  readonly setgroups?: 'deny';
+};
+
+/**
  * An argument of a call: flags are lists of names, structures are objects, strings are what the memory held, where a byte that is no UTF-8
  * is U+DC00 + byte (PEP 383). A pointer that could not be read is a refusal, one that says nothing `{address}`, a null pointer null. The fd
  * of setns is an object that has what it leads to as well, where that is known.
@@ -351,6 +366,7 @@ export type Fact =
   | ThreadExitFact
   | NamespacesFact
   | CgroupMoveFact
+  | IdMapsFact
   | CallFact
   | StopFact
   | ContinueFact

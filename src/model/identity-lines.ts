@@ -2,6 +2,7 @@
 
 import {bitsOf, capabilityName, capabilityText, maskOf} from './capability.ts';
 import {type Look, nameOf, refusalPieces} from './details-parts.ts';
+import {rangePieces} from './id-range.ts';
 import {type CapabilitySets, type Identity, type IdMap, idInside, isDumpable, mapsToItself} from './identity.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
@@ -102,15 +103,6 @@ export function idLines(identity: Identity, look: Look): Line[] {
       ]);
   }
   return lines;
-}
-
-/** No id of the reader's user namespace (uid_t of -1). */
-const NO_ID = 4294967295;
-const span = (first: number, count: number): string => (count === 1 ? String(first) : `${first}-${first + count - 1}`);
-
-function rangePieces({inside, outside, count}: {readonly inside: number; readonly outside: number; readonly count: number}): Piece[] {
-  const from = outside === NO_ID ? toned('warn', 'an id that nsview does not have') : plain(span(outside, count));
-  return [from, dim(' › '), strong(span(inside, count)), dim(' inside')];
 }
 
 // capabilities(7), "Transformation of capabilities during execve()".

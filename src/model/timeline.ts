@@ -5,6 +5,8 @@ import {type CapabilityTelling, capabilityChangeTexts, changedTogether} from './
 import type {CallFact, CapabilityChanges, Host, Ids, Raise, Refusal, RefusedFact, Seen, TapeHeader, TracerFact} from './fact.ts';
 import {isRefusal} from './fact.ts';
 import {followedBy} from './following.ts';
+import {rangePieces} from './id-range.ts';
+import type {IdRange} from './identity.ts';
 import {dim, type Line, lineCells, lineText, type Piece, plain, strong, type Tone, toned, wrapLine, wrapPieces, wrapText} from './line.ts';
 import type {Namespace} from './names.ts';
 import type {NamespaceLink} from './namespace.ts';
@@ -46,6 +48,14 @@ export type What =
       readonly from: string | null;
       readonly to: Seen<string>;
       readonly by: {readonly pid: number; readonly comm: string} | 'itself' | null;
+    }
+  /** By whom is not known. */
+  | {
+      readonly kind: 'id-maps';
+      readonly user: Namespace;
+      readonly uid: readonly IdRange[];
+      readonly gid: readonly IdRange[];
+      readonly setgroups: 'deny' | null;
     }
   | {readonly kind: 'appeared'; readonly moves: readonly Move[]}
   | {
@@ -176,6 +186,7 @@ function touchesIsolation(what: What): boolean {
     case 'call':
     case 'moves':
     case 'cgroup':
+    case 'id-maps':
     case 'tracer':
     case 'lost':
     case 'mounts':
@@ -311,6 +322,27 @@ function cgroupPieces({hierarchy, from, to}: CgroupMove): Line {
   return [plain(`cgroup ${hierarchy} ${from === null ? '' : `${printable(from)} `}→ `), where];
 }
 
+const RANGES_SHOWN = 3;
+
+type MapsTold = Extract<What, {kind: 'id-maps'}>;
+
+const isDenial = ({uid, gid}: MapsTold): boolean => uid.length === 0 && gid.length === 0;
+
+function mapPieces({uid, gid, setgroups}: MapsTold): Line {
+  const parts: Line[] = [];
+  for (const [name, ranges] of [
+    ['uid ', uid],
+    ['gid ', gid],
+  ] as const) {
+    if (ranges.length === 0) continue;
+    const shown = ranges.slice(0, RANGES_SHOWN).flatMap((range, index) => [...(index === 0 ? [] : [plain('  ')]), ...rangePieces(range)]);
+    const more = ranges.length - RANGES_SHOWN;
+    parts.push([dim(name), ...shown, ...(more > 0 ? [dim(` and ${more} more`)] : [])]);
+  }
+  if (setgroups !== null && parts.length > 0) parts.push([dim('setgroups '), strong(setgroups)]);
+  return parts.flatMap((part, index) => [...(index === 0 ? [] : [plain('  ')]), ...part]);
+}
+
 type Telling = Omit<CapabilityTelling, 'elsewhere'>;
 
 /** Namespaces, ids and capabilities, each as far as they changed. */
@@ -375,6 +407,11 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number,
       return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
     case 'cgroup':
       return {did: moverPieces(what), changed: cgroupPieces(what)};
+    case 'id-maps':
+      return {
+        did: [plain(`${isDenial(what) ? 'setgroups denied' : 'ids mapped'} in `), namespacePiece(what.user)],
+        changed: mapPieces(what),
+      };
     case 'appeared':
       return {did: [plain('appeared')], changed: movePieces(what.moves)};
     case 'exec': {

@@ -174,6 +174,15 @@ function observeKind(world: World, fact: Fact, at: number): void {
     case 'cgroup-move':
       observeCgroupMove(world, fact, at);
       return;
+    case 'id-maps': {
+      // It may have ended since.
+      const process = world.byPid.get(fact.pid);
+      const user = namespaceOf(world, fact.user);
+      if (process === undefined || user === null) return;
+      const {uid = [], gid = [], setgroups = null} = fact;
+      event(world, process, at, {kind: 'id-maps', user, uid, gid, setgroups});
+      return;
+    }
     case 'call': {
       const process = known(world, fact.pid, at);
       const moves = observeMoves(world, process, fact.tid, fact.changed, ORIGINS[fact.name] ?? null);

@@ -3,8 +3,9 @@
 import {readdirSync, statSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
-import {type Credentials, type Identity, type IdMap, type IdRange, type Limit, mapsToItself} from '../model/identity.ts';
+import {type Credentials, type Identity, type IdMap, type Limit, mapsToItself} from '../model/identity.ts';
 import {signalName} from './errno.ts';
+import {readRanges} from './id-map.ts';
 import {readLastCapability} from './last-capability.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
 import {decodeCredentials, decodeStatus, readTracerProcess} from './process.ts';
@@ -50,16 +51,6 @@ export const identitySchema: z.ZodType<Identity> = z.object({
   groups: z.record(z.string(), z.string()),
 });
 
-/** Three columns a line: first id inside, first id outside, how many (proc_pid_uid_map(5)). */
-export function decodeIdMap(text: string): IdRange[] {
-  const ranges: IdRange[] = [];
-  for (const line of text.split('\n')) {
-    const [, inside, outside, count] = /^ *([0-9]+) +([0-9]+) +([0-9]+)$/.exec(line) ?? [];
-    if (count !== undefined) ranges.push({inside: Number(inside), outside: Number(outside), count: Number(count)});
-  }
-  return ranges;
-}
-
 /** A table with columns at least two spaces apart; priorities have no units (proc_pid_limits(5)). */
 export function decodeLimits(text: string): Limit[] {
   const limits: Limit[] = [];
@@ -68,11 +59,6 @@ export function decodeLimits(text: string): Limit[] {
     if (name !== undefined && soft !== undefined && hard !== undefined) limits.push({name, soft, hard, units});
   }
   return limits;
-}
-
-export function readRanges(pid: number | 'self', which: 'uid' | 'gid'): Seen<IdRange[]> {
-  const text = readText(`/proc/${pid}/${which}_map`);
-  return isRefusal(text) ? text : decodeIdMap(text);
 }
 
 export function readOverflow(which: 'uid' | 'gid'): Pick<IdMap, 'overflow' | 'overflowIsMapped'> {

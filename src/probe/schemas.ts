@@ -22,6 +22,7 @@ import type {
   GoneFact,
   Host,
   IdentityFact,
+  IdMapsFact,
   Ids,
   LostFact,
   Mount,
@@ -220,6 +221,8 @@ const cgroupLevel = z.object({
   threadWriter: seen(cgroupWriter).exactOptional().describe('Of tasks (v1) or cgroup.threads, where it differs.'),
 }) satisfies Holds<CgroupLevel>;
 
+const idRanges = z.array(z.object({inside: z.int(), outside: z.int(), count: z.int()}));
+
 const FACTS = {
   process: z.object({
     kind: z.literal('process'),
@@ -277,6 +280,15 @@ const FACTS = {
       .exactOptional()
       .describe('Who moved it, 0 where nsview’s pid namespace has no pid of it; absent where two readings differ.'),
   }) satisfies Holds<CgroupMoveFact>,
+  'id-maps': z.object({
+    kind: z.literal('id-maps'),
+    at,
+    pid,
+    user: z.string().describe('Inode of the user namespace; pid is a process in it.'),
+    uid: idRanges.exactOptional(),
+    gid: idRanges.exactOptional(),
+    setgroups: z.literal('deny').exactOptional(),
+  }) satisfies Holds<IdMapsFact>,
   call: z.object({
     kind: z.literal('call'),
     at,

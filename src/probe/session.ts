@@ -4,6 +4,7 @@ import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, ThreadSeen, T
 import {isRefusal} from '../model/fact.ts';
 import {seesCalls} from '../model/following.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
+import {followIdMaps} from './id-map-follow.ts';
 import {followMounts, NAMESPACES_WATCHED} from './mount-follow.ts';
 import type {Reader} from './mount-watch.ts';
 import {loadNative} from './native.ts';
@@ -229,8 +230,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
     const wereThere = live.size > 0;
     const still = readings.flatMap(({fact, since}): Fact[] => {
       if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid) ? [fact] : [];
-      // Who changed a table is not known; that its reader did something else meanwhile does not matter.
-      if (!('pid' in fact) || fact.kind === 'mounts' || (touched.get(fact.pid) ?? 0) < since) return [fact];
+      // Who changed a table is not known; that its reader did something else meanwhile does not matter. A map stays as it is.
+      if (!('pid' in fact) || fact.kind === 'mounts' || fact.kind === 'id-maps' || (touched.get(fact.pid) ?? 0) < since) return [fact];
       watch?.forget(fact.pid);
       return [];
     });
@@ -292,6 +293,26 @@ export function openSession(options: SessionOptions): Seen<Session> {
     return live.delete(pid);
   };
 
+  /** A process in that user namespace, as far as that was told. */
+  const memberOf = (user: string): number | undefined => {
+    for (const pid of live) if (told.get(pid)?.namespaces?.user === user) return pid;
+    return undefined;
+  };
+
+  const idMaps = followIdMaps({member: memberOf, emit: emitReadings});
+
+  const lookAtMaps = (fact: Fact) => {
+    if (fact.kind === 'process') {
+      if (!isRefusal(fact.namespaces.user)) idMaps.look(fact.namespaces.user, fact.pid, undefined);
+    } else if (fact.kind === 'clone' || fact.kind === 'call' || fact.kind === 'namespaces') {
+      const move = fact.changed.user;
+      if (move === undefined || isRefusal(move.to)) return;
+      const isNew = fact.kind === 'clone' || (fact.kind === 'call' && fact.name === 'unshare');
+      const from = isNew && move.from !== null && !isRefusal(move.from) ? move.from : undefined;
+      idMaps.look(move.to, fact.kind === 'clone' ? fact.child : fact.pid, from);
+    }
+  };
+
   const emit = (all: readonly Fact[]) => {
     const facts: Fact[] = [];
     for (const each of all) {
@@ -305,8 +326,11 @@ export function openSession(options: SessionOptions): Seen<Session> {
       if (fact.kind === 'tracer') following = fact;
       keepCount(fact);
       keepTold(fact);
+      lookAtMaps(fact);
     }
     if (facts.length > 0) options.emit(facts);
+    const mapped = idMaps.readNew();
+    if (mapped.length > 0) emitReadings(mapped);
     if (aside.size > 0) watchAside ??= startWatch({trees: aside, isFollowed: pid => live.has(pid), told: lastTold, emit: emitReadings});
     if (followed && live.size === 0) options.onEmpty?.();
   };
@@ -331,6 +355,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     watch?.[Symbol.dispose]();
     watchAside?.[Symbol.dispose]();
     mountsFollowed?.[Symbol.dispose]();
+    idMaps[Symbol.dispose]();
     watch = watchAside = mountsFollowed = undefined;
   };
 

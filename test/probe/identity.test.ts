@@ -8,7 +8,8 @@ import {type CapabilitySets, type Identity, idInside, isDumpable} from '../../sr
 import {lineCells, lineText} from '../../src/model/line.ts';
 import {asProcess} from '../../src/model/process.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
-import {decodeIdMap, decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
+import {decodeIdMap} from '../../src/probe/id-map.ts';
+import {decodeLimits, identitySchema, readIdentity} from '../../src/probe/identity.ts';
 import {readProcess} from '../../src/probe/process.ts';
 import {explainRefusal} from '../../src/probe/ptrace-evidence.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
