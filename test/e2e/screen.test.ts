@@ -24,7 +24,7 @@ describe('nsview -- CMD', () => {
     screen.send('unshare -Urpf --mount-proc sh\r');
     await screen.until(/unshare \d+.*\+user \+mnt/);
     await screen.until(/sh \d+ \(1\).*\+pid/);
-    await screen.until(/user:a → user:b/);
+    await screen.until(/ids mapped in user:b +uid \d+ › 0 inside/);
     screen.send('exit\r');
     await screen.until(/unshare \d+.*exited \d/);
     screen.send('exit\r');
