@@ -587,10 +587,11 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
 
 /** What keeps a mount or a namespace. */
 async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<number> {
-  const [{readNamespaceHolders}, {mountIdOf, readMountHolders}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
+  const [{readNamespaceHolders}, {readMountHolders}, {mountIdOf}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
     await Promise.all([
       import('./probe/ownership.ts'),
       import('./probe/mount-holders.ts'),
+      import('./probe/mountinfo.ts'),
       import('./probe/lineage.ts'),
       import('./probe/proc-file.ts'),
       import('./out/pins-text.ts'),

@@ -85,6 +85,11 @@ export type Mount = {
   readonly fsType: string;
   readonly source: string;
   readonly superOptions: readonly string[];
+  /**
+   * The reader's root is a directory of it (chroot(2)), `root`, and its own root lies outside: mountinfo does not list it (show_mountinfo(),
+   * fs/proc_namespace.c), though whatever is mounted in that directory is mounted on it.
+   */
+  readonly chroot?: true;
 };
 
 type At = {

@@ -226,10 +226,11 @@ function hiddenShort({how, by}: Hidden): string {
 
 /** What is mounted: the source, and which directory of it. */
 function whatIsMounted(view: MountView, mount: Mount): string {
-  const at = bindSource(view.mounts, mount);
+  const at = mount.chroot ? null : bindSource(view.mounts, mount);
   // A whole file system can be mounted twice without a bind, as proc is.
   if (at !== null) return `${mount.root === '/' ? 'same as' : 'bind of'} ${printable(at)}`;
   const source = printable(mount.source);
+  if (mount.chroot) return `chroot to ${printable(mount.root)} of ${source}`;
   if (mount.root === '/') return source;
   // Its file system is mounted elsewhere only.
   for (const {space, mounts} of view.tables) {

@@ -310,7 +310,16 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
       [dim(`shared, alone  What is mounted below ${alone.below()} would appear in copies of it; nsview has read of none.`)],
       [dim(`shared, alone  ${plural(alone.count, 'mount')}`)],
     );
-  if (quiet.count === mounts.length)
+  const isRootRead = mounts.some(mount => mount.point === '/' && !hidden.has(mount.id));
+  if (!isRootRead)
+    say(
+      [
+        toned('warn', 'root unread'),
+        plain('  Its root lies on a mount that is not to be read: what is mounted there may appear elsewhere.'),
+      ],
+      [toned('warn', 'root unread'), dim('  the mount that it is on')],
+    );
+  if (quiet.count === mounts.length && isRootRead)
     say(
       [strong('no leaks'), plain('  A mount made here appears nowhere else, nor one made elsewhere here: all are private.')],
       [strong('no leaks'), dim('  all are private')],

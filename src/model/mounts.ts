@@ -9,7 +9,7 @@ import {namespaceOf, type World} from './world.ts';
 
 /**
  * Why no path from the reader's root leads to a mount. `in place`: another is mounted on its root. `above`: a directory on the way to it is
- * covered. `on the root`: it is stacked on the reader's own root, where a lookup begins below it.
+ * covered. `on the root`: it is stacked on the reader's own root, where a lookup begins below it; `by` is the mount of that root, if it is told.
  */
 export type Hidden = {readonly how: 'in place' | 'above' | 'on the root'; readonly by: Mount};
 
@@ -73,9 +73,10 @@ export function hiddenMounts(mounts: readonly Mount[]): ReadonlyMap<number, Hidd
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const {list, parent} = next;
     const coverIn = list.length > 1 ? coversBeside(list, parent) : null;
+    const isBeside = parent === undefined && list.some(one => one.point !== '/');
     for (const mount of list) {
       const below = on.get(mount.id);
-      const found = coverOf(mount, parent, hidden, coverIn, below);
+      const found = coverOf(mount, parent, hidden, coverIn, below, isBeside);
       if (found !== null) hidden.set(mount.id, found);
       if (below !== undefined) waiting.push({list: below, parent: mount});
     }
@@ -132,13 +133,16 @@ function coverOf(
   hidden: ReadonlyMap<number, Hidden>,
   coverIn: ((mount: Mount) => Hidden | null) | null,
   below: readonly Mount[] | undefined,
+  isBeside: boolean,
 ): Hidden | null {
   const {point} = mount;
   const above = parent === undefined || parent === mount ? undefined : hidden.get(parent.id);
   // What hides its parent hides it, unless it is what is mounted on the parent's root.
   if (above !== undefined && (above.how !== 'in place' || above.by.parent !== parent?.id)) return {how: above.how, by: above.by};
-  // A table holds what is at or below its reader's root: of two mounts at / the reader's root is in the lower one.
+  // A table holds what is at or below its reader's root: of two mounts at / the reader's root is in the lower one. That may be a directory of
+  // a mount which is not in the table: then others are mounted there as well, which would not be in it if this one were the root.
   if (point === '/' && parent !== undefined && parent !== mount) return {how: 'on the root', by: parent};
+  if (point === '/' && isBeside) return {how: 'on the root', by: mount};
   const cover = coverIn?.(mount) ?? null;
   if (cover !== null || point === '/') return cover;
   const inPlace = below?.findLast(one => one.point === point);
@@ -347,6 +351,12 @@ export function propagationOf(tables: readonly Table[], own: readonly Mount[], m
   return found;
 }
 
+/** Which directory of its parent's file system a mount is on. */
+export function placeOn(parent: Mount, {point}: Mount): string {
+  const below = parent.point === '/' ? point : point.slice(parent.point.length);
+  return `${parent.root === '/' ? '' : parent.root}${below}`;
+}
+
 // --- bind mounts ---
 
 type Firsts = ReadonlyMap<string, ReadonlyMap<string, Mount>>;
@@ -453,9 +463,8 @@ function lockedMounts({mounts, ages = []}: Aged, {mounts: source, ages: sourceAg
     return (mount: Mount): string | null => {
       const parent = byId.get(mount.parent);
       if (parent === undefined || parent === mount) return null;
-      // Where it is on its parent, so that a copy of both elsewhere is known again.
-      const at = parent.point === '/' ? mount.point : mount.point.slice(parent.point.length);
-      return `${parent.device}\0${parent.root}\0${at}\0${mount.device}\0${mount.root}`;
+      // On which directory of its parent's file system it is, so that a copy of both elsewhere is known again.
+      return `${parent.device}\0${placeOn(parent, mount)}\0${mount.device}\0${mount.root}`;
     };
   };
   /** The age of the oldest that stands so. */

@@ -83,12 +83,15 @@ export function watchDetails(options: {readonly emit: (facts: readonly Fact[]) =
       toRead.delete(inode);
       const table = readMountinfo(pid);
       const before = tables.get(inode);
-      if (!isRefusal(table) && before?.equals(table)) continue;
+      // What lies outside of its reader's root, that root's own mount too, may change beside the table.
+      if (!isRefusal(table) && before?.equals(table) && roots.get(inode) === '/') continue;
       // The last reader has ended: what it saw stays on the screen.
       if (isRefusal(table) && (before !== undefined || refused.has(inode))) continue;
       if (isRefusal(table)) refused.add(inode);
       if (!isRefusal(table)) tables.set(inode, table);
-      facts.push(isRefusal(table) ? readMountsFact(inode, pid) : readMountsFact(inode, pid, table));
+      // The first is the selected process's, as that one sees it.
+      const view = inode === readers[0]?.inode ? 'its' : 'whole';
+      facts.push(isRefusal(table) ? readMountsFact(inode, pid) : readMountsFact(inode, pid, table, view));
     }
     if (facts.length > 0) options.emit(facts);
     pause = Math.max(CHANGES_GATHER, REST * (performance.now() - began));

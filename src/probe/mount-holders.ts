@@ -1,20 +1,19 @@
 // Knows how to find what keeps a mount busy: what of every process is on it, what is mounted on it, and where else it is mounted.
 
-import {closeSync, openSync, readdirSync} from 'node:fs';
+import {readdirSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
+import {placeOn} from '../model/mounts.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {deviceNumber, readMounts} from './mountinfo.ts';
+import {deviceNumber, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
-import {readLink, readNumbers, readText, refusalOf} from './proc-file.ts';
+import {readLink, readNumbers, readText} from './proc-file.ts';
 import {isKernelThread} from './process.ts';
 
-/** Of open(2), the same on every architecture that nsview runs on. */
-const O_PATH = 0o10000000;
 const ROWS = 4096;
 const USES = ['cwd', 'root', 'exe', 'fd', 'map'] as const;
 /** Uses that are told one by one. */
@@ -50,26 +49,6 @@ function readTables(pids: readonly number[]): {tables: Map<string, Table>; refus
     if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid: null, mounts});
   }
   return {tables, refused};
-}
-
-/** The id of the mount that a path is on, as the kernel resolves it: of an O_PATH fd, which opens nothing (open(2)). */
-export function mountIdOf(path: string): Seen<number> {
-  let fd: number;
-  try {
-    fd = openSync(path, O_PATH);
-  } catch (error) {
-    return refusalOf(error, 'open');
-  }
-  const info = readText(`/proc/self/fdinfo/${fd}`);
-  closeSync(fd);
-  const id = isRefusal(info) ? null : /^mnt_id:\s*(\d+)$/m.exec(info);
-  return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
-}
-
-/** Which directory of its parent's file system it is on. */
-function placeOn(parent: Mount, {point}: Mount): string {
-  const below = parent.point === '/' ? point : point.slice(parent.point.length);
-  return `${parent.root === '/' ? '' : parent.root}${below}`;
 }
 
 /** The peer groups that hear of a mount or unmount in one: itself, the groups of its slaves, of theirs and so on (mount_namespaces(7)). */

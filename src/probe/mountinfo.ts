@@ -1,8 +1,9 @@
 // Knows mount tables: /proc/PID/mountinfo, line by line.
 
+import {closeSync, openSync} from 'node:fs';
 import type {Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {readBytes, readText} from './proc-file.ts';
+import {readBytes, readText, refusalOf} from './proc-file.ts';
 
 /** `\040` and the like: space, tab, newline, backslash and `#` are octal in mountinfo (mangle(), fs/proc_namespace.c). */
 export function decodeOctal(text: string): string {
@@ -155,4 +156,21 @@ export function readMountinfo(pid: number | 'self'): Seen<Buffer> {
 export function readMounts(pid: number | 'self'): Seen<Mount[]> {
   const text = readText(`/proc/${pid}/mountinfo`);
   return isRefusal(text) ? text : decodeMountinfo(text);
+}
+
+/** Of open(2), the same on every architecture that nsview runs on. */
+const O_PATH = 0o10000000;
+
+/** The id of the mount that a path is on, as the kernel resolves it: of an O_PATH fd, which opens nothing (open(2)). */
+export function mountIdOf(path: string): Seen<number> {
+  let fd: number;
+  try {
+    fd = openSync(path, O_PATH);
+  } catch (error) {
+    return refusalOf(error, 'open');
+  }
+  const info = readText(`/proc/self/fdinfo/${fd}`);
+  closeSync(fd);
+  const id = isRefusal(info) ? null : /^mnt_id:\s*(\d+)$/m.exec(info);
+  return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
 }

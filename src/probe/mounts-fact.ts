@@ -2,7 +2,8 @@
 
 import {isRefusal, type Mount, type MountsFact, type Seen} from '../model/fact.ts';
 import {readLineage} from './lineage.ts';
-import {decodeMountinfo, readMounts} from './mountinfo.ts';
+import {readMountsThrough} from './mount-namespaces.ts';
+import {decodeMountinfo, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readLink} from './proc-file.ts';
 
@@ -26,6 +27,23 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
   return {inode, ...refused};
 }
 
+/**
+ * The mount that the root of `pid` lies on, where that is below the mount's own and its table does not tell of it; null: it does, or nobody
+ * tells. What is mounted on that directory since is no root of the process, though mountinfo has it at `/` as well.
+ */
+function readRootMount(pid: number, mounts: readonly Mount[]): Mount | null {
+  const root = readLink(`/proc/${pid}/root`);
+  if (isRefusal(root) || (root === '/' && mounts.some(({point}) => point === '/'))) return null;
+  const id = mountIdOf(`/proc/${pid}/root`);
+  if (isRefusal(id) || mounts.some(mount => mount.id === id)) return null;
+  const whole = readMountsThrough(`/proc/${pid}/ns/mnt`);
+  const mount = isRefusal(whole) ? undefined : whole.find(one => one.id === id);
+  if (mount === undefined) return null;
+  const below = mount.point === '/' ? root : root.slice(mount.point.length);
+  if (mount.point !== '/' && !root.startsWith(`${mount.point}/`)) return null;
+  return {...mount, root: (mount.root === '/' ? '' : mount.root) + below, point: '/', chroot: true};
+}
+
 /** When each was made, before or after others: in the order of `mounts`, 0 where that is not known. Null: the kernel does not tell. */
 function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | null {
   const ids = new Int32Array(mounts.length);
@@ -34,8 +52,11 @@ function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | nu
   return loadNative().mountAges(pid, ids, ids.length, ages) < 0 ? null : Array.from(ages);
 }
 
-/** The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. */
-export function readMountsFact(inode: string, pid: number, table?: Buffer): MountsFact {
+/**
+ * The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. `whole`: what lies outside of
+ * the root of `pid` as well, where nsview may enter the namespace, since a mount made elsewhere may appear there.
+ */
+export function readMountsFact(inode: string, pid: number, table?: Buffer, view: 'its' | 'whole' = 'its'): MountsFact {
   const at = String(process.hrtime.bigint());
   const lineage = readLineage(`/proc/${pid}/ns/mnt`);
   const [above] = isRefusal(lineage) ? [] : lineage.owners;
@@ -43,7 +64,11 @@ export function readMountsFact(inode: string, pid: number, table?: Buffer): Moun
   const owner = above?.inode ?? refused ?? {errno: 'EPERM', during: 'ioctl NS_GET_USERNS'};
   // It is another's pid by now, or it has moved on, where the namespace is not the same.
   const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
-  const read = isStill ? {inode, pid, mounts: decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  const whole = view === 'whole' && readLink(`/proc/${pid}/root`) !== '/' ? readMountsThrough(`/proc/${pid}/ns/mnt`) : null;
+  const isWhole = isStill && whole !== null && !isRefusal(whole);
+  const listed = isStill ? {inode, pid, mounts: isWhole ? whole : decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  const rootMount = isWhole || isRefusal(listed.mounts) ? null : readRootMount(pid, listed.mounts);
+  const read = isRefusal(listed.mounts) || rootMount === null ? listed : {...listed, mounts: [rootMount, ...listed.mounts]};
   const ages = isRefusal(read.mounts) ? null : readAges(pid, read.mounts);
   return {kind: 'mounts', at, owner, ...read, ...(ages === null ? {} : {ages})};
 }

@@ -179,6 +179,10 @@ const mount = z.object({
   fsType: z.string(),
   source: z.string(),
   superOptions: z.array(z.string()),
+  chroot: z
+    .literal(true)
+    .exactOptional()
+    .describe('No line of mountinfo: the root of `pid` is the directory `root` of this mount, whose own lies outside.'),
 }) satisfies Holds<Mount>;
 
 const end = {code: z.int().min(0).max(255).exactOptional(), signal: z.string().exactOptional()};

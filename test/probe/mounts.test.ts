@@ -28,6 +28,7 @@ import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {isRoot, needsRoot, ownUser} from '../support/user.ts';
 
@@ -300,6 +301,88 @@ describe('propagation along more than one group', () => {
     const details = detailsOf(later, own, 'mounts', {width: 200, inodes: false, live: true});
     const text = Array.from({length: details.count}, (_, index) => lineText(details.line(index)));
     expect(text.find(line => /[├└] a +tmpfs/.test(line))).toContain('shared, alone');
+  });
+});
+
+describe('a root that is a directory of a mount, and not the root of one', () => {
+  const textOf = (world: World, pid: number): string => {
+    const details = detailsOf(world, processOf(world, pid), 'mounts', {width: 300, inodes: false, live: true});
+    return Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+  };
+
+  it('lies on a mount that mountinfo does not list, and what is mounted there leaks as that mount does', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script = `mount -t tmpfs base .; mount --make-shared .; cd "$1"; mkdir -p jail/sub jail/own; mount -t tmpfs own jail/own
+      mount --make-private jail/own`;
+    await using shell = await new Shell(['-m'], script, path).ready();
+    await using jailed = new Running('nsenter', ['-t', String(shell.pid), ...entered, fixture('chroots'), `${path}/jail`]);
+    await jailed.says(/ready/);
+    await using other = below(shell, ['-m', '--propagation', 'unchanged', 'sh', '-c', 'echo ready; exec cat']);
+    await other.says(/ready/);
+    const listed = readFileSync(`/proc/${jailed.pid}/mountinfo`, 'utf8').trim().split('\n');
+    expect(listed.map(line => line.split(' ')[4])).toEqual(['/own']);
+    const world = worldOf(jailed.pid, other.pid);
+    const mounts = tableOf(world, jailed.pid);
+    expect(mounts.map(({id, point, root, chroot}) => [id, point, root, chroot])).toEqual([
+      [reached(jailed.pid, '/'), '/', '/jail', true],
+      [reached(jailed.pid, '/own'), '/own', '/', undefined],
+    ]);
+    const space = processOf(world, other.pid).spaces.mnt?.name;
+    const text = textOf(world, jailed.pid);
+    expect(text).toContain(`A mount made below / here appears in ${space} (1 process), and the other way round.`);
+    expect(text).not.toContain('no leaks');
+    expect(text).toMatch(/chroot to \/jail of base/);
+    // The kernel does what was said.
+    await shell.does('mount -t tmpfs leaks jail/sub');
+    expect(tableOf(worldOf(other.pid), other.pid).some(({point}) => point === `${path}/jail/sub`)).toBe(true);
+    expect(tableOf(worldOf(jailed.pid), jailed.pid).map(({point}) => point)).toEqual(['/', '/own', '/sub']);
+    // What is mounted on that directory later is at / as well, and no path but /.. leads there.
+    await shell.does('umount jail/sub; mount -t tmpfs top jail');
+    const covered = tableOf(worldOf(jailed.pid), jailed.pid);
+    expect(covered.map(({point, source}) => `${point} ${source}`)).toEqual(['/ base', '/own own', '/ top']);
+    const unreached = covered.filter(mount => reached(jailed.pid, mount.point) !== mount.id);
+    expect(unreached.map(({source}) => source)).toEqual(['top']);
+    const hidden = hiddenMounts(covered);
+    expect(covered.filter(({id}) => hidden.has(id))).toEqual(unreached);
+    // A snapshot has the lines of mountinfo alone, and knows it by what stands beside it.
+    const lines = covered.filter(({chroot}) => chroot === undefined);
+    expect([...hiddenMounts(lines)].map(([id, {how}]) => [id, how])).toEqual([[unreached[0]?.id, 'on the root']]);
+    for (const one of [jailed, other]) {
+      one.release();
+      await one.ended;
+    }
+  });
+
+  it('does not hide from others what leaks there outside of it, and nothing is said of a root that is not to be read', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    await using shell = await new Shell(['-m'], 'mount -t tmpfs base .; mount --make-shared .; mkdir -p "$1"/jail "$1"/sub', path).ready();
+    await using other = below(shell, ['-m', '--propagation', 'unchanged', fixture('chroots'), `${path}/jail`]);
+    await other.says(/ready/);
+    const [inode, apart] = [spaceAt(shell.pid), spaceAt(other.pid)];
+    const told: MountsFact[] = [];
+    using details = watchDetails({emit: facts => told.push(...facts.filter(fact => fact.kind === 'mounts'))});
+    details.show({
+      mounts: [
+        {inode, pid: shell.pid},
+        {inode: apart, pid: other.pid},
+      ],
+      cgroups: [],
+      studies: [],
+    });
+    await until(() => told.length >= 2, 'both tables');
+    const world = worldOf(shell.pid, other.pid);
+    for (const fact of told) observe(world, fact);
+    const space = processOf(world, other.pid).spaces.mnt?.name;
+    expect(textOf(world, shell.pid)).toContain(`A mount made below ${path} here appears in ${space} (1 process), and the other way round.`);
+    // A mount namespace that nsview may not enter.
+    observe(world, {...readMountsFact(apart, other.pid), mounts: []});
+    const text = textOf(world, other.pid);
+    expect(text).toContain('root unread');
+    expect(text).not.toContain('no leaks');
+    other.release();
+    await other.ended;
   });
 });
 
