@@ -6,7 +6,7 @@ import type {Holder} from '../model/ownership.ts';
 import {errnoName} from './errno.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {decodeMountinfo, deviceNumber, readMountinfo} from './mountinfo.ts';
+import {decodeTable, deviceNumber, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {paced} from './pace.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -142,9 +142,7 @@ export const tableHolder = (pid: number, fd: number, tid: number): TableHolder =
 export function firstMount({pid, tid, fd}: TableHolder): number | null {
   const devices = (['self', pid] as const).flatMap(one => {
     const raw = readMountinfo(one);
-    return isRefusal(raw)
-      ? []
-      : decodeMountinfo(raw.toString()).flatMap(({fsType, device}) => (fsType === 'proc' ? [deviceNumber(device)] : []));
+    return isRefusal(raw) ? [] : decodeTable(raw).flatMap(({fsType, device}) => (fsType === 'proc' ? [deviceNumber(device)] : []));
   });
   const numbers = BigInt64Array.from(devices);
   const buffer = Buffer.alloc(4096);
@@ -288,7 +286,7 @@ function createHolders(): HoldersLook {
     if (isRefusal(raw)) return;
     tables.set(inode, pid);
     if (!raw.includes(' - nsfs ')) return;
-    const mounts = decodeMountinfo(raw.toString());
+    const mounts = decodeTable(raw);
     for (const mount of mounts) {
       const pinned = pinnedBy(mount);
       if (pinned === null) continue;
@@ -344,7 +342,7 @@ function createHolders(): HoldersLook {
     for (const [inode, pid] of tables) {
       if (opened.length === 0) break;
       const raw = readMountinfo(pid);
-      const mounts = new Set(isRefusal(raw) ? [] : decodeMountinfo(raw.toString()).map(({id}) => id));
+      const mounts = new Set(isRefusal(raw) ? [] : decodeTable(raw).map(({id}) => id));
       for (const {id, holder, from} of opened) if (id !== null && mounts.has(id) && from !== inode) add('mnt', inode, holder);
       opened = opened.filter(({id}) => id === null || !mounts.has(id));
       yield;

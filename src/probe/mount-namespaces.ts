@@ -2,7 +2,7 @@
 
 import type {Mount, Refusal, Seen} from '../model/fact.ts';
 import {errnoName} from './errno.ts';
-import {decodeMountinfo} from './mountinfo.ts';
+import {decodeTable} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 
 /** Of one mountinfo: about 20,000 mounts. */
@@ -16,7 +16,7 @@ export function readMountsThrough(path: string): Seen<Mount[]> {
   buffer ??= Buffer.allocUnsafe(TABLE);
   const size = loadNative().mountTable(path, buffer, TABLE, stage);
   if (size < 0) return {errno: errnoName(-size), during: STAGES[stage[0] ?? 0] ?? 'read'};
-  return decodeMountinfo(buffer.toString('utf8', 0, size));
+  return decodeTable(buffer.subarray(0, size));
 }
 
 const MOST = 65536;

@@ -1,6 +1,7 @@
 // Knows mount tables: /proc/PID/mountinfo, line by line.
 
 import {closeSync, openSync} from 'node:fs';
+import {byteText} from '../model/byte-text.ts';
 import type {Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {readBytes, readText, refusalOf} from './proc-file.ts';
@@ -73,7 +74,9 @@ function endOf(text: string): End | null {
   if (known !== undefined) return known;
   if (ends.size > KEPT) ends.clear();
   // A copy: a part of a table keeps the whole table in memory.
-  const copy = Buffer.from(text).toString();
+  const plain = Buffer.from(text).toString();
+  // What was not UTF-8 would be lost in it.
+  const copy = plain === text ? plain : Buffer.from(text, 'utf16le').toString('utf16le');
   const end = readEnd(copy);
   ends.set(copy, end);
   return end;
@@ -148,14 +151,17 @@ export function decodeMountinfo(text: string): Mount[] {
   return mounts;
 }
 
+/** Of the bytes of a table: names need not be UTF-8, and two that are not stay two. */
+export const decodeTable = (table: Uint8Array): Mount[] => decodeMountinfo(byteText(table));
+
 /** The raw table, to compare cheaply with an earlier one. */
 export function readMountinfo(pid: number | 'self'): Seen<Buffer> {
   return readBytes(`/proc/${pid}/mountinfo`);
 }
 
 export function readMounts(pid: number | 'self'): Seen<Mount[]> {
-  const text = readText(`/proc/${pid}/mountinfo`);
-  return isRefusal(text) ? text : decodeMountinfo(text);
+  const table = readMountinfo(pid);
+  return isRefusal(table) ? table : decodeTable(table);
 }
 
 /** Of open(2), the same on every architecture that nsview runs on. */

@@ -3,7 +3,7 @@
 import {isRefusal, type Mount, type MountsFact, type Seen} from '../model/fact.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough} from './mount-namespaces.ts';
-import {decodeMountinfo, mountIdOf, readMounts} from './mountinfo.ts';
+import {decodeTable, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readLink} from './proc-file.ts';
 
@@ -66,7 +66,7 @@ export function readMountsFact(inode: string, pid: number, table?: Buffer, view:
   const isStill = table !== undefined && !isRefusal(lineage) && lineage.inode === inode;
   const whole = view === 'whole' && readLink(`/proc/${pid}/root`) !== '/' ? readMountsThrough(`/proc/${pid}/ns/mnt`) : null;
   const isWhole = isStill && whole !== null && !isRefusal(whole);
-  const listed = isStill ? {inode, pid, mounts: isWhole ? whole : decodeMountinfo(table.toString())} : readMountNamespace(inode, [pid]);
+  const listed = isStill ? {inode, pid, mounts: isWhole ? whole : decodeTable(table)} : readMountNamespace(inode, [pid]);
   const rootMount = isWhole || isRefusal(listed.mounts) ? null : readRootMount(pid, listed.mounts);
   const read = isRefusal(listed.mounts) || rootMount === null ? listed : {...listed, mounts: [rootMount, ...listed.mounts]};
   const ages = isRefusal(read.mounts) ? null : readAges(pid, read.mounts);

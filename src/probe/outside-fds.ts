@@ -5,7 +5,7 @@ import {isRefusal, type Mount, type Seen} from '../model/fact.ts';
 import type {OutsideFd, OutsideFds} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
 import {createSocketNetworks, TUN} from './holders.ts';
-import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {decodeTable, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
 
@@ -51,7 +51,7 @@ export const isRemote = (fsType: string): boolean =>
 /** By id. */
 function readTable(pid: number | 'self'): ReadonlyMap<number, Mount> {
   const table = readMountinfo(pid);
-  return new Map(isRefusal(table) ? [] : decodeMountinfo(table.toString()).map(mount => [mount.id, mount]));
+  return new Map(isRefusal(table) ? [] : decodeTable(table).map(mount => [mount.id, mount]));
 }
 
 const withoutDeleted = (path: string): string => (path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path);

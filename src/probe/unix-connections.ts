@@ -5,7 +5,7 @@ import {lstatSync} from 'node:fs';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {Holder, OtherSocket, PathSocket, UnixConnection} from '../model/network.ts';
 import {createSocketNetworks, machineLook, pathOfPin, readSocketFds, TUN} from './holders.ts';
-import {decodeMountinfo, readMountinfo} from './mountinfo.ts';
+import {decodeTable, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {decodeUnixSockets, type UnixMessage} from './netlink.ts';
 import {dump, isCut, UNIX} from './network-dump.ts';
@@ -201,7 +201,7 @@ function createFinder(): (pid: number, path: string) => boolean {
   return (pid, path) => {
     if (!path.startsWith('/')) return false;
     const table = tables.has(pid) ? Buffer.alloc(0) : readMountinfo(pid);
-    const mounts = tables.get(pid) ?? (isRefusal(table) ? [] : decodeMountinfo(table.toString()));
+    const mounts = tables.get(pid) ?? (isRefusal(table) ? [] : decodeTable(table));
     tables.set(pid, mounts);
     const place = mounts.length === 0 ? null : pathOfPin(pid, path, mounts);
     try {
