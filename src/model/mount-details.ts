@@ -164,8 +164,15 @@ function pinLines(world: World, process: Process, {mounts, locks}: MountView, id
       : locks?.ids.has(id)
         ? 'it is locked: umount fails with EINVAL'
         : undefined;
-  return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...back];
+  const options = said(
+    `Options: of the mount ${optionsText(mount.options)}; of its file system ${optionsText(mount.superOptions)}.`,
+    look.width,
+  );
+  return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...options, [], ...back];
 }
+
+/** With room to break a line between layers of an overlay, and between paths. */
+const optionsText = (options: readonly string[]): string => options.map(printable).join(', ');
 
 type MountWidths = {readonly point: number; readonly type: number; readonly leak: number; readonly rest: number};
 
@@ -240,6 +247,9 @@ function whatIsMounted(view: MountView, mount: Mount): string {
   return `${printable(mount.root)} of ${source}`;
 }
 
+/** A write fails with EROFS where either is read-only, the mount or its file system (mnt_want_write(), fs/namespace.c). */
+const isReadOnlyBelow = ({options, superOptions}: Mount): boolean => superOptions.includes('ro') && !options.includes('ro');
+
 type RowLook = {
   readonly view: MountView;
   readonly look: Look;
@@ -262,6 +272,7 @@ function mountLine(row: MountRow, {view, look, widths, hidden, change}: RowLook)
     ...(hidden === undefined ? [] : [toned('warn', `${hiddenText(hidden)}  `)]),
     ...(view.locks?.ids.has(mount.id) ? [strong('locked  ')] : []),
     plain(mount.options.map(printable).join(',')),
+    ...(isReadOnlyBelow(mount) ? [toned('warn', '  its file system is ro')] : []),
     dim(`  ${whatIsMounted(view, mount)}`),
   ];
   return [

@@ -254,6 +254,16 @@ function propagationOfGroups(tables: readonly Table[], {shared, master, propagat
   return {peers, slaves, masters, isMasterUnknown};
 }
 
+/** `host:/export/dir`. */
+const EXPORTED = /:(\/.*)$/;
+
+/**
+ * Which directory of its file system a mount shows. Of NFS mountinfo has `/` for all of them (nfs_show_path(), fs/nfs/super.c), and tells it by the
+ * source, of a bind mount too (nfs_show_devname()).
+ */
+export const rootOf = ({fsType, root, source}: Mount): string =>
+  (fsType === 'nfs' || fsType === 'nfs4' ? EXPORTED.exec(source)?.[1] : undefined) ?? root;
+
 const DELETED = '//deleted';
 
 /** Of a directory that was removed, the name that it had. */
@@ -277,7 +287,7 @@ function byRoot(mounts: readonly Mount[]): ByRoot {
     else if (list.length < FEW) list.push(mount);
   };
   for (const mount of mounts) {
-    let folder = bareRoot(mount.root);
+    let folder = bareRoot(rootOf(mount));
     add(at, folder, mount);
     while (folder !== '/') {
       folder = upFrom(folder);
@@ -319,8 +329,10 @@ type Memo = {
 const propagationCache = new WeakMap<readonly Mount[], Memo>();
 
 /** What tells the answer for one mount from that for another. */
-export const propagationKey = ({root, propagation: {shared, master, propagateFrom}}: Mount): string =>
-  shared === undefined && master === undefined ? '' : `${shared} ${master} ${propagateFrom} ${root}`;
+export function propagationKey(mount: Mount): string {
+  const {shared, master, propagateFrom} = mount.propagation;
+  return shared === undefined && master === undefined ? '' : `${shared} ${master} ${propagateFrom} ${rootOf(mount)}`;
+}
 
 /** Of a mount in the table `own`; mounts of the same groups that show the same directory get the same answer. */
 export function propagationOf(tables: readonly Table[], own: readonly Mount[], mount: Mount): Propagation {
@@ -338,13 +350,13 @@ export function propagationOf(tables: readonly Table[], own: readonly Mount[], m
   const all = memo.byGroups.get(groups) ?? propagationOfGroups(tables, mount.propagation);
   memo.byGroups.set(groups, all);
   const whole = new Set<Namespace>();
-  const peers = placesAlike(all.peers, mount.root, whole);
-  const slaves = placesAlike(all.slaves, mount.root, whole);
+  const peers = placesAlike(all.peers, rootOf(mount), whole);
+  const slaves = placesAlike(all.slaves, rootOf(mount), whole);
   const found = {
     ...all,
     peers,
     slaves,
-    masters: all.masters === null ? null : placesAlike(all.masters, mount.root, new Set()),
+    masters: all.masters === null ? null : placesAlike(all.masters, rootOf(mount), new Set()),
     narrow: new Set([...peers.keys(), ...slaves.keys()].filter(space => !whole.has(space))),
   };
   memo.byKey.set(key, found);
@@ -354,7 +366,8 @@ export function propagationOf(tables: readonly Table[], own: readonly Mount[], m
 /** Which directory of its parent's file system a mount is on. */
 export function placeOn(parent: Mount, {point}: Mount): string {
   const below = parent.point === '/' ? point : point.slice(parent.point.length);
-  return `${parent.root === '/' ? '' : parent.root}${below}`;
+  const root = rootOf(parent);
+  return `${root === '/' ? '' : root}${below}`;
 }
 
 // --- bind mounts ---
@@ -370,14 +383,15 @@ function firstsOf(mounts: readonly Mount[]): Firsts {
     const made = new Map<string, Map<string, Mount>>();
     let last: Mount | undefined;
     for (const one of mounts) {
-      if (last?.device === one.device && last.root === one.root) continue;
+      if (last?.device === one.device && last.root === one.root && last.source === one.source) continue;
+      const root = rootOf(one);
       last = one;
       let roots = made.get(one.device);
       if (roots === undefined) {
         roots = new Map();
         made.set(one.device, roots);
       }
-      if (!roots.has(one.root)) roots.set(one.root, one);
+      if (!roots.has(root)) roots.set(root, one);
     }
     firsts = made;
     rootsCache.set(mounts, made);
@@ -387,7 +401,8 @@ function firstsOf(mounts: readonly Mount[]): Firsts {
 
 /** `mount`'s root as a path from the reader's root, through `first`, which shows the directory `root` of the same file system. */
 function pathThrough(first: Mount, root: string, mount: Mount): string {
-  const below = root === mount.root ? '' : mount.root.slice(root === '/' ? 0 : root.length);
+  const own = rootOf(mount);
+  const below = root === own ? '' : own.slice(root === '/' ? 0 : root.length);
   return `${first.point === '/' ? '' : first.point}${below}` || '/';
 }
 
@@ -412,7 +427,8 @@ function leadsTo(mounts: readonly Mount[], path: string, mount: Mount): boolean 
     const on = seen.get(at);
     if (on !== undefined) {
       const below = path.slice(at === '/' ? 0 : at.length);
-      return on.device === mount.device && ((on.root === '/' ? '' : on.root) + (below === '/' ? '' : below) || '/') === mount.root;
+      const root = rootOf(on);
+      return on.device === mount.device && ((root === '/' ? '' : root) + (below === '/' ? '' : below) || '/') === rootOf(mount);
     }
     if (at === '/') return false;
   }
@@ -427,7 +443,7 @@ const upFrom = (root: string): string => root.slice(0, root.lastIndexOf('/')) ||
 export function bindSource(mounts: readonly Mount[], mount: Mount): string | null {
   if (mount.root.endsWith(DELETED)) return null;
   const firsts = firstsOf(mounts).get(mount.device);
-  for (let root = mount.root; ; root = upFrom(root)) {
+  for (let root = rootOf(mount); ; root = upFrom(root)) {
     const first = firsts?.get(root);
     const path = first === undefined || first.id === mount.id ? null : pathThrough(first, root, mount);
     if (path !== null && leadsTo(mounts, path, mount)) return path;
@@ -464,7 +480,7 @@ function lockedMounts({mounts, ages = []}: Aged, {mounts: source, ages: sourceAg
       const parent = byId.get(mount.parent);
       if (parent === undefined || parent === mount) return null;
       // On which directory of its parent's file system it is, so that a copy of both elsewhere is known again.
-      return `${parent.device}\0${placeOn(parent, mount)}\0${mount.device}\0${mount.root}`;
+      return `${parent.device}\0${placeOn(parent, mount)}\0${mount.device}\0${rootOf(mount)}`;
     };
   };
   /** The age of the oldest that stands so. */
@@ -516,7 +532,7 @@ const kindOf = ({propagation}: Mount): string =>
 export function mountDifferences(mounts: readonly Mount[], others: readonly Mount[]): Differences {
   const kept = differenceCache.get(mounts)?.get(others);
   if (kept !== undefined) return kept;
-  const key = (mount: Mount) => `${mount.point}\0${mount.device}\0${mount.root}`;
+  const key = (mount: Mount) => `${mount.point}\0${mount.device}\0${rootOf(mount)}`;
   const left = new Map<string, Mount[]>();
   for (const other of others) {
     const list = left.get(key(other));

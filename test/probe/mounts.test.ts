@@ -20,7 +20,9 @@ import {createWorld, observe, type World} from '../../src/model/world.ts';
 import {timelineLine} from '../../src/out/timeline-text.ts';
 import {watchDetails} from '../../src/probe/details.ts';
 import {readHost} from '../../src/probe/host.ts';
+import {readMountHolders} from '../../src/probe/mount-holders.ts';
 import {watchMounts} from '../../src/probe/mount-watch.ts';
+import {decodeMountinfo} from '../../src/probe/mountinfo.ts';
 import {readMountsFact} from '../../src/probe/mounts-fact.ts';
 import {loadNative} from '../../src/probe/native.ts';
 import {readProcess} from '../../src/probe/process.ts';
@@ -152,6 +154,20 @@ describe('hidden mounts', () => {
     expect(inSnapshot?.hidden).toEqual(unreached.map(({id}) => id).sort((a, b) => a - b));
     // Whatever hides something is a mount of that table.
     for (const {by} of hidden.values()) expect(mounts).toContain(by);
+  });
+
+  it('are not those whose names differ in bytes that are no UTF-8', async () => {
+    using folder = temporaryFolder();
+    const script = `mount -t tmpfs one .; cd "$1"; for name in $'\\xff' $'\\xfe' $'\\xc3\\xa9'; do mkdir "$name"; mount -t tmpfs "s$name" "$name"; done`;
+    await using shell = await new Shell(['-m'], script, folder.path).ready();
+    const world = worldOf(shell.pid);
+    const mounts = tableOf(world, shell.pid).filter(({point}) => point.startsWith(`${folder.path}/`));
+    expect(mounts.map(({point, source}) => [point.slice(folder.path.length), source])).toEqual([
+      ['/\udcff', 's\udcff'],
+      ['/\udcfe', 's\udcfe'],
+      ['/é', 'sé'],
+    ]);
+    for (const {id} of mounts) expect(hiddenMounts(tableOf(world, shell.pid)).has(id)).toBe(false);
   });
 
   it('are all that findmnt --shadowed finds, and more', async () => {
@@ -523,6 +539,57 @@ describe('the source of a bind mount', () => {
     expect(sources()).toEqual(['/of/seen', null, null, '/self']);
     await shell.does('umount of/covered');
     expect(sources()).toEqual(['/of/seen', null, '/of/covered/in', '/self']);
+  });
+});
+
+describe('a mount of NFS', () => {
+  // Two exports of one file system, and a bind mount below one of them, as Linux 6.1 wrote them.
+  const table = (last: string) =>
+    decodeMountinfo(`27 1 254:0 / / rw - ext4 /dev/vda rw
+80 27 0:45 / /a rw - nfs4 srv:/export/a rw,vers=4.2
+81 27 0:45 / /b rw - nfs4 srv:/export/b rw,vers=4.2
+82 27 0:45 / /mnt rw - nfs4 ${last} rw,vers=4.2
+`);
+
+  it('shows the directory that its source names, since mountinfo has / for all of them', () => {
+    const mounts = table('srv:/export/a/sub');
+    expect(['/a', '/b', '/mnt'].map(point => bindSource(mounts, mountAt(mounts, point)))).toEqual([null, null, '/a/sub']);
+    expect(mountDifferences(mounts, table('srv:/export/b/sub')).rows.map(({kind, mount}) => `${kind} ${mount.source}`)).toEqual([
+      'added srv:/export/a/sub',
+      'removed srv:/export/b/sub',
+    ]);
+  });
+});
+
+describe('a file system that is read-only below a mount that is not', () => {
+  it('is told beside the options of the mount, and with all options where the mount is chosen', async context => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script = 'mount -t tmpfs top .; cd "$1"; mkdir one two; mount -t tmpfs -o size=1m one one; mount --bind one two';
+    await using shell = await new Shell(['-m'], `${script}; mount -o remount,ro -t tmpfs one || mount -o remount,ro one`, path).ready();
+    const world = worldOf(shell.pid);
+    const mounts = tableOf(world, shell.pid);
+    const two = mountAt(mounts, `${path}/two`);
+    if (!two.superOptions.includes('ro')) return context.skip('no privilege to make a file system read-only');
+    expect(await shell.does('touch two/file || true')).toMatch(/Read-only/);
+    const shown = processOf(world, shell.pid);
+    const textOf = (pins?: number) => {
+      const look = {width: 300, inodes: false, live: true, ...(pins === undefined ? {} : {pins})};
+      const details = detailsOf(world, shown, 'mounts', look);
+      return Array.from({length: details.count}, (_, index) => lineText(details.line(index)));
+    };
+    const row = (name: string) => textOf().find(line => new RegExp(`[├└] ${name} +tmpfs`).test(line));
+    expect(row('two')).toMatch(/rw,relatime {2}its file system is ro/);
+    expect(row('one')).not.toMatch(/its file system/);
+    observe(world, {
+      kind: 'mountHolders',
+      at: at(),
+      pid: shell.pid,
+      start: shown.start,
+      mount: two.id,
+      seen: readMountHolders(shell.pid, two.id),
+    });
+    expect(textOf(two.id).join('\n')).toMatch(/Options: of the mount rw, relatime; of its file system ro, size=1024k/);
   });
 });
 
