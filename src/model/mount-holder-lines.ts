@@ -25,6 +25,8 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
         return [`fd ${fd}${whose}${path === undefined ? '' : ` ${printable(path)}`}`];
       case 'socket':
         return [`socket fd ${fd}${whose} bound to ${printable(path ?? '')}`];
+      case 'ring':
+        return [`io_uring fd ${fd} with ${printable(path ?? 'file')} registered`];
       case 'map':
         return maps.length === 1 ? [`mapped ${printable(path ?? 'file')}${maybe}`] : [];
       default:
@@ -35,8 +37,9 @@ export function mountUsesText(uses: readonly MountUse[]): {readonly who: string;
   const calls = uses.map(({by, fd}) => (by === 'cwd' ? 'call (int)chdir("/")' : `call (int)close(${fd})`));
   return {
     who: `${printable(first?.comm ?? '')} ${pid}: ${words.join(', ')}`,
-    // A root, a program and a mapped file stay until the process goes; and gdb calls in the first thread, which has its own.
-    release: uses.some(({by, tid}) => by === 'root' || by === 'exe' || by === 'map' || tid !== undefined)
+    // A root, a program and a mapped file stay until the process goes, and so does a ring that is mapped; and gdb calls in the first thread,
+    // which has its own.
+    release: uses.some(({by, tid}) => by === 'root' || by === 'exe' || by === 'map' || by === 'ring' || tid !== undefined)
       ? `${killCommand(first?.deaf)} ${pid}`
       : `gdb -p ${pid} -batch ${calls.map(call => `-ex '${call}'`).join(' ')}`,
   };
@@ -121,9 +124,17 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   const umount = (point: string, option = '') => `${enterMounts(seen.pid)}umount ${option}${quoted(point)}`;
   const together = seen.copies.filter(copy => copy.together);
   const loops = seen.loops ?? [];
-  const busy = seen.uses.length + seen.more + seen.below.length + loops.length + together.reduce((sum, copy) => sum + copy.uses.length, 0);
+  const swaps = seen.swaps ?? [];
+  const elsewhere = together.reduce((sum, copy) => sum + copy.uses.length, 0);
+  const busy = seen.uses.length + seen.more + seen.below.length + loops.length + swaps.length + elsewhere;
   const threads = new Set(seen.uses.flatMap(({kernel, pid}) => (kernel ? [pid] : []))).size;
-  if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
+  // umount(2) of the caller's own root (do_umount_root(), fs/namespace.c).
+  const isRoot = seen.point === '/' && stays === undefined;
+  if (isRoot) {
+    put(toned('bad', 'The root: '), plain('umount makes its file system read-only, and leaves it mounted.'));
+    say('That fails with EBUSY while a file of it is open for writing.');
+    if (busy > 0) put(dim('On it are:'));
+  } else if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
   else if (busy === 0 && stays !== undefined) say(`Nothing that nsview may see keeps it, but ${stays}.`);
   else if (busy === 0 && seen.unread === 0)
     put(toned('good', 'Nothing keeps it: '), toned('accent', umount(seen.point)), plain(' would do it.'));
@@ -154,6 +165,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     );
   }
   if (loops.length > SHOWN) put(dim(`  and ${loops.length - SHOWN} more loop devices`));
+  for (const file of swaps) command(`the kernel swaps to ${printable(file)}`, `swapoff ${quoted(file)}`);
   // Without the root of their namespace processes have no file any more.
   if (busy > 0 && stays === undefined && seen.point !== '/') {
     put(dim('Or take it out of sight now, gone when the last lets go:'));

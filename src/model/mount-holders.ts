@@ -4,7 +4,8 @@ import type {Refusal} from './seen.ts';
 
 /** What of a process is on it: each keeps umount(2) from succeeding (EBUSY). */
 export type MountUse = {
-  readonly by: 'cwd' | 'root' | 'exe' | 'fd' | 'map' | 'socket';
+  /** `ring`: a file that is registered with an io_uring(7), of which `fd` is the ring. */
+  readonly by: 'cwd' | 'root' | 'exe' | 'fd' | 'map' | 'socket' | 'ring';
   readonly pid: number;
   readonly comm: string;
   /** The thread that has it by itself, where not all threads of the process have it. */
@@ -27,7 +28,10 @@ export type MountCopy = {
   readonly pid: number;
   readonly id: number;
   readonly point: string;
-  /** On a peer or a slave of the mount above, or a slave of these: an unmount here unmounts it as well, and fails where it is busy (mount_namespaces(7)). */
+  /**
+   * On a peer or a slave of the mount above, or a slave of these, and nothing of its own is mounted on it: an unmount here unmounts it as well, and
+   * fails where it is busy (mount_namespaces(7)).
+   */
   readonly together: boolean;
   /** No process is in that mount namespace. */
   readonly empty?: true;
@@ -56,6 +60,8 @@ export type MountHolders = {
   /** Mounts directly on it, by their mount points. */
   readonly below: readonly string[];
   readonly loops?: readonly MountLoop[];
+  /** Swap files on it, which the kernel has open. */
+  readonly swaps?: readonly string[];
   readonly copies: readonly MountCopy[];
   /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
   readonly processes: number;

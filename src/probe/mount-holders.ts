@@ -4,11 +4,11 @@ import {readdirSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
-import {placeOn} from '../model/mounts.ts';
+import {type MountedOn, mountedOn, placeOn, rootOf} from '../model/mounts.ts';
 import {errnoName} from './errno.ts';
 import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
-import {deviceNumber, mountIdOf, readMounts} from './mountinfo.ts';
+import {decodeOctal, deviceNumber, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {type Look, paced} from './pace.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
@@ -43,6 +43,11 @@ function readTables(pids: readonly number[]): {tables: Map<string, Table>; refus
     const mounts = readMounts(pid);
     if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid, mounts});
   }
+  // Where all have other roots: whoever enters the namespace, as the commands do that are told, has its own (setns(2)).
+  for (const [inode, {pid}] of tables) {
+    const mounts = whole.has(inode) || pid === null ? [] : readMountsThrough(`/proc/${pid}/ns/mnt`);
+    if (!isRefusal(mounts) && mounts.length > 0) tables.set(inode, {pid, mounts});
+  }
   // What refuses to list them (src/probe/mount-namespaces.ts) is told with the namespaces.
   for (const {inode, path} of walkMountNamespaces()) {
     const mounts = tables.has(inode) ? [] : readMountsThrough(path);
@@ -65,39 +70,66 @@ function groupsBelow(group: number | undefined, tables: ReadonlyMap<string, Tabl
 const hears = ({shared, master, propagateFrom}: Mount['propagation'], groups: ReadonlySet<number>): boolean =>
   [shared, master, propagateFrom].some(group => group !== undefined && groups.has(group));
 
+/**
+ * Whether `one`, in another table or elsewhere in its own, goes when `mount` is unmounted: unmounts go to the peers and slaves of the mount above,
+ * and take what is mounted on the same directory (propagate_umount(), fs/pnode.c). Not what has others mounted on it that do not go
+ * before with those on `mount`, and whoever uses that is not asked (propagate_mount_busy()); but one that covers it whole takes its place.
+ */
+function goesWith(
+  one: Mount,
+  table: MountedOn,
+  mount: Mount,
+  own: MountedOn,
+  groupsOf: (group: number | undefined) => ReadonlySet<number>,
+): boolean {
+  const [above, there] = [own.byId.get(mount.parent), table.byId.get(one.parent)];
+  if (above === undefined || there === undefined || there === above) return false;
+  if (one.device !== mount.device || rootOf(one) !== rootOf(mount) || there.device !== above.device) return false;
+  if (!hears(there.propagation, groupsOf(above.propagation.shared)) || placeOn(there, one) !== placeOn(above, mount)) return false;
+  const on = table.on.get(one.id) ?? [];
+  if (on.length === 1 && on[0]?.point === one.point) return true;
+  return on.every(child => own.on.get(mount.id)?.some(before => goesWith(child, table, before, own, groupsOf)));
+}
+
 /** Other mounts of the same file system, in every mount namespace that nsview may look into. */
 function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table): (Omit<MountCopy, 'uses'> & {uses: MountUse[]})[] {
-  const above = own.mounts.find(one => one.id === mount.parent);
-  const groups = groupsBelow(above?.propagation.shared, tables);
+  const known = new Map<number | undefined, ReadonlySet<number>>();
+  const groupsOf = (group: number | undefined): ReadonlySet<number> => {
+    const groups = known.get(group) ?? groupsBelow(group, tables);
+    known.set(group, groups);
+    return groups;
+  };
   const link = readLink('/proc/self/ns/mnt');
   const ownInode = isRefusal(link) ? '' : inodeOf(link);
-  return [...tables].flatMap(([inode, {pid, mounts}]) => {
-    const byId = new Map(mounts.map(one => [one.id, one]));
-    return mounts
+  const here = mountedOn(own.mounts);
+  return [...tables].flatMap(([inode, {pid, mounts}]) =>
+    mounts
       .filter(one => one.device === mount.device && one.id !== mount.id)
-      .map(one => {
-        const {id, root, point, parent} = one;
-        // Unmounts go to the peers and slaves of the mount above, and take what is mounted on the same directory.
-        const there = byId.get(parent);
-        const together =
-          above !== undefined &&
-          there !== undefined &&
-          there !== above &&
-          hears(there.propagation, groups) &&
-          there.device === above.device &&
-          root === mount.root &&
-          placeOn(there, one) === placeOn(above, mount);
+      .map(one => ({
+        inode,
         // In nsview's own namespace nobody has to be entered.
-        return {
-          inode,
-          pid: inode === ownInode ? 0 : (pid ?? 0),
-          id,
-          point,
-          together,
-          ...(pid === null ? {empty: true as const} : {}),
-          uses: [],
-        };
-      });
+        pid: inode === ownInode ? 0 : (pid ?? 0),
+        id: one.id,
+        point: one.point,
+        together: goesWith(one, mountedOn(mounts), mount, here, groupsOf),
+        ...(pid === null ? {empty: true as const} : {}),
+        uses: [],
+      })),
+  );
+}
+
+/** Files below the mount point that the kernel has open for itself, by their paths in the mount's namespace, in which `pid` is. */
+const isOn = (mount: Mount, pid: number, path: string): boolean =>
+  isBelow(path, mount.point) && mountIdOf(`/proc/${pid}/root${path}`) === mount.id;
+
+/** Swap files: swapon(2) keeps them open, and no process has them. The table is told through nsview's root (proc_swaps(5)). */
+function swapsOn(mount: Mount, pid: number): string[] {
+  if (MAY_HANG.test(mount.fsType)) return [];
+  const swaps = readText('/proc/swaps');
+  return (isRefusal(swaps) ? '' : swaps).split('\n').flatMap(line => {
+    const [path = '', type] = line.split(/[ \t]+/);
+    const file = decodeOctal(path);
+    return type === 'file' && isOn(mount, pid, file) ? [file] : [];
   });
 }
 
@@ -117,7 +149,7 @@ function loopsOn(mount: Mount, pid: number, tables: ReadonlyMap<string, Table>):
     const [file, number] = [readText(`/sys/block/${name}/loop/backing_file`), readText(`/sys/block/${name}/dev`)];
     if (isRefusal(file) || isRefusal(number)) return [];
     const path = file.replace(/\n$/, '');
-    if (!isBelow(path, mount.point) || mountIdOf(`/proc/${pid}/root${path}`) !== mount.id) return [];
+    if (!isOn(mount, pid, path)) return [];
     for (const [inode, table] of tables) {
       const at = table.mounts.findLast(one => one.device === number.trim());
       if (at === undefined || table.pid === null) continue;
@@ -159,6 +191,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const {point, fsType, source} = mount;
     const uses: MountUse[] = [];
     const loops = loopsOn(mount, pid, tables);
+    const swaps = swapsOn(mount, pid);
     counts = {unread: 0, more: 0};
     building = {
       mount,
@@ -176,6 +209,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
         uses,
         below: own.mounts.filter(one => one.parent === id && one.id !== id).map(one => one.point),
         ...(loops.length > 0 ? {loops} : {}),
+        ...(swaps.length > 0 ? {swaps} : {}),
         copies,
         processes: 0,
         of: pids.length,
@@ -194,12 +228,14 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
     const refused = count < 0 ? errnoName(-count) : '';
     if (refused === 'EACCES' || refused === 'EPERM') counts.unread++;
-    if (count <= 0) return;
+    const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
+    const rings = count < 0 || isElsewhere() ? [] : fixedFiles(one, mount);
+    if (count <= 0 && rings.length === 0) return;
     const text = readText(`/proc/${one}/comm`);
     const comm = isRefusal(text) ? '?' : text.trimEnd();
-    const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
     const deaf = isDeaf(one);
     const kernel = isKernelThread(one);
+    for (const ring of rings) uses.push({by: 'ring', pid: one, comm, ...(deaf ? {deaf: true as const} : {}), ...ring});
     let mapped: Map<number, string> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
@@ -315,6 +351,21 @@ function boundSockets(id: number, mount: Mount, namespace: string, pids: readonl
   );
 }
 
+/** Of an io_uring(7), as its fdinfo has them (io_uring_show_fdinfo(), io_uring/fdinfo.c): `    0: /mnt/file`. */
+const FIXED_FILE = /^ *\d+: (\/.*)$/gm;
+
+/** Files that are registered with a ring stay open though their own fds are closed (io_uring_register(2), IORING_REGISTER_FILES). */
+function fixedFiles(pid: number, mount: Mount): {readonly fd: number; readonly path: string}[] {
+  const fds = MAY_HANG.test(mount.fsType) ? [] : readNumbers(`/proc/${pid}/fd`);
+  return (isRefusal(fds) ? [] : fds).flatMap(fd => {
+    const info = readLink(`/proc/${pid}/fd/${fd}`) === 'anon_inode:[io_uring]' ? readText(`/proc/${pid}/fdinfo/${fd}`) : '';
+    if (isRefusal(info) || info === '') return [];
+    const files = info.slice(info.indexOf('\nUserFiles:'), info.indexOf('\nUserBufs:'));
+    const path = [...files.matchAll(FIXED_FILE)].map(([, name = '']) => decodeOctal(name)).find(name => isOn(mount, pid, name));
+    return path === undefined ? [] : [{fd, path}];
+  });
+}
+
 const isBelow = (path: string, point: string): boolean => path === point || point === '/' || path.startsWith(`${point}/`);
 
 /** Files by the first address at which they are mapped, from maps: to read map_files wants a privilege. */
@@ -329,7 +380,7 @@ function readMapped(folder: string): Map<number, string> {
 }
 
 const use: z.ZodType<MountUse> = z.object({
-  by: z.enum(['cwd', 'root', 'exe', 'fd', 'map', 'socket']),
+  by: z.enum(['cwd', 'root', 'exe', 'fd', 'map', 'socket', 'ring']),
   pid: z.int(),
   comm: z.string(),
   tid: z.int().exactOptional(),
@@ -359,6 +410,7 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
       }),
     )
     .exactOptional(),
+  swaps: z.array(z.string()).exactOptional(),
   copies: z.array(
     z.object({
       inode: z.string(),

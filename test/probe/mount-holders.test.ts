@@ -296,6 +296,112 @@ describe('who pins a mount', () => {
     }
   });
 
+  it('finds the file that an io_uring has open, and no fd', async context => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    await using registers = new Running(fixture('registers-file'), [`${path}/file`]);
+    const [, ring] = await registers.says(/(?:no ring|ring (\d+))\nready/);
+    if (ring === undefined) return context.skip('kernel lacks io_uring');
+    expect(unmounts(path)).toBe(false);
+    const {uses} = holders(path);
+    expect(uses).toEqual([{by: 'ring', pid: registers.pid, comm: 'registers-file', fd: Number(ring), path: `${path}/file`}]);
+    const {who, release} = mountUsesText(uses);
+    expect(who).toBe(`registers-file ${registers.pid}: io_uring fd ${ring} with ${path}/file registered`);
+    execFileSync('sh', ['-c', release]);
+    await registers.ended;
+    // A ring ends later than its process (io_ring_exit_work(), io_uring/io_uring.c).
+    await expect.poll(() => unmounts(path), {timeout: 5000}).toBe(true);
+  });
+
+  it('finds the swap file that is on it', async context => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    // Not of tmpfs: swapon(2) wants a file system that tells where its blocks are.
+    writeFileSync(`${path}/image`, '');
+    truncateSync(`${path}/image`, 2 ** 23);
+    execFileSync('mkfs.ext4', ['-q', `${path}/image`]);
+    using on = temporaryFolder();
+    if (spawnSync('mount', ['-o', 'loop', `${path}/image`, on.path]).status !== 0) return context.skip('needs loop devices');
+    const swap = `${on.path}/swap file`;
+    try {
+      writeFileSync(swap, Buffer.alloc(2 ** 20), {mode: 0o600});
+      execFileSync('mkswap', [swap], {stdio: 'ignore'});
+      if (spawnSync('swapon', ['--priority', '0', swap]).status !== 0) return context.skip('kernel lacks swap files');
+      expect(unmounts(on.path)).toBe(false);
+      expect(holders(on.path)).toMatchObject({uses: [], below: [], swaps: [swap]});
+      const told = mountPinsText(holders(on.path), 0);
+      expect(told).toContain(`the kernel swaps to ${swap}`);
+      expect(told).not.toContain('Nothing');
+      execFileSync('sh', ['-c', /swapoff .*$/m.exec(told)?.[0] ?? 'false']);
+      expect(holders(on.path).swaps).toBeUndefined();
+    } finally {
+      spawnSync('swapoff', [swap]);
+      await expect.poll(() => unmounts(on.path)).toBe(true);
+    }
+  });
+
+  it('does not count what keeps copies that stay, since others are mounted on them', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    mkdirSync(`${path}/base`);
+    execFileSync('sh', [
+      '-c',
+      'cd "$1"; mount -t tmpfs base base; mount --make-shared base; mkdir base/sub; mount -t tmpfs sub base/sub; mkdir base/sub/on base/sub/its',
+      'sh',
+      path,
+    ]);
+    const sub = `${path}/base/sub`;
+    execFileSync('mount', ['-t', 'tmpfs', 'its', `${sub}/its`]);
+    await using other = new Running('unshare', [
+      '-m',
+      '--propagation',
+      'slave',
+      'sh',
+      '-c',
+      `cd ${sub}; echo ready; read line; mount -t tmpfs on on; echo again; exec cat`,
+    ]);
+    await other.says(/ready/);
+    const copy = () => holders(sub).copies.map(({together, uses}) => [together, uses.length]);
+    // What is mounted on both goes before.
+    expect(copy()).toEqual([[true, 1]]);
+    expect(unmounts(`${sub}/its`)).toBe(true);
+    expect(copy()).toEqual([[true, 1]]);
+    expect(unmounts(sub)).toBe(false);
+    other.child.stdin?.write('\n');
+    await other.says(/again/);
+    expect(copy()).toEqual([[false, 1]]);
+    expect(mountPinsText(holders(sub), 0)).not.toContain('Busy');
+    expect(unmounts(sub)).toBe(true);
+    expect(readFileSync(`/proc/${other.pid}/mountinfo`, 'utf8')).toContain(` ${sub} `);
+    other.release();
+    await other.ended;
+  });
+
+  it('says of a root that umount leaves it mounted', () => {
+    const text = mountPinsText(holders('/'), 0);
+    expect(text).toMatch(/^\/ .*\nThe root: umount makes its file system read-only, and leaves it mounted\.\n/);
+    expect(text).not.toContain('until all of these let go');
+  });
+
+  it('names commands that work where all in the mount namespace have another root', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    execFileSync('mkdir', ['-p', `${path}/jail/sub`]);
+    const script = `mount -t tmpfs sub ${path}/jail/sub; exec ${fixture('chroots')} ${path}/jail`;
+    await using jailed = new Running('unshare', ['-m', 'sh', '-c', script]);
+    await jailed.says(/ready/);
+    const table = readFileSync(`/proc/${jailed.pid}/mountinfo`, 'utf8');
+    const id = Number(/^(\d+) .* \/sub /m.exec(table)?.[1]);
+    const seen = readMountHolders(jailed.pid, id);
+    if (isRefusal(seen)) throw new Error(JSON.stringify(seen));
+    const command = / (nsenter .*) would do it/.exec(mountPinsText({...seen, unread: 0}, 0))?.[1];
+    expect(command).toBe(`nsenter --mount=/proc/${jailed.pid}/ns/mnt umount ${path}/jail/sub`);
+    execFileSync('sh', ['-c', command ?? 'false']);
+    expect(readFileSync(`/proc/${jailed.pid}/mountinfo`, 'utf8')).toBe('');
+    jailed.release();
+    await jailed.ended;
+  });
+
   it('names commands that work in the mount namespace that it is in, and none for what umount does not let go', async () => {
     using folder = mountedFolder();
     const {path} = folder;
