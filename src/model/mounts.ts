@@ -460,48 +460,60 @@ export function wholeAt(mounts: readonly Mount[], mount: Mount): string | null {
 
 // --- locked mounts ---
 
-const lockCache = new WeakMap<readonly Mount[], WeakMap<readonly Mount[], ReadonlySet<number>>>();
+const lockCache = new WeakMap<readonly Mount[], WeakMap<object, ReadonlySet<number>>>();
 
 /** A table that was read, with the ages of its mounts where the kernel tells them. */
 type Aged = {readonly mounts: readonly Mount[]; readonly ages?: readonly number[]};
+
+/** A mount, and on which directory of which file system it is, so that a copy of both elsewhere is known again. */
+function edgesOf(mounts: readonly Mount[]): (mount: Mount) => string | null {
+  const {byId} = mountedOn(mounts);
+  return mount => {
+    const parent = byId.get(mount.parent);
+    if (parent === undefined || parent === mount) return null;
+    return `${parent.device}\0${placeOn(parent, mount)}\0${mount.device}\0${rootOf(mount)}`;
+  };
+}
 
 /**
  * The mounts that came, each with the one it is mounted on, from `source`, the table of a namespace that another user namespace owns.
  * They came as a unit and stay together: umount(2) and move_mount(2) fail with EINVAL (mount_namespaces(7), Restrictions on mount
  * namespaces). The kernel tells of no lock (MNT_LOCKED): this is where its rule puts them. What was mounted there later came by itself, by
- * propagation, and is not locked (attach_recursive_mnt(), fs/namespace.c).
+ * propagation, and is not locked (attach_recursive_mnt(), fs/namespace.c). Of a source that the same user namespace owns what came is locked
+ * where it was so there (`inherited`), since a copy has the flags of what it is a copy of (clone_mnt()); what is no longer there, as `beyond` says.
  */
-function lockedMounts({mounts, ages = []}: Aged, {mounts: source, ages: sourceAges = []}: Aged): ReadonlySet<number> {
-  const kept = lockCache.get(mounts)?.get(source);
+function lockedMounts(
+  {mounts, ages = []}: Aged,
+  {mounts: source, ages: sourceAges = []}: Aged,
+  inherited: ReadonlySet<number> | null = null,
+  beyond: ReadonlySet<number> = new Set(),
+): ReadonlySet<number> {
+  const from: object = inherited ?? source;
+  const kept = lockCache.get(mounts)?.get(from);
   if (kept !== undefined) return kept;
-  const edges = (list: readonly Mount[]) => {
-    const byId = new Map(list.map(mount => [mount.id, mount]));
-    return (mount: Mount): string | null => {
-      const parent = byId.get(mount.parent);
-      if (parent === undefined || parent === mount) return null;
-      // On which directory of its parent's file system it is, so that a copy of both elsewhere is known again.
-      return `${parent.device}\0${placeOn(parent, mount)}\0${mount.device}\0${rootOf(mount)}`;
-    };
-  };
-  /** The age of the oldest that stands so. */
-  const known = new Map<string | null, number>();
-  const edgeOfSource = edges(source);
+  /** The oldest that stands so. */
+  const known = new Map<string | null, {readonly id: number; readonly age: number}>();
+  const edgeOfSource = edgesOf(source);
   for (const [index, mount] of source.entries()) {
     const key = edgeOfSource(mount);
-    if (!known.has(key)) known.set(key, sourceAges[index] ?? 0);
+    if (!known.has(key)) known.set(key, {id: mount.id, age: sourceAges[index] ?? 0});
   }
   const ageOf = new Map(mounts.map((mount, index) => [mount.id, ages[index] ?? 0]));
-  const edge = edges(mounts);
+  const edge = edgesOf(mounts);
   const locked = new Set<number>();
   for (const mount of mounts) {
     const key = edge(mount);
-    const age = key === null ? undefined : known.get(key);
+    const found = key === null ? undefined : known.get(key);
     const parent = ageOf.get(mount.parent) ?? 0;
-    if (age !== undefined && (age < parent || age === 0 || parent === 0)) locked.add(mount.id);
+    const isLocked =
+      found === undefined
+        ? beyond.has(mount.id)
+        : (found.age < parent || found.age === 0 || parent === 0) && (inherited === null || inherited.has(found.id));
+    if (isLocked) locked.add(mount.id);
   }
-  const bySource = lockCache.get(mounts) ?? new WeakMap<readonly Mount[], ReadonlySet<number>>();
-  bySource.set(source, locked);
-  lockCache.set(mounts, bySource);
+  const byFrom = lockCache.get(mounts) ?? new WeakMap<object, ReadonlySet<number>>();
+  byFrom.set(from, locked);
+  lockCache.set(mounts, byFrom);
   return locked;
 }
 
@@ -576,12 +588,24 @@ export function spacesAbove(world: World, process: Process): readonly {readonly 
 export function locksOf(world: World, process: Process): {readonly from: Namespace; readonly ids: ReadonlySet<number>} | null {
   const fact = world.mounts.get(process.spaces.mnt?.inode ?? '');
   if (fact === undefined || isRefusal(fact.mounts) || fact.owner === undefined || isRefusal(fact.owner)) return null;
+  /** Its own table, and those of the same owner above it, nearest first. */
+  const own: Aged[] = [{...fact, mounts: fact.mounts}];
   for (const {space} of spacesAbove(world, process)) {
     const source = world.mounts.get(space.inode);
+    if (source === undefined || isRefusal(source.mounts) || source.owner === undefined) continue;
+    const table = {...source, mounts: source.mounts};
     // A refusal to tell the owner (EPERM) means one outside of nsview's user namespace: another than this.
-    if (source === undefined || isRefusal(source.mounts) || source.owner === undefined || source.owner === fact.owner) continue;
-    const ids = lockedMounts({...fact, mounts: fact.mounts}, {...source, mounts: source.mounts});
-    return ids.size > 0 ? {from: space, ids} : null;
+    if (source.owner === fact.owner) own.push(table);
+    else {
+      let ids: ReadonlySet<number> | null = null;
+      for (let at = own.length - 1; at >= 0; at--) {
+        const [here, above] = [own[at], own[at + 1]];
+        if (here === undefined) continue;
+        const came = lockedMounts(here, table);
+        ids = above === undefined || ids === null ? came : lockedMounts(here, above, ids, came);
+      }
+      return ids !== null && ids.size > 0 ? {from: space, ids} : null;
+    }
   }
   return null;
 }

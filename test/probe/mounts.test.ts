@@ -474,9 +474,24 @@ describe('locked mounts', () => {
         path,
       ),
     ).toEqual(['', '/sub', '/tree/on']);
-    inner.child.stdin?.write(
-      `for one in sub late/deep late tree/on tree; do umount -i ${path}/$one 2>&1 && echo $one: gone; done; echo end\n`,
-    );
+    // A copy of that namespace, by the same user namespace, has what was locked there, and no more.
+    await using copy = new Running('nsenter', [
+      ...['-t', String(inner.pid), '-U', '--preserve-credentials', '-m', 'unshare', '-m', 'bash', '-c'],
+      'echo ready; while read -r l; do eval "$l"; done',
+    ]);
+    await copy.says(/ready\n/);
+    const both = worldOf(outer.pid, inner.pid, copy.pid);
+    processOf(both, inner.pid).maker = processOf(both, outer.pid);
+    processOf(both, copy.pid).maker = processOf(both, inner.pid);
+    const copied = locksOf(both, processOf(both, copy.pid));
+    expect(copied?.from.inode).toBe(spaceAt(outer.pid));
+    const there = tableOf(both, copy.pid).filter(mount => copied?.ids.has(mount.id) && mount.point.startsWith(path));
+    expect(points(there, path)).toEqual(['', '/sub', '/tree/on']);
+    const tries = `for one in sub late/deep late tree/on tree; do umount -i ${path}/$one 2>&1 && echo $one: gone; done; echo end\n`;
+    copy.child.stdin?.write(tries);
+    await copy.says(/end\n/);
+    expect([...copy.stdout.matchAll(/^(.*): gone$/gm)].map(([, point]) => point)).toEqual(['late/deep', 'late']);
+    inner.child.stdin?.write(tries);
     await inner.says(/end\n/);
     expect([...inner.stdout.matchAll(/^(.*): gone$/gm)].map(([, point]) => point)).toEqual(['late/deep', 'late']);
   });
