@@ -587,7 +587,7 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
 
 /** What keeps a mount or a namespace. */
 async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<number> {
-  const [{readNamespaceHolders}, {readMountHolders}, {mountIdOf}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
+  const [{readNamespaceHolders}, {readMountHolders}, {placeOf, readMounts}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
     await Promise.all([
       import('./probe/ownership.ts'),
       import('./probe/mount-holders.ts'),
@@ -600,6 +600,8 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
     complain(`${name}: ${during}: ${errno}`);
     return 1;
   };
+  const path = 'path' in what ? what.path : '';
+  const place = path === '' ? null : placeOf(path);
   let inode: string | null = null;
   if ('inode' in what) inode = what.inode;
   else if ('pid' in what) {
@@ -608,8 +610,13 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
     if (isRefusal(link)) return refuse(file, link);
     inode = /\[(\d+)\]/.exec(link)?.[1] ?? '';
   } else {
-    const lineage = readLineage(what.path);
-    if (!isRefusal(lineage)) inode = lineage.inode;
+    if (place === null || isRefusal(place)) return refuse(path, place ?? {errno: 'ENOENT', during: 'open'});
+    // A namespace is on nsfs, bound somewhere, or on the kernel's own mount of it, which no table has. Nothing else is opened: a directory of a
+    // server that does not answer would never come back, and a device may do anything.
+    const mounts = readMounts('self');
+    const on = isRefusal(mounts) ? undefined : mounts.find(({id}) => id === place.id);
+    const lineage = on === undefined || on.fsType === 'nsfs' ? readLineage(path) : null;
+    if (lineage !== null && !isRefusal(lineage)) inode = lineage.inode;
   }
   if (inode !== null) {
     const held = readNamespaceHolders(inode);
@@ -620,11 +627,8 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
     write(STDOUT, json ? `${JSON.stringify(held)}\n` : namespacePinsText(held));
     return 0;
   }
-  const path = 'path' in what ? what.path : '';
-  const id = mountIdOf(path);
-  if (isRefusal(id)) return refuse(path, id);
-  const {realpathSync} = await import('node:fs');
-  const seen = readMountHolders(process.pid, id, realpathSync(path));
+  if (place === null || isRefusal(place)) return refuse(path, place ?? {errno: 'ENOENT', during: 'open'});
+  const seen = readMountHolders(process.pid, place.id, place.path);
   if (isRefusal(seen)) return refuse(path, seen);
   write(STDOUT, json ? `${JSON.stringify(seen)}\n` : mountPinsText(seen, process.stdout.isTTY ? (process.stdout.columns ?? 0) : 0));
   return 0;

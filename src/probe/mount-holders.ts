@@ -118,18 +118,24 @@ function copiesOf(mount: Mount, tables: ReadonlyMap<string, Table>, own: Table):
   );
 }
 
-/** Files below the mount point that the kernel has open for itself, by their paths in the mount's namespace, in which `pid` is. */
-const isOn = (mount: Mount, pid: number, path: string): boolean =>
-  isBelow(path, mount.point) && mountIdOf(`/proc/${pid}/root${path}`) === mount.id;
+/** Of a mount: a process in its namespace, and the mounts there below which nothing is looked up. */
+type Place = {readonly mount: Mount; readonly pid: number; readonly silent: readonly Mount[]};
+
+/** Whether a file that something else than a process's fd has open, known by its path from the root of the mount's namespace, is on the mount. */
+function isOn({mount, pid, silent}: Place, path: string): boolean {
+  if (!isBelow(path, mount.point) || silent.some(({point}) => isBelow(path, point))) return false;
+  const root = readLink(`/proc/${pid}/root`);
+  if (isRefusal(root) || !isBelow(path, root)) return false;
+  return mountIdOf(`/proc/${pid}/root${root === '/' ? path : path.slice(root.length)}`) === mount.id;
+}
 
 /** Swap files: swapon(2) keeps them open, and no process has them. The table is told through nsview's root (proc_swaps(5)). */
-function swapsOn(mount: Mount, pid: number): string[] {
-  if (MAY_HANG.test(mount.fsType)) return [];
+function swapsOn(place: Place): string[] {
   const swaps = readText('/proc/swaps');
   return (isRefusal(swaps) ? '' : swaps).split('\n').flatMap(line => {
     const [path = '', type] = line.split(/[ \t]+/);
     const file = decodeOctal(path);
-    return type === 'file' && isOn(mount, pid, file) ? [file] : [];
+    return type === 'file' && isOn(place, file) ? [file] : [];
   });
 }
 
@@ -141,15 +147,13 @@ const loopNames = (): string[] => {
   }
 };
 
-/** `pid` is in the mount's namespace: the kernel tells paths there. */
-function loopsOn(mount: Mount, pid: number, tables: ReadonlyMap<string, Table>): MountLoop[] {
-  if (MAY_HANG.test(mount.fsType)) return [];
+function loopsOn(place: Place, tables: ReadonlyMap<string, Table>): MountLoop[] {
   const link = readLink('/proc/self/ns/mnt');
   return loopNames().flatMap((name): MountLoop[] => {
     const [file, number] = [readText(`/sys/block/${name}/loop/backing_file`), readText(`/sys/block/${name}/dev`)];
     if (isRefusal(file) || isRefusal(number)) return [];
     const path = file.replace(/\n$/, '');
-    if (!isOn(mount, pid, path)) return [];
+    if (!isOn(place, path)) return [];
     for (const [inode, table] of tables) {
       const at = table.mounts.findLast(one => one.device === number.trim());
       if (at === undefined || table.pid === null) continue;
@@ -170,7 +174,14 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
   let link: string;
   let pids: readonly number[] = [];
   let next = 0;
-  let building: {holders: MountHolders; mount: Mount; ids: BigInt64Array; uses: MountUse[]; byId: Map<number, {uses: MountUse[]}>};
+  let building: {
+    holders: MountHolders;
+    mount: Mount;
+    silent: readonly Mount[];
+    ids: BigInt64Array;
+    uses: MountUse[];
+    byId: Map<number, {uses: MountUse[]}>;
+  };
   let counts = {unread: 0, more: 0};
   let whole: MountHolders | null = null;
 
@@ -190,11 +201,14 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const copies = copiesOf(mount, tables, own);
     const {point, fsType, source} = mount;
     const uses: MountUse[] = [];
-    const loops = loopsOn(mount, pid, tables);
-    const swaps = swapsOn(mount, pid);
+    const silent = own.mounts.filter(one => MAY_HANG.test(one.fsType));
+    const place = {mount, pid, silent};
+    const loops = loopsOn(place, tables);
+    const swaps = swapsOn(place);
     counts = {unread: 0, more: 0};
     building = {
       mount,
+      silent,
       ids: BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort(),
       uses,
       byId: new Map(copies.map(copy => [copy.id, copy])),
@@ -222,14 +236,14 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
   };
 
   const ask = (one: number) => {
-    const {mount, ids, uses, byId} = building;
+    const {mount, silent, ids, uses, byId} = building;
     // Of an overlay mapped files are of the layers below it, on some kernels.
     const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
     const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
     const refused = count < 0 ? errnoName(-count) : '';
     if (refused === 'EACCES' || refused === 'EPERM') counts.unread++;
     const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
-    const rings = count < 0 || isElsewhere() ? [] : fixedFiles(one, mount);
+    const rings = count < 0 || isElsewhere() ? [] : fixedFiles({mount, pid: one, silent});
     if (count <= 0 && rings.length === 0) return;
     const text = readText(`/proc/${one}/comm`);
     const comm = isRefusal(text) ? '?' : text.trimEnd();
@@ -284,7 +298,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
       if (next >= pids.length && whole !== null && begin() !== null) return;
       while (next < pids.length && performance.now() < limit) ask(pids[next++] ?? 0);
       if (next < pids.length) return;
-      building.uses.push(...boundSockets(id, building.mount, link, pids));
+      building.uses.push(...boundSockets(building, link, pids));
       whole = read();
     },
     isWhole: () => next >= pids.length,
@@ -325,19 +339,21 @@ export function studyMountHolders(pid: number, id: number): Seen<MountHolders> {
 const MAY_HANG = /^(fuse|nfs|cifs|smb|9p|afs|autofs|ceph|virtiofs)/;
 
 /** A unix socket that is bound to a name keeps the mount that the name is on (unix_bind_bsd(), net/unix/af_unix.c). */
-function boundSockets(id: number, mount: Mount, namespace: string, pids: readonly number[]): MountUse[] {
-  if (MAY_HANG.test(mount.fsType)) return [];
+function boundSockets({mount, silent}: Omit<Place, 'pid'>, namespace: string, pids: readonly number[]): MountUse[] {
   const names = new Map<string, string>();
   const networks = new Set<string>();
   for (const pid of pids) {
     const network = readLink(`/proc/${pid}/ns/net`);
     if (isRefusal(network) || networks.has(network) || readLink(`/proc/${pid}/ns/mnt`) !== namespace) continue;
     networks.add(network);
+    const root = readLink(`/proc/${pid}/root`);
     const table = readText(`/proc/${pid}/net/unix`);
     for (const line of isRefusal(table) ? [] : table.split('\n')) {
       const match = /(\d+) (\/.*)$/.exec(line);
       const [, socket = '', path = ''] = match ?? [];
-      if (match !== null && isBelow(path, mount.point) && mountIdOf(`/proc/${pid}/root${path}`) === id) names.set(socket, path);
+      // As it was bound, from the root of who did.
+      const whole = isRefusal(root) || root === '/' ? path : root + path;
+      if (match !== null && isOn({mount, pid, silent}, whole)) names.set(socket, path);
     }
   }
   if (names.size === 0) return [];
@@ -355,13 +371,14 @@ function boundSockets(id: number, mount: Mount, namespace: string, pids: readonl
 const FIXED_FILE = /^ *\d+: (\/.*)$/gm;
 
 /** Files that are registered with a ring stay open though their own fds are closed (io_uring_register(2), IORING_REGISTER_FILES). */
-function fixedFiles(pid: number, mount: Mount): {readonly fd: number; readonly path: string}[] {
-  const fds = MAY_HANG.test(mount.fsType) ? [] : readNumbers(`/proc/${pid}/fd`);
+function fixedFiles(place: Place): {readonly fd: number; readonly path: string}[] {
+  const {pid} = place;
+  const fds = readNumbers(`/proc/${pid}/fd`);
   return (isRefusal(fds) ? [] : fds).flatMap(fd => {
     const info = readLink(`/proc/${pid}/fd/${fd}`) === 'anon_inode:[io_uring]' ? readText(`/proc/${pid}/fdinfo/${fd}`) : '';
     if (isRefusal(info) || info === '') return [];
     const files = info.slice(info.indexOf('\nUserFiles:'), info.indexOf('\nUserBufs:'));
-    const path = [...files.matchAll(FIXED_FILE)].map(([, name = '']) => decodeOctal(name)).find(name => isOn(mount, pid, name));
+    const path = [...files.matchAll(FIXED_FILE)].map(([, name = '']) => decodeOctal(name)).find(name => isOn(place, name));
     return path === undefined ? [] : [{fd, path}];
   });
 }

@@ -4,7 +4,7 @@ import {closeSync, openSync} from 'node:fs';
 import {byteText} from '../model/byte-text.ts';
 import type {Mount, Seen} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
-import {readBytes, readText, refusalOf} from './proc-file.ts';
+import {readBytes, readLink, readText, refusalOf} from './proc-file.ts';
 
 /** `\040` and the like: space, tab, newline, backslash and `#` are octal in mountinfo (mangle(), fs/proc_namespace.c). */
 export function decodeOctal(text: string): string {
@@ -167,8 +167,11 @@ export function readMounts(pid: number | 'self'): Seen<Mount[]> {
 /** Of open(2), the same on every architecture that nsview runs on. */
 const O_PATH = 0o10000000;
 
-/** The id of the mount that a path is on, as the kernel resolves it: of an O_PATH fd, which opens nothing (open(2)). */
-export function mountIdOf(path: string): Seen<number> {
+/**
+ * The id of the mount that a path is on, and the path without links, as the kernel resolves it: of an O_PATH fd, which opens nothing, triggers no
+ * automount, and asks no server for what is the root of a mount (open(2)).
+ */
+export function placeOf(path: string): Seen<{readonly id: number; readonly path: string}> {
   let fd: number;
   try {
     fd = openSync(path, O_PATH);
@@ -176,7 +179,14 @@ export function mountIdOf(path: string): Seen<number> {
     return refusalOf(error, 'open');
   }
   const info = readText(`/proc/self/fdinfo/${fd}`);
+  const whole = readLink(`/proc/self/fd/${fd}`);
   closeSync(fd);
-  const id = isRefusal(info) ? null : /^mnt_id:\s*(\d+)$/m.exec(info);
-  return isRefusal(info) ? info : id === null ? {errno: 'ENODATA', during: 'read fdinfo'} : Number(id[1]);
+  if (isRefusal(info)) return info;
+  const id = /^mnt_id:\s*(\d+)$/m.exec(info)?.[1];
+  return id === undefined ? {errno: 'ENODATA', during: 'read fdinfo'} : {id: Number(id), path: isRefusal(whole) ? path : whole};
+}
+
+export function mountIdOf(path: string): Seen<number> {
+  const place = placeOf(path);
+  return isRefusal(place) ? place : place.id;
 }

@@ -313,6 +313,24 @@ describe('who pins a mount', () => {
     await expect.poll(() => unmounts(path), {timeout: 5000}).toBe(true);
   });
 
+  it('asks nothing of a server that does not answer', async context => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    await using hung = new Running(fixture('hangs-fuse'), [path]);
+    const [, none] = await hung.says(/(no fuse)?\n?ready/);
+    if (none !== undefined) return context.skip('kernel lacks FUSE');
+    try {
+      await using asks = new Running(NSVIEW, ['who-pins', path]);
+      await asks.says(/umount .* would do it|Nothing that nsview may see keeps it/);
+      expect(asks.stdout).toMatch(`${path}  fuse of hung in mnt:[`);
+      expect((await asks.ended).code).toBe(0);
+    } finally {
+      spawnSync('umount', ['--lazy', path]);
+      hung.release();
+      await hung.ended;
+    }
+  });
+
   it('finds the swap file that is on it', async context => {
     using folder = mountedFolder();
     const {path} = folder;
