@@ -125,6 +125,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
   const together = seen.copies.filter(copy => copy.together);
   const loops = seen.loops ?? [];
   const swaps = seen.swaps ?? [];
+  const queues = seen.queues ?? [];
   const elsewhere = together.reduce((sum, copy) => sum + copy.uses.length, 0);
   const busy = seen.uses.length + seen.more + seen.below.length + loops.length + swaps.length + elsewhere;
   const threads = new Set(seen.uses.flatMap(({kernel, pid}) => (kernel ? [pid] : []))).size;
@@ -135,6 +136,8 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     say('That fails with EBUSY while a file of it is open for writing.');
     if (busy > 0) put(dim('On it are:'));
   } else if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
+  else if (busy === 0 && queues.length > 0)
+    say('Nothing that nsview may see keeps it, but perhaps an fd on its way, of which nobody tells where it leads:');
   else if (busy === 0 && stays !== undefined) say(`Nothing that nsview may see keeps it, but ${stays}.`);
   else if (busy === 0 && seen.unread === 0)
     put(toned('good', 'Nothing keeps it: '), toned('accent', umount(seen.point)), plain(' would do it.'));
@@ -145,7 +148,10 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
       plain(`umount fails with EBUSY: ${counted(threads, 'kernel thread is', 'kernel threads are')} on it, for ever.`),
     );
   else put(toned('bad', 'Busy: '), plain('umount fails with EBUSY until all of these let go.'));
-  if (busy > 0 && stays !== undefined) say(`And ${stays}.`);
+  if ((busy > 0 || queues.length > 0) && stays !== undefined) say(`And ${stays}.`);
+  if (busy === 0)
+    for (const {pid, comm, fd, fds} of queues.slice(0, SHOWN))
+      put(plain(`  ${fds} in the queue of socket fd ${fd} of ${printable(comm)} ${pid}`));
   const processes = byProcess(seen.uses.filter(({kernel}) => !kernel));
   for (const uses of processes.slice(0, SHOWN)) {
     const {who, release} = mountUsesText(uses);

@@ -46,6 +46,9 @@ export type MountLoop = {
   readonly at?: {readonly inode: string; readonly pid: number; readonly point: string};
 };
 
+/** A unix socket of a process in whose queue are fds that were sent and not received: where they lead nobody tells. */
+type MountQueue = {readonly pid: number; readonly comm: string; readonly fd: number; readonly fds: number};
+
 export type MountHolders = {
   readonly inode: string;
   /** A process in that mount namespace, where it is not nsview's own. */
@@ -62,6 +65,7 @@ export type MountHolders = {
   readonly loops?: readonly MountLoop[];
   /** Swap files on it, which the kernel has open. */
   readonly swaps?: readonly string[];
+  readonly queues?: readonly MountQueue[];
   readonly copies: readonly MountCopy[];
   /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
   readonly processes: number;

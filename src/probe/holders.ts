@@ -127,7 +127,7 @@ export function createSocketNetworks(
 }
 
 /** How many fds wait to be received from a unix socket (proc_pid_fdinfo(5); unix_show_fdinfo(), net/unix/af_unix.c). */
-function fdsOnTheirWay(task: number, fd: number): number {
+export function fdsOnTheirWay(task: number, fd: number): number {
   const info = readText(`/proc/${task}/fdinfo/${fd}`);
   return isRefusal(info) ? 0 : Number(/^scm_fds: (\d+)$/m.exec(info)?.[1] ?? 0);
 }

@@ -6,7 +6,7 @@ import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
 import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
 import {type MountedOn, mountedOn, placeOn, rootOf} from '../model/mounts.ts';
 import {errnoName} from './errno.ts';
-import {isDeaf, ofThread, readNamespaceFds} from './holders.ts';
+import {fdsOnTheirWay, isDeaf, ofThread, readNamespaceFds} from './holders.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeOctal, deviceNumber, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
@@ -178,6 +178,9 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     holders: MountHolders;
     mount: Mount;
     silent: readonly Mount[];
+    /** Sockets that have been asked, and those with fds in their queues. */
+    sockets: Set<string>;
+    queues: NonNullable<MountHolders['queues']>[number][];
     ids: BigInt64Array;
     uses: MountUse[];
     byId: Map<number, {uses: MountUse[]}>;
@@ -209,6 +212,8 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     building = {
       mount,
       silent,
+      sockets: new Set(),
+      queues: [],
       ids: BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort(),
       uses,
       byId: new Map(copies.map(copy => [copy.id, copy])),
@@ -236,17 +241,27 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
   };
 
   const ask = (one: number) => {
-    const {mount, silent, ids, uses, byId} = building;
+    const {mount, silent, ids, uses, byId, sockets, queues} = building;
     // Of an overlay mapped files are of the layers below it, on some kernels.
     const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
     const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
     const refused = count < 0 ? errnoName(-count) : '';
     if (refused === 'EACCES' || refused === 'EPERM') counts.unread++;
     const isElsewhere = () => readLink(`/proc/${one}/ns/mnt`) !== link;
-    const rings = count < 0 || isElsewhere() ? [] : fixedFiles({mount, pid: one, silent});
-    if (count <= 0 && rings.length === 0) return;
+    const fds = count < 0 ? [] : readNumbers(`/proc/${one}/fd`);
+    const links = (isRefusal(fds) ? [] : fds).map(fd => ({fd, link: readLink(`/proc/${one}/fd/${fd}`)}));
+    const ringFds = links.filter(({link: to}) => to === 'anon_inode:[io_uring]').map(({fd}) => fd);
+    const rings = ringFds.length === 0 || isElsewhere() ? [] : fixedFiles({mount, pid: one, silent}, ringFds);
+    const filled = links.flatMap(({fd, link: to}) => {
+      if (isRefusal(to) || !to.startsWith('socket:') || sockets.has(to)) return [];
+      sockets.add(to);
+      const onTheirWay = fdsOnTheirWay(one, fd);
+      return onTheirWay > 0 ? [{fd, fds: onTheirWay}] : [];
+    });
+    if (count <= 0 && rings.length === 0 && filled.length === 0) return;
     const text = readText(`/proc/${one}/comm`);
     const comm = isRefusal(text) ? '?' : text.trimEnd();
+    for (const queue of filled) queues.push({pid: one, comm, ...queue});
     const deaf = isDeaf(one);
     const kernel = isKernelThread(one);
     for (const ring of rings) uses.push({by: 'ring', pid: one, comm, ...(deaf ? {deaf: true as const} : {}), ...ring});
@@ -290,7 +305,12 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
 
   const refused = begin();
   if (refused !== null) return refused;
-  const read = (): MountHolders => ({...building.holders, ...counts, processes: next});
+  const read = (): MountHolders => ({
+    ...building.holders,
+    ...counts,
+    ...(building.queues.length > 0 ? {queues: building.queues} : {}),
+    processes: next,
+  });
   return {
     advance: milliseconds => {
       const limit = performance.now() + milliseconds;
@@ -371,12 +391,10 @@ function boundSockets({mount, silent}: Omit<Place, 'pid'>, namespace: string, pi
 const FIXED_FILE = /^ *\d+: (\/.*)$/gm;
 
 /** Files that are registered with a ring stay open though their own fds are closed (io_uring_register(2), IORING_REGISTER_FILES). */
-function fixedFiles(place: Place): {readonly fd: number; readonly path: string}[] {
-  const {pid} = place;
-  const fds = readNumbers(`/proc/${pid}/fd`);
-  return (isRefusal(fds) ? [] : fds).flatMap(fd => {
-    const info = readLink(`/proc/${pid}/fd/${fd}`) === 'anon_inode:[io_uring]' ? readText(`/proc/${pid}/fdinfo/${fd}`) : '';
-    if (isRefusal(info) || info === '') return [];
+function fixedFiles(place: Place, rings: readonly number[]): {readonly fd: number; readonly path: string}[] {
+  return rings.flatMap(fd => {
+    const info = readText(`/proc/${place.pid}/fdinfo/${fd}`);
+    if (isRefusal(info)) return [];
     const files = info.slice(info.indexOf('\nUserFiles:'), info.indexOf('\nUserBufs:'));
     const path = [...files.matchAll(FIXED_FILE)].map(([, name = '']) => decodeOctal(name)).find(name => isOn(place, name));
     return path === undefined ? [] : [{fd, path}];
@@ -428,6 +446,7 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
     )
     .exactOptional(),
   swaps: z.array(z.string()).exactOptional(),
+  queues: z.array(z.object({pid: z.int(), comm: z.string(), fd: z.int(), fds: z.int()})).exactOptional(),
   copies: z.array(
     z.object({
       inode: z.string(),

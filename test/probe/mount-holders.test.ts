@@ -313,6 +313,22 @@ describe('who pins a mount', () => {
     await expect.poll(() => unmounts(path), {timeout: 5000}).toBe(true);
   });
 
+  it('says that an fd on its way may keep it, where nothing else does', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    await using keeps = new Running(fixture('keeps-in-queue'), [`${path}/file`]);
+    const [, queue] = await keeps.says(/queue (\d+)\nready/);
+    expect(unmounts(path)).toBe(false);
+    const told = mountPinsText({...holders(path), unread: 0}, 0);
+    expect(told).toMatch(/\nNothing that nsview may see keeps it, but perhaps an fd on its way/);
+    expect(told).toContain(`\n  1 in the queue of socket fd ${queue} of keeps-in-queue ${keeps.pid}\n`);
+    expect(told).not.toContain('would do it');
+    keeps.release();
+    await keeps.ended;
+    // Sockets that hold each other's fds are collected a little later (unix_gc(), net/unix/garbage.c).
+    await expect.poll(() => unmounts(path)).toBe(true);
+  });
+
   it('asks nothing of a server that does not answer', async context => {
     using folder = temporaryFolder();
     const {path} = folder;

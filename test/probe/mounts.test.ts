@@ -476,7 +476,15 @@ describe('locked mounts', () => {
     ).toEqual(['', '/sub', '/tree/on']);
     // A copy of that namespace, by the same user namespace, has what was locked there, and no more.
     await using copy = new Running('nsenter', [
-      ...['-t', String(inner.pid), '-U', '--preserve-credentials', '-m', 'unshare', '-m', 'bash', '-c'],
+      '-t',
+      String(inner.pid),
+      '-U',
+      '--preserve-credentials',
+      '-m',
+      'unshare',
+      '-m',
+      'bash',
+      '-c',
       'echo ready; while read -r l; do eval "$l"; done',
     ]);
     await copy.says(/ready\n/);
