@@ -32,6 +32,8 @@
 struct uses {
         const int64_t *ids; /* ascending */
         int ids_count;
+        const int64_t *devices; /* major << 32 | minor */
+        int devices_count;
         int64_t *rows;
         int count, max;
         int tid; /* of which thread by itself; 0: of the process */
@@ -55,18 +57,34 @@ static void put(struct uses *uses, enum nsv_use what, int64_t number, int64_t mo
 }
 
 /* The id of the mount that a link leads to, or -errno. A link of /proc needs no look-up, and DONT_SYNC asks no server. */
+static int64_t find_mount(int folder, const char *link, unsigned mask, struct statx *ret_found)
+{
+        if (syscall(SYS_statx, folder, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, mask, ret_found) < 0)
+                return -errno;
+        return ret_found->stx_mask & mask ? (int64_t)ret_found->stx_mnt_id : -ENODATA;
+}
+
 static int64_t mount_of(int folder, const char *link, unsigned mask)
 {
         struct statx found;
-        if (syscall(SYS_statx, folder, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, mask, &found) < 0)
-                return -errno;
-        return found.stx_mask & mask ? (int64_t)found.stx_mnt_id : -ENODATA;
+        return find_mount(folder, link, mask, &found);
 }
 
+static bool is_wanted(const struct uses *uses, unsigned major, unsigned minor)
+{
+        for (int i = 0; i < uses->devices_count; i++)
+                if (uses->devices[i] == ((int64_t)major << 32 | minor))
+                        return true;
+        return false;
+}
+
+/* On one of the mounts, or on another of their file systems, which the caller knows not: it may be in no namespace. */
 static void put_if_on(struct uses *uses, int folder, const char *link, enum nsv_use what, int64_t number)
 {
-        int64_t id = mount_of(folder, link, STATX_MNT_ID);
-        if (id >= 0 && bsearch(&id, uses->ids, (size_t)uses->ids_count, sizeof(id), compare))
+        struct statx found;
+        int64_t id = find_mount(folder, link, STATX_MNT_ID, &found);
+        if (id >= 0 && (bsearch(&id, uses->ids, (size_t)uses->ids_count, sizeof(id), compare) ||
+                        is_wanted(uses, found.stx_dev_major, found.stx_dev_minor)))
                 put(uses, what, number, id);
 }
 
@@ -81,8 +99,8 @@ static void put_fds(struct uses *uses, int folder)
         closedir(fds);
 }
 
-/* Of files that are mapped, those whose file system is one of `devices` (major << 32 | minor), or any where there are none. */
-static void put_maps(struct uses *uses, int folder, const int64_t *devices, int devices_count)
+/* Of files that are mapped, those whose file system is one of the devices, or any where there are none. */
+static void put_maps(struct uses *uses, int folder)
 {
         int fd = openat(folder, "maps", O_RDONLY | O_CLOEXEC);
         FILE *maps = fd < 0 ? NULL : fdopen(fd, "re");
@@ -99,10 +117,7 @@ static void put_maps(struct uses *uses, int folder, const int64_t *devices, int 
                 unsigned major, minor;
                 if (sscanf(line, "%lx-%lx %*s %*x %x:%x %lu", &start, &end, &major, &minor, &inode) != 5 || inode == 0 || inode == last)
                         continue;
-                bool wanted = devices_count == 0;
-                for (int i = 0; i < devices_count && !wanted; i++)
-                        wanted = devices[i] == ((int64_t)major << 32 | minor);
-                if (!wanted)
+                if (uses->devices_count > 0 && !is_wanted(uses, major, minor))
                         continue;
                 /* The parts of one file follow each other. */
                 last = inode;
@@ -177,7 +192,7 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         int64_t root = mount_of(folder, "root", STATX_MNT_ID);
         if (root == -EACCES || root == -EPERM)
                 return (int)root;
-        struct uses uses = {.ids = ids, .ids_count = ids_count, .rows = ret_rows, .max = max};
+        struct uses uses = {.ids = ids, .ids_count = ids_count, .devices = devices, .devices_count = devices_count, .rows = ret_rows, .max = max};
         int first = pid;
         _cleanup_close_ int thread = -EBADF;
         if (root < 0) {
@@ -194,7 +209,7 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
         put_if_on(&uses, asked, "exe", NSV_USE_EXE, 0);
         put_fds(&uses, asked);
         if (devices_count >= 0)
-                put_maps(&uses, asked, devices, devices_count);
+                put_maps(&uses, asked);
         put_threads(&uses, folder, first);
         return uses.count;
 }

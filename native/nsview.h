@@ -383,8 +383,8 @@ enum nsv_use {
         NSV_USE_MAP = 4, /* number: first address; instead of the mount -errno where only its device is known (map_files wants
                           * CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN) */
 };
-/* What of a process is on one of those mounts; `ids` ascending, as mountinfo has them; mapped files are asked of those `devices` only (major <<
- * 32 | minor), of all where there are 0, of none where there are -1. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
+/* What of a process is on one of those mounts; `ids` ascending, as mountinfo has them, or on any other mount of those `devices` (major << 32 | minor);
+ * mapped files are asked of those devices only, of all where there are 0, of none where there are -1. Returns the number of rows, at most max; -EACCES where nsview may not look. Linux 5.8. */
 NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int64_t *devices, int devices_count, int64_t *ret_rows, int max);
 
 /* When the mounts that a process sees were made: for each of those ids, as its mountinfo tells them and in that order, the number that the kernel

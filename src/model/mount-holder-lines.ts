@@ -177,9 +177,23 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     put(dim('Or take it out of sight now, gone when the last lets go:'));
     put(plain('    '), toned('accent', umount(seen.point, '--lazy ')));
   }
-  if (seen.copies.length > 0) {
+  const detached = seen.detached ?? [];
+  if (seen.copies.length + detached.length > 0) {
     put();
     put(dim('The file system is mounted elsewhere too, and in use until those go'));
+    for (const {uses} of detached.slice(0, SHOWN)) {
+      const users = byProcess(uses);
+      put(
+        plain('  in no mount namespace'),
+        dim(': by open_tree, fsmount, umount --lazy, or the kernel’s own'),
+        toned('warn', `  used by ${counted(users.length, 'process', 'processes')}`),
+      );
+      for (const one of users.slice(0, SHOWN)) {
+        const {who, release} = mountUsesText(one);
+        command(`  ${who}`, release);
+      }
+    }
+    if (detached.length > SHOWN) put(dim(`  and ${detached.length - SHOWN} more`));
     const isMany = seen.copies.length > FEW_COPIES;
     if (isMany) {
       lines.push(...copiesByNamespace(seen.copies, width, nameOf));

@@ -38,6 +38,13 @@ export type MountCopy = {
   readonly uses: readonly MountUse[];
 };
 
+/**
+ * A mount of the same file system that is in no mount namespace: made by open_tree(2) or fsmount(2) and not attached, unmounted lazily, or
+ * the kernel's own, as of mqueue(7).
+ * It goes with the last that is on it.
+ */
+type MountDetached = {readonly id: number; readonly uses: readonly MountUse[]};
+
 /** A loop device whose file is on it: the kernel has that open, and no process's fd tells of it (loop(4)). */
 export type MountLoop = {
   readonly device: string;
@@ -67,6 +74,7 @@ export type MountHolders = {
   readonly swaps?: readonly string[];
   readonly queues?: readonly MountQueue[];
   readonly copies: readonly MountCopy[];
+  readonly detached?: readonly MountDetached[];
   /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
   readonly processes: number;
   readonly of: number;

@@ -178,6 +178,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     holders: MountHolders;
     mount: Mount;
     silent: readonly Mount[];
+    detached: Map<number, MountUse[]>;
     /** Sockets that have been asked, and those with fds in their queues. */
     sockets: Set<string>;
     queues: NonNullable<MountHolders['queues']>[number][];
@@ -212,6 +213,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     building = {
       mount,
       silent,
+      detached: new Map(),
       sockets: new Set(),
       queues: [],
       ids: BigInt64Array.from([id, ...copies.map(copy => copy.id)].map(BigInt)).sort(),
@@ -241,7 +243,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
   };
 
   const ask = (one: number) => {
-    const {mount, silent, ids, uses, byId, sockets, queues} = building;
+    const {mount, silent, ids, uses, byId, detached, sockets, queues} = building;
     // Of an overlay mapped files are of the layers below it, on some kernels.
     const devices = BigInt64Array.from(mount.fsType === 'overlay' ? [] : [deviceNumber(mount.device)]);
     const count = native.mountUses(one, ids, ids.length, devices, devices.length, rows, ROWS);
@@ -266,6 +268,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const kernel = isKernelThread(one);
     for (const ring of rings) uses.push({by: 'ring', pid: one, comm, ...(deaf ? {deaf: true as const} : {}), ...ring});
     let mapped: Map<number, string> | undefined;
+    let seenHere: Seen<readonly Mount[]> | undefined;
     const said = new Set<string>();
     for (let row = 0; row < count; row++) {
       const by = USES[Number(rows[row * 4])] ?? 'fd';
@@ -285,8 +288,14 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
         if (path !== undefined && (said.has(path) || (said.has('exe') && path === readLink(`${folder}/exe`)))) continue;
         if (path !== undefined) said.add(path);
       } else if (by === 'exe') said.add('exe');
-      const list = on === id || on < 0 ? uses : byId.get(on)?.uses;
-      if (list === undefined) continue;
+      let list = on === id || on < 0 ? uses : (byId.get(on)?.uses ?? detached.get(on));
+      if (list === undefined) {
+        // Neither of what was read, nor of what has been made since.
+        seenHere ??= readMounts(one);
+        if (isRefusal(seenHere) || seenHere.some(mount => mount.id === on)) continue;
+        list = [];
+        detached.set(on, list);
+      }
       if (list.length >= KEPT) counts.more += list === uses ? 1 : 0;
       else
         list.push({
@@ -309,6 +318,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     ...building.holders,
     ...counts,
     ...(building.queues.length > 0 ? {queues: building.queues} : {}),
+    ...(building.detached.size > 0 ? {detached: [...building.detached].map(([on, uses]) => ({id: on, uses}))} : {}),
     processes: next,
   });
   return {
@@ -458,6 +468,7 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
       uses: z.array(use),
     }),
   ),
+  detached: z.array(z.object({id: z.int(), uses: z.array(use)})).exactOptional(),
   processes: z.int(),
   of: z.int(),
   unread: z.int(),

@@ -313,6 +313,27 @@ describe('who pins a mount', () => {
     await expect.poll(() => unmounts(path), {timeout: 5000}).toBe(true);
   });
 
+  it('tells who keeps the file system on a mount that is in no mount namespace', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    mkdirSync(`${path}/one`);
+    mkdirSync(`${path}/two`);
+    mount(`${path}/one`);
+    execFileSync('mount', ['--bind', `${path}/one`, `${path}/two`]);
+    await using works = new Running('sleep', ['60'], {cwd: `${path}/two`});
+    execFileSync('umount', ['--lazy', `${path}/two`]);
+    const seen = holders(`${path}/one`);
+    expect(seen).toMatchObject({uses: [], below: [], copies: []});
+    expect(seen.detached?.map(({uses}) => uses)).toEqual([[{by: 'cwd', pid: works.pid, comm: 'sleep'}]]);
+    const told = mountPinsText(seen, 0);
+    expect(told).toContain('  in no mount namespace: by open_tree, fsmount, umount --lazy, or the kernel’s own  used by 1 process\n');
+    expect(told).toContain(`sleep ${works.pid}: cwd  gdb -p ${works.pid}`);
+    // It keeps the file system, and not the mount.
+    expect(unmounts(`${path}/one`)).toBe(true);
+    works.child.kill('SIGKILL');
+    await works.ended;
+  });
+
   it('says that an fd on its way may keep it, where nothing else does', async () => {
     using folder = mountedFolder();
     const {path} = folder;
