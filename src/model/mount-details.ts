@@ -151,8 +151,10 @@ function pinLines(world: World, process: Process, {mounts, locks}: MountView, id
   if (mount === undefined) return [...said('This mount is gone by now.', look.width), ...back];
   const study = studyOf(world, 'mountHolders', process, id);
   if (study === null) return [[strong(printable(mount.point))], ...said(unread(process, look, 'what keeps it'), look.width), ...back];
-  const {seen} = study;
-  if (isRefusal(seen)) return [[strong(printable(mount.point))], cutLine(refusalPieces(seen), look.width), ...back];
+  if (isRefusal(study.seen)) return [[strong(printable(mount.point))], cutLine(refusalPieces(study.seen), look.width), ...back];
+  const {perhapsLocked, ...sure} = study.seen;
+  // Where the table that it came from was read, that tells.
+  const seen = locks === null && perhapsLocked ? {...sure, perhapsLocked} : sure;
   const spaceName = (inode: string) => {
     const space = namespaceOf(world, inode);
     return space === null ? plain(`mnt:[${inode}]`) : namespacePiece(space);

@@ -148,6 +148,10 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
       plain(`umount fails with EBUSY: ${counted(threads, 'kernel thread is', 'kernel threads are')} on it, for ever.`),
     );
   else put(toned('bad', 'Busy: '), plain('umount fails with EBUSY until all of these let go.'));
+  if (seen.perhapsLocked && stays === undefined && !isRoot && seen.processes >= seen.of)
+    say(
+      'If it came with its mount namespace, from one of another user namespace, it is locked: then umount fails with EINVAL, lazy or not.',
+    );
   if ((busy > 0 || queues.length > 0) && stays !== undefined) say(`And ${stays}.`);
   if (busy === 0)
     for (const {pid, comm, fd, fds} of queues.slice(0, SHOWN))

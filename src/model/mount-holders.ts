@@ -64,6 +64,8 @@ export type MountHolders = {
   readonly point: string;
   readonly fsType: string;
   readonly source: string;
+  /** A user namespace that is not the first owns its mount namespace: what came into that with it is locked, and nobody tells what did. */
+  readonly perhapsLocked?: true;
   /** As asked for, where it is below the mount point. */
   readonly asked?: string;
   readonly uses: readonly MountUse[];

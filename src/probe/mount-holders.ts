@@ -7,6 +7,7 @@ import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-
 import {type MountedOn, mountedOn, placeOn, rootOf} from '../model/mounts.ts';
 import {errnoName} from './errno.ts';
 import {fdsOnTheirWay, isDeaf, ofThread, readNamespaceFds} from './holders.ts';
+import {readLineage} from './lineage.ts';
 import {readMountsThrough, walkMountNamespaces} from './mount-namespaces.ts';
 import {decodeOctal, deviceNumber, mountIdOf, readMounts} from './mountinfo.ts';
 import {loadNative} from './native.ts';
@@ -164,6 +165,16 @@ function loopsOn(place: Place, tables: ReadonlyMap<string, Table>): MountLoop[] 
   });
 }
 
+/** Of the first user namespace (PROC_USER_INIT_INO, include/linux/proc_ns.h). */
+const FIRST_USER = '4026531837';
+
+/** Whether the first user namespace owns the mount namespace that `pid` is in; so it is where nobody tells. */
+function isFirstOwner(pid: number): boolean {
+  const lineage = readLineage(`/proc/${pid}/ns/mnt`);
+  const owner = isRefusal(lineage) ? undefined : lineage.owners[0];
+  return owner === undefined || owner.inode === FIRST_USER;
+}
+
 /** A look at every process of the machine, some 50 µs each. */
 type MountLook = Look & {read(): MountHolders};
 
@@ -226,6 +237,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
         point,
         fsType,
         source,
+        ...(isFirstOwner(pid) ? {} : {perhapsLocked: true as const}),
         ...(asked === undefined || asked === point ? {} : {asked}),
         uses,
         below: own.mounts.filter(one => one.parent === id && one.id !== id).map(one => one.point),
@@ -443,6 +455,7 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
   point: z.string(),
   fsType: z.string(),
   source: z.string(),
+  perhapsLocked: z.literal(true).exactOptional(),
   asked: z.string().exactOptional(),
   uses: z.array(use),
   below: z.array(z.string()),

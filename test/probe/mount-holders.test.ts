@@ -334,6 +334,22 @@ describe('who pins a mount', () => {
     await works.ended;
   });
 
+  it('does not promise that umount works in a user namespace, where what came with it is locked', async () => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    const script = `echo ready; while read -r line; do eval "$line"; done`;
+    await using inside = new Running('unshare', ['-U', '-r', '-m', '-p', '-f', '--mount-proc', 'bash', '-c', script]);
+    await inside.says(/ready/);
+    inside.child.stdin?.write(`${NSVIEW} who-pins ${path}; umount -i ${path} 2>&1; echo status $?\n`);
+    await inside.says(/status \d+\n/);
+    expect(inside.stdout).toMatch(/Nothing .*keeps it/);
+    expect(inside.stdout).toContain('it is locked: then umount fails with EINVAL, lazy or not.');
+    expect(inside.stdout).toMatch(/not mounted.*\nstatus 32\n/);
+    expect(mountPinsText(holders(path), 0)).not.toContain('locked');
+    inside.release();
+    await inside.ended;
+  });
+
   it('says that an fd on its way may keep it, where nothing else does', async () => {
     using folder = mountedFolder();
     const {path} = folder;
