@@ -182,7 +182,8 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     put(plain('    '), toned('accent', umount(seen.point, '--lazy ')));
   }
   const detached = seen.detached ?? [];
-  if (seen.copies.length + detached.length > 0) {
+  const overlays = seen.overlays ?? [];
+  if (seen.copies.length + detached.length + overlays.length > 0) {
     put();
     put(dim('The file system is mounted elsewhere too, and in use until those go'));
     for (const {uses} of detached.slice(0, SHOWN)) {
@@ -198,6 +199,11 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
       }
     }
     if (detached.length > SHOWN) put(dim(`  and ${detached.length - SHOWN} more`));
+    for (const {inode, pid, point, layer} of overlays.slice(0, COPIES_SHOWN)) {
+      put(plain(`  by the overlay on ${printable(point)}`), dim(' in '), nameOf(inode), plain(`, of which ${printable(layer)} is a layer`));
+      if (point !== '/') lines.push(...withCommand('   ', `${enterMounts(pid)}umount ${quoted(point)}`, width));
+    }
+    if (overlays.length > COPIES_SHOWN) put(dim(`  and ${overlays.length - COPIES_SHOWN} more overlays`));
     const isMany = seen.copies.length > FEW_COPIES;
     if (isMany) {
       lines.push(...copiesByNamespace(seen.copies, width, nameOf));

@@ -45,6 +45,12 @@ export type MountCopy = {
  */
 type MountDetached = {readonly id: number; readonly uses: readonly MountUse[]};
 
+/**
+ * An overlay with a layer on the file system: it has a mount of its own for that, which nobody sees (clone_private_mount(), fs/namespace.c), so that
+ * umount works, and the file system is in use. `pid` as of a copy.
+ */
+export type MountOverlay = {readonly inode: string; readonly pid: number; readonly point: string; readonly layer: string};
+
 /** A loop device whose file is on it: the kernel has that open, and no process's fd tells of it (loop(4)). */
 export type MountLoop = {
   readonly device: string;
@@ -77,6 +83,7 @@ export type MountHolders = {
   readonly queues?: readonly MountQueue[];
   readonly copies: readonly MountCopy[];
   readonly detached?: readonly MountDetached[];
+  readonly overlays?: readonly MountOverlay[];
   /** How many processes were asked so far, of how many, and how many of them nsview may not ask. */
   readonly processes: number;
   readonly of: number;

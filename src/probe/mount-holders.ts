@@ -3,7 +3,7 @@
 import {readdirSync} from 'node:fs';
 import * as z from 'zod';
 import {isRefusal, type Mount, type Refusal, type Seen} from '../model/fact.ts';
-import type {MountCopy, MountHolders, MountLoop, MountUse} from '../model/mount-holders.ts';
+import type {MountCopy, MountHolders, MountLoop, MountOverlay, MountUse} from '../model/mount-holders.ts';
 import {type MountedOn, mountedOn, placeOn, rootOf} from '../model/mounts.ts';
 import {errnoName} from './errno.ts';
 import {fdsOnTheirWay, isDeaf, ofThread, readNamespaceFds} from './holders.ts';
@@ -140,6 +140,39 @@ function swapsOn(place: Place): string[] {
   });
 }
 
+/** The upper layer and the topmost of the others, where they are told as absolute paths. */
+function layersOf({superOptions}: Mount): string[] {
+  const optionOf = (name: RegExp) => superOptions.find(option => name.test(option))?.replace(name, '');
+  // A colon in a path is escaped (Documentation/filesystems/overlayfs.rst).
+  const lower = optionOf(/^lowerdir\+?=/)?.split(/(?<!\\):/)[0];
+  return [optionOf(/^upperdir=/), lower].flatMap(path => (path?.startsWith('/') ? [path.replaceAll(/\\(.)/g, '$1')] : []));
+}
+
+/** Overlays with a layer on the file system of `mount`, each where it is met first: a path is looked up where the overlay is mounted. */
+function overlaysOn(mount: Mount, tables: ReadonlyMap<string, Table>): MountOverlay[] {
+  const link = readLink('/proc/self/ns/mnt');
+  const ownInode = isRefusal(link) ? '' : inodeOf(link);
+  const met = new Set<string>();
+  const found: MountOverlay[] = [];
+  for (const [inode, {pid, mounts}] of tables) {
+    const overlays = mounts.filter(one => one.fsType === 'overlay' && one.device !== mount.device && !met.has(one.device));
+    if (pid === null || overlays.length === 0) continue;
+    const silent = mounts.filter(one => MAY_HANG.test(one.fsType));
+    const {byId} = mountedOn(mounts);
+    for (const one of overlays) {
+      const layer = layersOf(one).find(path => {
+        if (silent.some(({point}) => isBelow(path, point))) return false;
+        const id = mountIdOf(`/proc/${pid}/root${path}`);
+        return !isRefusal(id) && byId.get(id)?.device === mount.device;
+      });
+      if (layer === undefined) continue;
+      met.add(one.device);
+      found.push({inode, pid: inode === ownInode ? 0 : pid, point: one.point, layer});
+    }
+  }
+  return found;
+}
+
 const loopNames = (): string[] => {
   try {
     return readdirSync('/sys/block').filter(name => /^loop\d+$/.test(name));
@@ -220,6 +253,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
     const place = {mount, pid, silent};
     const loops = loopsOn(place, tables);
     const swaps = swapsOn(place);
+    const overlays = overlaysOn(mount, tables);
     counts = {unread: 0, more: 0};
     building = {
       mount,
@@ -244,6 +278,7 @@ function openMountHolders(pid: number, id: number, asked?: string): Seen<MountLo
         ...(loops.length > 0 ? {loops} : {}),
         ...(swaps.length > 0 ? {swaps} : {}),
         copies,
+        ...(overlays.length > 0 ? {overlays} : {}),
         processes: 0,
         of: pids.length,
         unread: 0,
@@ -481,6 +516,7 @@ export const mountHoldersSchema: z.ZodType<MountHolders> = z.object({
       uses: z.array(use),
     }),
   ),
+  overlays: z.array(z.object({inode: z.string(), pid: z.int(), point: z.string(), layer: z.string()})).exactOptional(),
   detached: z.array(z.object({id: z.int(), uses: z.array(use)})).exactOptional(),
   processes: z.int(),
   of: z.int(),

@@ -334,6 +334,28 @@ describe('who pins a mount', () => {
     await works.ended;
   });
 
+  it('tells the overlay that keeps the file system of its layers', async context => {
+    using folder = mountedFolder();
+    const {path} = folder;
+    for (const name of ['fs', 'on']) mkdirSync(`${path}/${name}`);
+    mount(`${path}/fs`);
+    for (const name of ['lower:one', 'other', 'upper', 'work']) mkdirSync(`${path}/fs/${name}`);
+    const layers = (kind: string) => `${kind},lowerdir=${path}/fs/lower\\:one:${path}/fs/other`;
+    const upper = layers(`upperdir=${path}/fs/upper,workdir=${path}/fs/work`);
+    if (spawnSync('mount', ['-t', 'overlay', 'over', '-o', upper, `${path}/on`]).status !== 0)
+      return context.skip('kernel lacks overlay on tmpfs');
+    const {overlays, inode} = holders(`${path}/fs`);
+    expect(overlays).toEqual([{inode, pid: 0, point: `${path}/on`, layer: `${path}/fs/upper`}]);
+    execFileSync('umount', [`${path}/on`]);
+    execFileSync('mount', ['-t', 'overlay', 'over', '-o', layers('ro'), `${path}/on`], {stdio: 'ignore'});
+    const told = mountPinsText(holders(`${path}/fs`), 0);
+    expect(told).toContain(`  by the overlay on ${path}/on in mnt:[${inode}], of which ${path}/fs/lower:one is a layer\n`);
+    // It keeps the file system, and not the mount.
+    expect(unmounts(`${path}/fs`)).toBe(true);
+    execFileSync('sh', ['-c', / +(umount .*on)$/m.exec(told)?.[1] ?? 'false']);
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`${path}/`);
+  });
+
   it('does not promise that umount works in a user namespace, where what came with it is locked', async () => {
     using folder = mountedFolder();
     const {path} = folder;
