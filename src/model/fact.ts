@@ -282,6 +282,8 @@ export type MountsFact = At & {
   /** Inode of the user namespace that owns it (ioctl_nsfs(2), NS_GET_USERNS); EPERM where that is not nsview's own or below it. */
   readonly owner?: Seen<string>;
   readonly mounts: Seen<readonly Mount[]>;
+  /** Of the same namespace, where `pid` has another root than it: the mounts that it does not see, by their paths from the root of the namespace. */
+  readonly outside?: readonly Mount[];
   /** Of each of them, in their order, a number: which was made later has a higher one, in whatever namespace (statmount(2)); 0: not known. */
   readonly ages?: readonly number[];
 };

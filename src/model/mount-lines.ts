@@ -141,13 +141,16 @@ const peopleIn = (space: Namespace): string =>
     ? 'nsview’s own'
     : plural(space.processes + space.others, 'process', 'processes');
 
+/** `beyond`: what lies outside of the process's root is known as well, and may be meant. */
+type Here = {readonly own: Namespace; readonly beyond: boolean};
+
 /** Namespaces by name, each with how many processes are in it; after a few only their number. */
-function inSpaces(spaces: readonly Namespace[], own: Namespace, joined: 'and' | 'or' = 'and'): Line {
+function inSpaces(spaces: readonly Namespace[], {own, beyond}: Here, joined: 'and' | 'or' = 'and'): Line {
   const shown = spaces.slice(0, spaces.length > 4 ? 3 : 4);
   const pieces: Piece[] = [];
   shown.forEach((space, index) => {
     if (index > 0) pieces.push(plain(index === shown.length - 1 && shown.length === spaces.length ? ` ${joined} ` : ', '));
-    if (space === own) pieces.push(plain('another mount here'));
+    if (space === own) pieces.push(plain(beyond ? 'another mount of this namespace' : 'another mount here'));
     else pieces.push(namespacePiece(space), dim(` (${peopleIn(space)})`));
   });
   if (shown.length < spaces.length) pieces.push(plain(` ${joined} ${spaces.length - shown.length} more namespaces`));
@@ -166,23 +169,26 @@ function points(mounts: readonly Mount[], joined: 'and' | 'or', hidden: Readonly
   return `${printable(first)}, ${printable(second)} ${joined} ${named.size === 3 ? printable(third) : `${named.size - 2} more`}`;
 }
 
-function leakSentence(group: LeakGroup, own: Namespace): Line {
+function leakSentence(group: LeakGroup, here: Here): Line {
   const {leak} = group;
+  const {own, beyond} = here;
   const below = group.below();
   const pieces: Piece[] = [...leakPieces(leak, own), plain('  ')];
-  if (leak.both[0] === own) pieces.push(plain(`A mount made below one of ${below} appears below the others here too.`));
+  if (leak.both[0] === own && beyond)
+    pieces.push(plain(`A mount made below ${below} appears below others of its peer group in this namespace, and the other way round.`));
+  else if (leak.both[0] === own) pieces.push(plain(`A mount made below one of ${below} appears below the others here too.`));
   else if (leak.both.length > 0)
-    pieces.push(plain(`A mount made below ${below} here appears in `), ...inSpaces(leak.both, own), plain(', and the other way round.'));
+    pieces.push(plain(`A mount made below ${below} here appears in `), ...inSpaces(leak.both, here), plain(', and the other way round.'));
   if (leak.out.length > 0) {
     const again = leak.both.length > 0;
-    pieces.push(plain(again ? ' It appears in ' : `A mount made below ${below} here appears in `), ...inSpaces(leak.out, own));
+    pieces.push(plain(again ? ' It appears in ' : `A mount made below ${below} here appears in `), ...inSpaces(leak.out, here));
     pieces.push(plain(again ? ' as well, never the other way round.' : ', never the other way round.'));
   }
   if (leak.narrow.length > 0)
-    pieces.push(plain(' In '), ...inSpaces(leak.narrow, own), plain(' only what lies in the part that is mounted there.'));
+    pieces.push(plain(' In '), ...inSpaces(leak.narrow, here), plain(' only what lies in the part that is mounted there.'));
   if (leak.into !== null && leak.into.length > 0) {
     const again = leak.both.length + leak.out.length > 0;
-    pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, own, 'or'));
+    pieces.push(plain(again ? ' And what is made in ' : 'A mount made in '), ...inSpaces(leak.into, here, 'or'));
     pieces.push(plain(again ? ' appears here.' : ` appears here below ${below}; one made here does not appear there.`));
   }
   if (leak.isMasterUnknown) {
@@ -302,7 +308,10 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
 
   const {groups, alone, quiet} = summary;
   for (const group of groups.slice(0, LEAKS_TOLD))
-    say(leakSentence(group, own), [...leakPieces(group.leak, own), dim(`  ${group.count}: ${leakNote(group.leak)}`)]);
+    say(leakSentence(group, {own, beyond: view.fact.outside !== undefined}), [
+      ...leakPieces(group.leak, own),
+      dim(`  ${group.count}: ${leakNote(group.leak)}`),
+    ]);
   if (groups.length > LEAKS_TOLD) say([dim(`… and ${groups.length - LEAKS_TOLD} more ways, marked below.`)]);
   const {unread} = otherSpaces(world, process);
   if (alone.count > 0)
@@ -356,7 +365,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
       [toned('key', 'c'), plain('  compares with '), namespacePiece(above.space), plain(`${whose}: ${text || 'the same mounts'}.`)],
       [toned('key', 'c'), dim('  against '), namespacePiece(above.space), plain(`: ${text || 'the same'}`)],
     );
-  } else if (view.tables.length > 1) say([toned('key', 'c'), dim('  compares with another mount namespace')]);
+  } else if (view.tables.some(({space}) => space !== own)) say([toned('key', 'c'), dim('  compares with another mount namespace')]);
   return lines;
 }
 

@@ -179,14 +179,16 @@ function groupsOf(mounts: readonly Mount[]): Groups {
 
 export type Table = {readonly space: Namespace; readonly mounts: readonly Mount[]};
 
-/** The tables of the namespaces in which somebody is, and of `own`. */
+/** The tables of the namespaces in which somebody is, and of `own`; what is outside of the root of a table's reader is another table of the same. */
 export function knownTables(world: World, own: Namespace): readonly Table[] {
   const tables: Table[] = [];
   for (const [inode, fact] of world.mounts) {
     const space = own.inode === inode ? own : namespaceOf(world, inode);
     if (space === null || isRefusal(fact.mounts)) continue;
     // nsview itself is in the first one, whoever else it follows.
-    if (space === own || space.index === 0 || space.processes + space.others > 0) tables.push({space, mounts: fact.mounts});
+    if (space !== own && space.index !== 0 && space.processes + space.others === 0) continue;
+    tables.push({space, mounts: fact.mounts});
+    if (fact.outside !== undefined) tables.push({space, mounts: fact.outside});
   }
   return tables;
 }

@@ -28,20 +28,29 @@ export function readMountNamespace(inode: string, pids: readonly number[]): {ino
 }
 
 /**
- * The mount that the root of `pid` lies on, where that is below the mount's own and its table does not tell of it; null: it does, or nobody
- * tells. What is mounted on that directory since is no root of the process, though mountinfo has it at `/` as well.
+ * The mount that the root of `pid` lies on, where its table does not tell of it, since the root is a directory below that mount's own; null: it
+ * does, or nobody tells. What is mounted on that directory since is no root of the process, though mountinfo has it at `/` as well.
  */
-function readRootMount(pid: number, mounts: readonly Mount[]): Mount | null {
-  const root = readLink(`/proc/${pid}/root`);
-  if (isRefusal(root) || (root === '/' && mounts.some(({point}) => point === '/'))) return null;
+function rootMountOf(pid: number, root: string, mounts: readonly Mount[], whole: readonly Mount[]): Mount | null {
   const id = mountIdOf(`/proc/${pid}/root`);
-  if (isRefusal(id) || mounts.some(mount => mount.id === id)) return null;
-  const whole = readMountsThrough(`/proc/${pid}/ns/mnt`);
-  const mount = isRefusal(whole) ? undefined : whole.find(one => one.id === id);
+  const mount = mounts.some(one => one.id === id) ? undefined : whole.find(one => one.id === id);
   if (mount === undefined) return null;
   const below = mount.point === '/' ? root : root.slice(mount.point.length);
   if (mount.point !== '/' && !root.startsWith(`${mount.point}/`)) return null;
   return {...mount, root: (mount.root === '/' ? '' : mount.root) + below, point: '/', chroot: true};
+}
+
+/** Of a process with another root than its namespace has: with the mount that this lies on, and all others, where nsview may enter the namespace. */
+function beyondRoot(pid: number, mounts: readonly Mount[]): {readonly mounts: readonly Mount[]; readonly outside?: readonly Mount[]} {
+  const root = readLink(`/proc/${pid}/root`);
+  if (isRefusal(root) || (root === '/' && mounts.some(({point}) => point === '/'))) return {mounts};
+  const whole = readMountsThrough(`/proc/${pid}/ns/mnt`);
+  if (isRefusal(whole)) return {mounts};
+  const rootMount = rootMountOf(pid, root, mounts, whole);
+  const all = rootMount === null ? mounts : [rootMount, ...mounts];
+  const ids = new Set(all.map(({id}) => id));
+  const outside = whole.filter(({id}) => !ids.has(id));
+  return {mounts: all, ...(outside.length > 0 ? {outside} : {})};
 }
 
 /** When each was made, before or after others: in the order of `mounts`, 0 where that is not known. Null: the kernel does not tell. */
@@ -67,8 +76,7 @@ export function readMountsFact(inode: string, pid: number, table?: Buffer, view:
   const whole = view === 'whole' && readLink(`/proc/${pid}/root`) !== '/' ? readMountsThrough(`/proc/${pid}/ns/mnt`) : null;
   const isWhole = isStill && whole !== null && !isRefusal(whole);
   const listed = isStill ? {inode, pid, mounts: isWhole ? whole : decodeTable(table)} : readMountNamespace(inode, [pid]);
-  const rootMount = isWhole || isRefusal(listed.mounts) ? null : readRootMount(pid, listed.mounts);
-  const read = isRefusal(listed.mounts) || rootMount === null ? listed : {...listed, mounts: [rootMount, ...listed.mounts]};
+  const read = isWhole || isRefusal(listed.mounts) ? listed : {...listed, ...beyondRoot(pid, listed.mounts)};
   const ages = isRefusal(read.mounts) ? null : readAges(pid, read.mounts);
   return {kind: 'mounts', at, owner, ...read, ...(ages === null ? {} : {ages})};
 }

@@ -342,6 +342,7 @@ const FACTS = {
     pid,
     owner: seen(inode).exactOptional().describe('Inode of the user namespace that owns it.'),
     mounts: seen(z.array(mount)),
+    outside: z.array(mount).exactOptional().describe('What the namespace has beyond that, outside of the root of `pid`.'),
     ages: z
       .array(z.number())
       .exactOptional()

@@ -370,6 +370,27 @@ describe('a root that is a directory of a mount, and not the root of one', () =>
     }
   });
 
+  it('hears of masters and peers outside of it, in its own namespace', async () => {
+    using folder = temporaryFolder();
+    const {path} = folder;
+    const script = `mount -t tmpfs base .; cd "$1"; mkdir -p jail/slave jail/peer one two; for each in one two; do mount -t tmpfs $each $each
+      mount --make-shared $each; mkdir $each/sub; done; mount --bind one jail/slave; mount --make-slave jail/slave; mount --bind two jail/peer`;
+    await using shell = await new Shell(['-m'], script, path).ready();
+    await using jailed = new Running('nsenter', ['-t', String(shell.pid), ...entered, fixture('chroots'), `${path}/jail`]);
+    await jailed.says(/ready/);
+    const world = worldOf(jailed.pid);
+    const text = textOf(world, jailed.pid);
+    expect(text).not.toContain('out of reach');
+    expect(text).toContain(
+      'A mount made in another mount of this namespace appears here below /slave; one made here does not appear there.',
+    );
+    expect(text).toContain('A mount made below /peer appears below others of its peer group in this namespace, and the other way round.');
+    await shell.does('mount -t tmpfs leaks one/sub; mount -t tmpfs leaks two/sub');
+    expect(tableOf(worldOf(jailed.pid), jailed.pid).map(({point}) => point)).toEqual(['/', '/slave', '/peer', '/slave/sub', '/peer/sub']);
+    jailed.release();
+    await jailed.ended;
+  });
+
   it('does not hide from others what leaks there outside of it, and nothing is said of a root that is not to be read', async () => {
     using folder = temporaryFolder();
     const {path} = folder;
