@@ -18,8 +18,13 @@ export type LaunchEvidence = {
   readonly appArmorRestricts: boolean;
   /** kernel.yama.ptrace_scope; null where there is no Yama. */
   readonly yamaScope: number | null;
-  /** What is mounted over parts of /proc. */
-  readonly coversProc: readonly string[];
+  /** The proc that is mounted whole on /proc; null where none is. */
+  readonly proc: {
+    /** What is mounted over parts of it, where those are not empty for good. */
+    readonly coveredBy: readonly string[];
+    /** Of the mount and of the file system. */
+    readonly options: readonly string[];
+  } | null;
 };
 
 /** Bits of include/uapi/linux/capability.h. */
@@ -84,6 +89,24 @@ function explainClone(errno: string, plan: LaunchPlan, evidence: LaunchEvidence)
         rule: 'there are as many processes as RLIMIT_NPROC, a pids.max, kernel.threads-max or kernel.pid_max allows',
         remedy: 'end some, or raise the limit',
       };
+    case 'ENOENT':
+      // That it is not there is told by open() before.
+      return plan.cgroup === null
+        ? null
+        : {
+            rule: `cgroup v2 is mounted with nsdelegate, and ${plan.cgroup} or nsview’s own cgroup is outside of nsview’s cgroup namespace`,
+            remedy: 'name a cgroup inside of it, or run nsview in the cgroup namespace outside',
+          };
+    case 'EACCES':
+      // security/selinux/hooks.c and security/apparmor/lsm.c, userns_create.
+      if (plan.cgroup === null)
+        return makesUser(plan)
+          ? {
+              rule: 'a security module, such as SELinux or AppArmor, forbids new user namespaces to nsview',
+              remedy: 'run it as root without user in --new, or allow it userns_create (SELinux: user_namespace create)',
+            }
+          : null;
+      return explainCgroup(errno, plan.cgroup);
     default:
       return plan.cgroup === null ? null : explainCgroup(errno, plan.cgroup);
   }
@@ -118,19 +141,41 @@ function explainCgroup(errno: string, cgroup: string): Explanation | null {
   }
 }
 
-/** kernel/user_namespace.c, new_idmap_permitted() and verify_root_map(). */
-function explainMap(kind: 'uid' | 'gid', errno: string, evidence: LaunchEvidence): Explanation | null {
+/** kernel/user_namespace.c, new_idmap_permitted(), and verify_root_map(), which asks of users alone. */
+function explainMap(kind: 'uid' | 'gid', errno: string, plan: LaunchPlan, evidence: LaunchEvidence): Explanation | null {
+  if (errno !== 'EPERM') return null;
   const own = kind === 'uid' ? evidence.euid : evidence.egid;
-  if (errno === 'EPERM' && !has(evidence, kind === 'uid' ? CAP.setuid : CAP.setgid))
+  const lines = ((kind === 'uid' ? plan.uidMap : plan.gidMap) ?? '').split('\n').map(line => line.split(' ').map(Number));
+  const [first] = lines;
+  const isOwnAlone = lines.length === 1 && first?.[1] === own && first[2] === 1;
+  if (!isOwnAlone && !has(evidence, kind === 'uid' ? CAP.setuid : CAP.setgid))
     return {
       rule: `without CAP_SET${kind.toUpperCase()} one ${kind} can be mapped and no other: nsview’s own, ${own}`,
       remedy: kind === 'uid' ? `use --map-root, or --map ${own}:INNER:1` : 'use --map-root, which maps user and group each from its own id',
     };
-  if (errno === 'EPERM' && !has(evidence, CAP.setfcap))
-    return {rule: 'to map 0 of outside needs CAP_SETFCAP, which nsview lacks', remedy: 'map other ids'};
-  return errno === 'EPERM'
-    ? {rule: 'an id of outside is not mapped in nsview’s own user namespace, or a security module forbids it', remedy: 'map ids that are'}
-    : null;
+  if (kind === 'uid' && lines.some(([, outer]) => outer === 0) && !has(evidence, CAP.setfcap))
+    return {rule: 'to map user 0 of outside needs CAP_SETFCAP, which nsview lacks', remedy: 'map other ids, or leave the map out'};
+  return {
+    rule: 'an id of outside is not mapped in nsview’s own user namespace, or a security module forbids it',
+    remedy: 'map ids that are',
+  };
+}
+
+/** fs/namespace.c, mount_too_revealing(): proc is new only where one is there that shows as much, and may be changed as freely. */
+function explainProc({proc}: LaunchEvidence): Explanation | null {
+  const remedy = 'run nsview outside of the container, or as root without user in --new';
+  const only = 'in a user namespace proc can be mounted only where';
+  if (proc === null) return {rule: `${only} it is mounted already, whole, and on /proc it is not`, remedy};
+  if (proc.coveredBy.length > 0)
+    return {
+      rule: `${only} all of it is to be seen already, and ${proc.coveredBy.join(', ')} ${proc.coveredBy.length === 1 ? 'covers a part' : 'cover parts'} of it`,
+      remedy,
+    };
+  if (proc.options.includes('ro')) return {rule: `${only} it may be written to already, and /proc is read-only`, remedy};
+  const times = ['noatime', 'nodiratime'].filter(option => proc.options.includes(option));
+  if (times.length > 0 || !proc.options.includes('relatime'))
+    return {rule: `${only} it is mounted relatime already, and /proc is ${times.join(', ') || 'strictatime'}`, remedy};
+  return null;
 }
 
 /** Which rule refused, where that can be known: `during` and `errno` are those of the step that failed. */
@@ -138,8 +183,8 @@ export function explainLaunchRefusal(during: string, errno: string, plan: Launch
   if (during === 'clone3') return explainClone(errno, plan, evidence);
   if (during === 'ptrace(PTRACE_SEIZE)' && errno === 'EPERM') return explainLaunchedRefusal(evidence.yamaScope);
   if (during.startsWith('open ') && plan.cgroup !== null) return explainCgroup(errno, plan.cgroup);
-  if (during.endsWith('/uid_map')) return explainMap('uid', errno, evidence);
-  if (during.endsWith('/gid_map')) return explainMap('gid', errno, evidence);
+  if (during.endsWith('/uid_map')) return explainMap('uid', errno, plan, evidence);
+  if (during.endsWith('/gid_map')) return explainMap('gid', errno, plan, evidence);
   // execve(2), "Limits on size of arguments and environment"; fs/exec.c, bprm_stack_limits().
   if (during === 'execve' && errno === 'E2BIG')
     return {
@@ -147,13 +192,16 @@ export function explainLaunchRefusal(during: string, errno: string, plan: Launch
       remedy: 'give it less, by a file or a pipe',
     };
   const isMount = during.startsWith('mount ');
+  // fs/namespace.c, do_change_type().
+  if (during === 'mount / MS_REC|MS_PRIVATE' && errno === 'EINVAL')
+    return {
+      rule: '/ is no mount point, as in a chroot, and only a mount has a propagation',
+      remedy: 'run nsview outside of the chroot, or make its directory a mount (mount --bind DIR DIR) before',
+    };
   if (isMount && errno === 'ENOENT') return {rule: 'there is no directory /proc', remedy: 'make it, or leave --mount-proc out'};
   if (errno !== 'EPERM' && errno !== 'EACCES') return null;
-  if (during === 'mount /proc' && makesUser(plan) && evidence.coversProc.length > 0)
-    return {
-      rule: `in a user namespace proc can be mounted only where all of it is to be seen already, and ${evidence.coversProc.join(', ')} cover parts of it`,
-      remedy: 'run nsview outside of the container, or as root without user in --new',
-    };
+  const because = during === 'mount /proc' && makesUser(plan) ? explainProc(evidence) : null;
+  if (because !== null) return because;
   if (makesUser(plan) && evidence.appArmorRestricts && (isMount || during.startsWith('set')))
     return {
       rule: 'kernel.apparmor_restrict_unprivileged_userns is 1: AppArmor takes the capabilities of new user namespaces away',

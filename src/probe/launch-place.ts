@@ -1,6 +1,6 @@
 // Knows where to look for what a launch depends on: nsview's own ids and capabilities, where cgroup v2 is, and what may refuse.
 
-import {isRefusal} from '../model/fact.ts';
+import {isRefusal, type Mount} from '../model/fact.ts';
 import {type LaunchOptions, type LaunchPlace, type LaunchPlan, makeLaunchPlan} from '../model/launch-plan.ts';
 import {explainLaunchRefusal, type LaunchEvidence} from '../model/launch-refusal.ts';
 import {NAMESPACES} from '../model/namespace.ts';
@@ -34,6 +34,16 @@ function readPlace(): LaunchPlace {
   };
 }
 
+/** Directories that the kernel keeps empty for others to mount on (register_sysctl_mount_point(), proc_create_mount_point()). */
+const EMPTY_FOR_GOOD: ReadonlySet<string> = new Set(['/proc/sys/fs/binfmt_misc', '/proc/fs/nfsd', '/proc/openprom', '/proc/xen']);
+
+function findProc(mounts: readonly Mount[]): LaunchEvidence['proc'] {
+  const proc = mounts.findLast(({point, fsType, root}) => point === '/proc' && fsType === 'proc' && root === '/');
+  if (proc === undefined) return null;
+  const over = mounts.filter(({parent, point}) => parent === proc.id && !EMPTY_FOR_GOOD.has(point));
+  return {coveredBy: over.map(({point}) => point), options: [...proc.options, ...proc.superOptions]};
+}
+
 function readEvidence(): LaunchEvidence {
   const limits: {[type: string]: number} = {};
   for (const {type} of NAMESPACES) {
@@ -49,7 +59,7 @@ function readEvidence(): LaunchEvidence {
     userNamespacesForAll: forAll === null ? null : forAll !== 0,
     appArmorRestricts: readNumber('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === 1,
     yamaScope: readYamaScope(),
-    coversProc: isRefusal(mounts) ? [] : mounts.map(mount => mount.point).filter(point => point.startsWith('/proc/')),
+    proc: isRefusal(mounts) ? null : findProc(mounts),
   };
 }
 

@@ -300,6 +300,26 @@ describe.each(HOWS)('launched with options, by %s', how => {
     expect(await trace(how, ['--cgroup', `${name}/invalid`], ['true'])).toMatchObject({code: 0});
   });
 
+  it('cannot make mounts private in a chroot that is no mount', async () => {
+    needsRoot('change the root directory');
+    using folder = temporaryFolder();
+    const [outer, root] = [folder.file('outer'), folder.file('outer/root')];
+    mkdirSync(outer);
+    const script = `mount -t tmpfs none ${outer} && mkdir ${root} && for d in /*; do
+      if [ -L $d ]; then ln -s $(readlink $d) ${root}$d; elif [ -d $d ]; then mkdir ${root}$d && mount --rbind $d ${root}$d; fi
+    done; exec chroot ${root} "$@"`;
+    const {code, stderr} = await trace(
+      how,
+      ['--new', 'mnt', '--private-mounts'],
+      ['echo', 'ran'],
+      ['unshare', '-m', 'sh', '-c', script, '-'],
+    );
+    expect([stderr, code]).toEqual([
+      'nsview: cannot launch echo: mount / MS_REC|MS_PRIVATE: EINVAL: / is no mount point, as in a chroot, and only a mount has a propagation; run nsview outside of the chroot, or make its directory a mount (mount --bind DIR DIR) before\n',
+      1,
+    ]);
+  });
+
   it('that is not there fails as without options, and leaves nothing', async () => {
     const options = ['--new', KINDS.join(','), '--map-root', '--hostname', 'box', '--mount-proc', '--kill-on-exit'];
     const missing = await trace(how, options, ['nsview-no-such-program']);
@@ -359,8 +379,33 @@ describe('as an ordinary user', () => {
     const covered = ['unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /proc/sys && "$@"', '-', ...NOBODY];
     await refused(
       ['--new', 'user,mnt,pid', '--map-root', '--mount-proc'],
-      'mount /proc: EPERM: in a user namespace proc can be mounted only where all of it is to be seen already, and /proc/sys cover parts of it; run nsview outside of the container, or as root without user in --new',
+      'mount /proc: EPERM: in a user namespace proc can be mounted only where all of it is to be seen already, and /proc/sys covers a part of it; run nsview outside of the container, or as root without user in --new',
       covered,
+    );
+    // What is mounted on directories that are empty for good covers nothing; maps are left out, since they are written to /proc.
+    const onlyWhere = async (change: string, because: string) =>
+      refused(
+        ['--new', 'user,mnt,pid', '--mount-proc'],
+        `mount /proc: EPERM: in a user namespace proc can be mounted only where ${because}; run nsview outside of the container, or as root without user in --new`,
+        ['unshare', '-m', 'sh', '-c', `${change} && "$@"`, '-', ...NOBODY],
+      );
+    const empty = existsSync('/proc/sys/fs/binfmt_misc') ? 'mount -t tmpfs none /proc/sys/fs/binfmt_misc && ' : '';
+    await onlyWhere(
+      `${empty}mount -t tmpfs none /proc/irq && mount -t tmpfs none /proc/sys/net`,
+      'all of it is to be seen already, and /proc/irq, /proc/sys/net cover parts of it',
+    );
+    await onlyWhere('mount -o remount,bind,ro /proc', 'it may be written to already, and /proc is read-only');
+    await onlyWhere('mount -o remount,bind,noatime /proc', 'it is mounted relatime already, and /proc is noatime');
+    await onlyWhere('mount -o remount,bind,strictatime /proc', 'it is mounted relatime already, and /proc is strictatime');
+    await refused(
+      ['--new', 'user,mnt', '--map-root'],
+      'write /proc/CHILD/uid_map: EPERM: to map user 0 of outside needs CAP_SETFCAP, which nsview lacks; map other ids, or leave the map out',
+      ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--'],
+    );
+    await refused(
+      ['--new', 'user', '--map', '1:0:1'],
+      'write /proc/CHILD/gid_map: EPERM: without CAP_SETGID one gid can be mapped and no other: nsview’s own, 0; use --map-root, which maps user and group each from its own id',
+      ['setpriv', '--bounding-set=-setfcap,-setgid', '--inh-caps=-all', '--'],
     );
     if (mountPoint === undefined) return;
     const path = makeCgroup(`nsview-test-${process.pid}`);
