@@ -6,6 +6,26 @@ const errnoNames = new Map<number, string>();
 // Several names can share a number (EAGAIN, EWOULDBLOCK): the first is the kernel's own, but for ENOTSUP, which only the C library has.
 for (const [name, value] of Object.entries(constants.errno)) if (name !== 'ENOTSUP' && !errnoNames.has(value)) errnoNames.set(value, name);
 
+/** What Node has no name for (asm-generic/errno-base.h, asm-generic/errno.h); of no such number other architectures of nsview's differ. */
+const REST: readonly (readonly [first: number, names: string])[] = [
+  [15, 'ENOTBLK'],
+  [44, 'ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC EBADSLT'],
+  [59, 'EBFONT'],
+  [64, 'ENONET ENOPKG EREMOTE'],
+  [68, 'EADV ESRMNT ECOMM'],
+  [73, 'EDOTDOT'],
+  [76, 'ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD ELIBSCN ELIBMAX ELIBEXEC'],
+  [85, 'ERESTART ESTRPIPE EUSERS'],
+  [94, 'ESOCKTNOSUPPORT'],
+  [96, 'EPFNOSUPPORT'],
+  [108, 'ESHUTDOWN ETOOMANYREFS'],
+  [112, 'EHOSTDOWN'],
+  [117, 'EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO'],
+  [123, 'ENOMEDIUM EMEDIUMTYPE'],
+  [126, 'ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL EHWPOISON'],
+];
+for (const [first, names] of REST) for (const [index, name] of names.split(' ').entries()) errnoNames.set(first + index, name);
+
 const signalNames = new Map<number, string>();
 for (const [name, value] of Object.entries(constants.signals)) if (!signalNames.has(value)) signalNames.set(value, name);
 
