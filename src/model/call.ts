@@ -394,6 +394,7 @@ const LANDLOCK_RESTRICT: Names = [
   [8, 'LANDLOCK_RESTRICT_SELF_TSYNC'],
 ];
 
+const LANDLOCK_ADD_RULE: Names = [[1, 'LANDLOCK_ADD_RULE_QUIET']];
 const LANDLOCK_CREATE: Names = [
   [1, 'LANDLOCK_CREATE_RULESET_VERSION'],
   [2, 'LANDLOCK_CREATE_RULESET_ERRATA'],
@@ -441,7 +442,7 @@ export const KERNEL_NAMES: Names = [
     SCHED_CORE_SCOPE,
     MDWE,
   ],
-  [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE],
+  [LANDLOCK_FS, LANDLOCK_NET, LANDLOCK_SCOPE, LANDLOCK_RULE, LANDLOCK_RESTRICT, LANDLOCK_CREATE, LANDLOCK_ADD_RULE],
   [LSM_ATTR, LSM_ID, KEYCTL, UNSHARE],
 ].flat(2);
 
@@ -459,6 +460,7 @@ function cloneArgs(args: DataView): CallArgument {
   return {
     flags: cloneFlagNames(flags),
     exit_signal: named(at(32), SIGNAL),
+    ...(at(72) === 0n ? {} : {set_tid_size: uint64(at(72))}),
     ...((flags & 0x200000000n) === 0n ? {} : {cgroup: uint64(at(80))}),
   };
 }
@@ -573,7 +575,7 @@ const CALLS = {
       ),
       length: raw => (uint32(argument(raw, 1)) === 2 ? 16 : 12),
     },
-    unsigned('flags'),
+    flags('flags', LANDLOCK_ADD_RULE),
   ],
   landlock_restrict_self: [number('ruleset_fd'), flags('flags', LANDLOCK_RESTRICT)],
   sethostname: [counted('name', 1), number('len')],
