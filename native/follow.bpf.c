@@ -615,7 +615,7 @@ INLINE int tell_call(__u64 registers, __u64 task, __u32 number, __u32 name, __u3
         call->call.arguments[5] = 0;
         read_cred(task, &call->call.after);
         call->call.before_known = 0;
-        call->call.unused = 0;
+        call->call.after_known = 0;
         call->call.fd_type = 0;
         call->call.fd_pid = 0;
         call->call.fd_inode = 0;

@@ -884,6 +884,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
                 return;
         forget_later_cred(task, at);
         struct nsv_call call = event->call;
+        call.after_known = 1;
         int64_t ns[NSV_LINK_COUNT];
         copy_inodes(event->event.ns, ns);
         char bytes[REREAD_SIZE];

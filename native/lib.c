@@ -29,7 +29,7 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count)
 #undef AT
                 sizeof(struct nsv_call),
 #define AT(field) (int32_t)offsetof(struct nsv_call, field)
-                AT(arguments), AT(sizes), AT(before), AT(after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(before_known),
+                AT(arguments), AT(sizes), AT(before), AT(after), AT(fd_type), AT(fd_pid), AT(fd_inode), AT(before_known), AT(after_known),
 #undef AT
                 sizeof(struct nsv_cred),
 #define AT(field) (int32_t)offsetof(struct nsv_cred, field)

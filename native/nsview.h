@@ -114,7 +114,7 @@ struct nsv_call {
         int32_t fd_pid;
         uint64_t fd_inode;
         uint32_t before_known; /* 1: `before` is */
-        uint32_t unused;
+        uint32_t after_known; /* 1: `after` is; where the call failed, it is what the kernel judged it by */
 };
 
 /* Null, and a bad address. A string that was cut has NSV_POINTER_MAX bytes, the last a NUL. */

@@ -155,8 +155,8 @@ static void tell(struct tracer *tracer, struct task *task, struct pending_call *
 {
         struct nsv_call *call = &pending->call;
         call->after = task->cred;
-        if (changes_cred(pending->name) && !ended)
-                read_cred(task->tid, &call->after);
+        if ((changes_cred(pending->name) || result < 0) && !ended)
+                call->after_known = read_cred(task->tid, &call->after) == 0;
         int64_t now[NSV_LINK_COUNT];
         bool moved = changes_namespaces(pending->name) && result >= 0 && !ended && read_namespaces(task->tid, now) == 0;
         tracer_emit_call(tracer, task, pending->name, monotonic_ns(), result, ended, pending->abi, call, pending->bytes, pending->size,

@@ -243,6 +243,8 @@ export type CallFact = At & {
   readonly uids?: {readonly from: Ids; readonly to: Ids};
   readonly gids?: {readonly from: Ids; readonly to: Ids};
   readonly capabilities?: CapabilityChanges;
+  /** Of a call that failed: the effective capabilities that its task had, a mask as /proc/PID/status has it. */
+  readonly effective?: string;
 };
 
 /** A process stopped by a signal (job control), or continued. */

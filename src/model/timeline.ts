@@ -38,7 +38,14 @@ export type What =
       readonly moves: readonly Move[];
     }
   /** `entered` is what the fd of setns leads to, where that has a name. */
-  | {readonly kind: 'call'; readonly call: CallFact; readonly entered: Namespace | null; readonly moves: readonly Move[]}
+  | {
+      readonly kind: 'call';
+      readonly call: CallFact;
+      readonly entered: Namespace | null;
+      readonly moves: readonly Move[];
+      /** Why it failed, where more of that is known than the errno. */
+      readonly why: string | null;
+    }
   | {readonly kind: 'moves'; readonly tid: number; readonly moves: readonly Move[]}
   /** `from` and `by` are null where they are not known. */
   | {
@@ -397,9 +404,14 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number,
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }
     case 'call': {
-      const changed = joined(
-        run === undefined ? changeLines(what.moves, what.call, how) : [[strong(runText(what.call, run))], ...changeLines([], run, how)],
-      );
+      // Where there is little room it would take it from the arguments: it is told in the box of the event then.
+      const why: Line[] = what.why !== null && room === Number.POSITIVE_INFINITY && !how.whole ? [[plain(what.why)]] : [];
+      const changed = joined([
+        ...(run === undefined
+          ? changeLines(what.moves, what.call, how)
+          : [[strong(runText(what.call, run))], ...changeLines([], run, how)]),
+        ...why,
+      ]);
       const text = callText(what.call, what.entered?.name ?? null, room - (changed.length > 0 ? lineCells(changed) + 2 : 0));
       return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed};
     }
@@ -528,6 +540,7 @@ export function eventLines(event: TimelineEvent, header: Header, offset: number,
   if (what.kind !== 'call') return [top, [], ...wrapped(lineText(said.did), 'plain'), ...changes];
   const {call, entered} = what;
   const result = hasFailed(call) ? 'bad' : 'plain';
+  if (what.why !== null) changes.unshift([], ...wrapped(what.why, 'warn'));
   const {run} = event;
   const left = run === undefined ? 0 : run.count - run.calls.length;
   const runs: Line[] = (run?.calls ?? []).map(each => [

@@ -1,5 +1,6 @@
 // Knows the world: every fact so far, folded into processes, the namespaces that they are in, and a timeline.
 
+import {explainCall, newTypes} from './call-refusal.ts';
 import {hierarchyName, withRates} from './cgroup-limit.ts';
 import type {
   CallFact,
@@ -35,6 +36,8 @@ import {observeTold, toldAfterExec, toldByMaker} from './told.ts';
 export type World = Remembered & {
   readonly header: TapeHeader;
   readonly namespaces: Namespaces;
+  /** The user namespaces in which others were seen to be made, which own them (user_namespaces(7)). */
+  readonly owners: WeakMap<Namespace, Namespace>;
   readonly timeline: Timeline;
   readonly mounts: Map<string, MountsFact>;
   /** What changed in those lately. */
@@ -61,6 +64,7 @@ export function createWorld(header: TapeHeader): World {
     byId: new Map(),
     roots: [],
     namespaces: createNamespaces(header.host.namespaces),
+    owners: new WeakMap(),
     timeline: createTimeline(),
     mounts: new Map(),
     mountNews: new Map(),
@@ -192,7 +196,13 @@ function observeKind(world: World, fact: Fact, at: number): void {
         if (fact.uids !== undefined) process.uids = fact.uids.to;
         if (fact.gids !== undefined) process.gids = fact.gids.to;
       }
-      event(world, process, at, {kind: 'call', call: fact, entered: enteredBy(world, fact), moves});
+      noteOwners(world, moves, spacesOf(process, fact.tid), newTypes(fact.args?.flags));
+      const why = explainCall(fact, {
+        spaces: spacesOf(process, fact.tid),
+        otherThreads: process.threadCount,
+        ownerOf: namespace => world.owners.get(namespace),
+      });
+      event(world, process, at, {kind: 'call', call: fact, entered: enteredBy(world, fact), moves, why});
       return;
     }
     case 'stop': {
@@ -436,6 +446,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
   }
   const created = new Set(flags);
   const moves = move(world.namespaces, child, fact.changed, type => (created.has(FLAG_OF[type]) ? 'made' : null));
+  noteOwners(world, moves, child.spaces, newTypes(flags));
   event(world, caller, at, {
     kind: 'clone',
     child: child.pid,
@@ -621,6 +632,17 @@ function enteredBy(world: World, {args}: CallFact): Namespace | null {
   const {namespace} = fd;
   if (typeof namespace !== 'object' || namespace === null || !('inode' in namespace) || typeof namespace.inode !== 'string') return null;
   return namespaceOf(world, namespace.inode);
+}
+
+function spacesOf(process: Process, tid: number): Process['spaces'] {
+  const thread = tid === process.pid ? undefined : process.threads.get(tid);
+  return thread === undefined ? process.spaces : {...process.spaces, ...thread.spaces};
+}
+
+/** Of those that a clone or unshare made: a new user namespace comes before all others that are made with it. */
+function noteOwners(world: World, moves: readonly Move[], {user}: Process['spaces'], made: readonly string[]): void {
+  for (const {to, isNew} of moves)
+    if (user && to !== null && isNew && to.type !== 'user' && made.includes(to.type)) world.owners.set(to, user);
 }
 
 /** Calls that move their caller. */

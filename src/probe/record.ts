@@ -86,7 +86,7 @@ export const FOUND = {zombie: 1, late: 2} as const;
 export const STAGE = {find: 8, self: 9, nested: 29} as const;
 
 /** struct nsv_call, as nsv_layout() tells it behind the record's. */
-export const CALL_LAYOUT = [232, 0, 48, 64, 136, 208, 212, 216, 224] as const;
+export const CALL_LAYOUT = [232, 0, 48, 64, 136, 208, 212, 216, 224, 228] as const;
 
 /** struct nsv_cred. */
 export const CRED_LAYOUT = [72, 0, 16, 32] as const;
@@ -132,6 +132,7 @@ const CALL = {
   fdPid: 212,
   fdInode: 216,
   beforeKnown: 224,
+  afterKnown: 228,
 };
 const POINTER_NULL = 0xffffffff;
 const POINTER_FAULT = 0xfffffffe;
@@ -173,6 +174,7 @@ export type CallRecord = RawCall & {
   /** Null where it was not known. */
   readonly before: RecordCred | null;
   readonly after: RecordCred;
+  readonly afterKnown: boolean;
 };
 
 /** struct nsv_exec_cred. */
@@ -221,6 +223,7 @@ export function decodeCall(record: HelperRecord): CallRecord {
     result: resultOf(record),
     before: call.readUInt32LE(CALL.beforeKnown) === 0 ? null : credAt(call, CALL.before),
     after: credAt(call, CALL.after),
+    afterKnown: call.readUInt32LE(CALL.afterKnown) !== 0,
   };
 }
 

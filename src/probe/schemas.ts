@@ -315,6 +315,10 @@ const FACTS = {
     uids: z.object({from: ids, to: ids}).exactOptional(),
     gids: z.object({from: ids, to: ids}).exactOptional(),
     capabilities: capabilityChanges.exactOptional(),
+    effective: z
+      .string()
+      .describe('Of a call that failed: the effective capabilities that its task had, a hexadecimal mask as in /proc/PID/status.')
+      .exactOptional(),
   }) satisfies Holds<CallFact>,
   stop: z.object({kind: z.literal('stop'), at, pid, signal: z.string()}) satisfies Holds<StopFact>,
   continue: z.object({kind: z.literal('continue'), at, pid}) satisfies Holds<ContinueFact>,

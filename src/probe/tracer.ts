@@ -328,7 +328,8 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
       return [{kind: 'namespaces', at, pid, tid, changed: changes(record.ns, record.childNs)}];
     case RECORD.call: {
       const call = decodeCall(record);
-      const {before, after} = call;
+      const {before, after, result} = call;
+      const hasFailed = typeof result === 'object' && result !== null;
       const {args, cut} = decodeArguments(call);
       const isNative = record.stage === 0;
       const fact: CallFact = {
@@ -343,6 +344,7 @@ function factsOf(record: HelperRecord, options: TracerOptions, launched: boolean
         result: call.result,
         changed: changes(record.ns, record.childNs),
         ...credChanges(before, after),
+        ...(hasFailed && call.afterKnown ? {effective: after.capabilities.effective} : {}),
       };
       return [fact];
     }
