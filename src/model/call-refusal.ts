@@ -4,7 +4,7 @@ import {CAPABILITY} from './call.ts';
 import {bitsOf, maskOf} from './capability.ts';
 import type {CallArgument, CallArguments, CallFact} from './fact.ts';
 import type {Namespace} from './names.ts';
-import {NAMESPACES, type NamespaceLink} from './namespace.ts';
+import {INITIAL_USER, NAMESPACES, type NamespaceLink} from './namespace.ts';
 
 /** Where its caller was. */
 export type CallerPlace = {
@@ -41,8 +41,6 @@ const either = (...reasons: readonly (string | null)[]): string => reasons.filte
 
 const own = ({place}: Refused): string => place.spaces.user?.name ?? 'its user namespace';
 
-/** PROC_USER_INIT_INO (include/linux/proc_ns.h): the capabilities that are held there hold everywhere. */
-const INITIAL_USER = '4026531837';
 const isInitial = ({place}: Refused): boolean => place.spaces.user?.inode === INITIAL_USER;
 
 /** Do its capabilities hold over what belongs to this namespace (user_namespaces(7))? null: it cannot be told. */

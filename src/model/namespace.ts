@@ -86,3 +86,6 @@ export function typeOfLink(link: NamespaceLink): NamespaceType {
       return link;
   }
 }
+
+/** PROC_USER_INIT_INO (include/linux/proc_ns.h): the inode of the first user namespace. The capabilities that are held there hold everywhere. */
+export const INITIAL_USER = '4026531837';

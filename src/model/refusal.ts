@@ -22,6 +22,8 @@ export type PtraceEvidence = {
   readonly ownGid: number;
   /** The target is in nsview's own user namespace; null where that cannot be told. */
   readonly sameUserNamespace: boolean | null;
+  /** nsview is in the first user namespace: its capabilities hold in every other. */
+  readonly ownIsInitial: boolean;
   /** Owner of the files in /proc/PID: the effective uid while dumpable, else root (proc(5)). */
   readonly procOwner: number | null;
   /** The target's permitted capabilities are all in nsview's own; null where they cannot be read. */
@@ -128,7 +130,7 @@ export function explainPtraceRefusal(evidence: PtraceEvidence, errno: string): E
         remedy: `run it as root (sudo nsview -p ${pid}), set the sysctl to 0, or launch the program under nsview`,
       };
   }
-  if (evidence.ownHasPtraceCapability && evidence.sameUserNamespace === false) return OTHER_USER_NAMESPACE;
+  if (evidence.ownHasPtraceCapability && evidence.sameUserNamespace === false && !evidence.ownIsInitial) return OTHER_USER_NAMESPACE;
   if (pid === 1)
     return {rule: 'this machine protects its first process (a security module or a seccomp filter)', remedy: 'nsview shows it from /proc'};
   return {

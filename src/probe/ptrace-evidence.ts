@@ -2,6 +2,7 @@
 
 import {statSync} from 'node:fs';
 import {isRefusal} from '../model/fact.ts';
+import {INITIAL_USER} from '../model/namespace.ts';
 import {type Explanation, explainPtraceRefusal, type PtraceEvidence} from '../model/refusal.ts';
 import {readLink, readText} from './proc-file.ts';
 import {decodeCredentials, isOfKernel, readStat, readStatus, readTracerProcess} from './process.ts';
@@ -58,6 +59,7 @@ function readPtraceEvidence(pid: number): PtraceEvidence {
     uids: isRefusal(status) || isRefusal(status.uids) ? null : [status.uids[0], status.uids[1], status.uids[2]],
     gids: isRefusal(status) || isRefusal(status.gids) ? null : [status.gids[0], status.gids[1], status.gids[2]],
     sameUserNamespace: isInOwnUserNamespace(pid),
+    ownIsInitial: readLink('/proc/self/ns/user') === `user:[${INITIAL_USER}]`,
     procOwner,
     capabilitiesWithin: permitted === null || ownPermitted === null ? null : (permitted & ~ownPermitted) === 0n,
   };

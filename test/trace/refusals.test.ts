@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs';
+import {readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, start, temporaryFolder} from '../support/nsview.ts';
@@ -93,4 +93,26 @@ describe.each(HOWS)('a call that fails is told with the rule that refused it, by
       `mount EPERM: ${LOCKED}; or ${OTHERS}`,
     ]);
   });
+});
+
+it('a security module is named where it refuses ptrace to who has every capability, of another user namespace as well', async context => {
+  needsRoot('trace another user namespace');
+  for (const before of [[], ['unshare', '-U']]) {
+    const [program, ...args] = [...before, 'cat'];
+    await using target = start(program, ...args);
+    const pid = String(target.pid);
+    const userOf = (of: string) => readlinkSync(`/proc/${of}/ns/user`);
+    await expect
+      .poll(() => [userOf(pid) === userOf('self'), readFileSync(`/proc/${pid}/comm`, 'utf8')])
+      .toEqual([before.length === 0, 'cat\n']);
+    await using running = start(fixture('under-landlock'), NSVIEW, 'trace', ...followBy('ptrace'), '-p', pid);
+    running.release();
+    const {stderr} = await running.ended;
+    target.release();
+    if (/landlock.*: (Function not implemented|Operation not supported)/.test(stderr)) return context.skip('kernel lacks Landlock');
+    if (userOf('self') !== 'user:[4026531837]') return context.skip('needs the first user namespace');
+    expect(stderr).toContain(
+      'ptrace(PTRACE_SEIZE): EPERM: a security module (SELinux, AppArmor, Landlock, BPF LSM) or a seccomp filter must have refused: no other rule does;',
+    );
+  }
 });
