@@ -83,9 +83,9 @@ function refusesNamespaces(refused: Refused): string | null {
     case 'EPERM':
       if (types.includes('user'))
         return `no user namespace can be made in a chroot, nor by ids that are not mapped in ${own(refused)}; or the system forbids it to who has no CAP_SYS_ADMIN, or ${OTHERS}`;
-      return lacks(refused, 'CAP_SYS_ADMIN')
-        ? `a new ${types.join(', ')} namespace needs CAP_SYS_ADMIN, which it lacks; with a new user namespace (CLONE_NEWUSER) it would have it`
-        : OTHERS;
+      if (lacks(refused, 'CAP_SYS_ADMIN'))
+        return `a new ${types.join(', ')} namespace needs CAP_SYS_ADMIN, which it lacks; with a new user namespace (CLONE_NEWUSER) it would have it`;
+      return holds(refused, 'CAP_SYS_ADMIN') ? OTHERS : null;
     case 'ENOSPC': {
       const limits = types.map(type => `user.max_${type}_namespaces`).join(' or ');
       const nested = [
@@ -196,7 +196,7 @@ function refusesSetns(refused: Refused): string | null {
   if (errno === 'EPERM') {
     if (types.includes('user'))
       return `it needs CAP_SYS_ADMIN in the user namespace that it enters, as who made that has, and who has it in one above; or ${OTHERS}`;
-    if (types.length === 0) return null;
+    if (types.length === 0 || refused.effective === null) return null;
     if (lacks(refused, 'CAP_SYS_ADMIN'))
       return 'it needs CAP_SYS_ADMIN, in its own user namespace and in the one that owns what it enters, and lacks it';
     if (types.includes('mnt') && lacks(refused, 'CAP_SYS_CHROOT'))
@@ -450,7 +450,8 @@ function refusesPrctl(refused: Refused): string | null {
       // Since Linux 6.14 the bits about scripts take none.
       if (errno === 'EPERM' && lacks(refused, 'CAP_SETPCAP') && !flagsOf(refused).some(flag => flag.startsWith('SECBIT_EXEC_')))
         return 'it needs CAP_SETPCAP, which it lacks';
-      if (errno === 'EPERM' && args.op === 'PR_SET_SECUREBITS') return `one of the bits is locked, or unknown to this kernel; or ${OTHERS}`;
+      if (errno === 'EPERM' && args.op === 'PR_SET_SECUREBITS' && refused.effective !== null)
+        return `one of the bits is locked, or unknown to this kernel; or ${OTHERS}`;
       return errno === 'EINVAL' && args.op === 'PR_CAPBSET_DROP' ? 'this kernel has no such capability' : null;
     case 'PR_CAP_AMBIENT':
       if (errno === 'EPERM')
@@ -464,6 +465,14 @@ function refusesPrctl(refused: Refused): string | null {
       return refusesSeccomp(refused);
     case 'PR_SET_DUMPABLE':
       return errno === 'EINVAL' ? 'it can be set to 0 or 1 only' : null;
+    case 'PR_SET_PDEATHSIG':
+      return errno === 'EINVAL' ? 'there is no such signal' : null;
+    case 'PR_SET_SPECULATION_CTRL':
+      if (errno === 'ENXIO') return 'processes do not decide that here: the processor, or the options of the boot (mitigations=), do';
+      if (errno === 'ENODEV') return 'this kernel knows no such misfeature';
+      return errno === 'EPERM' ? 'it is disabled for good (PR_SPEC_FORCE_DISABLE), or by the options of the boot' : null;
+    case 'PR_SCHED_CORE':
+      return errno === 'ENODEV' ? 'no core of this machine runs several threads' : null;
     case 'PR_SET_MDWE':
       return errno === 'EPERM' ? 'what is set cannot be taken back' : null;
     case 'PR_SET_PTRACER':
@@ -477,6 +486,18 @@ const RESTRICTS: {readonly [errno: string]: string} = {
   E2BIG: 'it is under 16 rulesets already',
   EINVAL: 'this kernel does not know one of the flags',
 };
+
+/** security/keys/keyctl.c, keyctl_session_to_parent(); security/keys/process_keys.c, join_session_keyring(). */
+function refusesKeyctl({args, errno}: Refused): string | null {
+  if (args.operation !== 'KEYCTL_SESSION_TO_PARENT') {
+    if (errno === 'EPERM' && typeof args.name === 'string' && args.name.startsWith('.'))
+      return 'no name of a keyring that begins with a dot may be joined';
+    return errno === 'EACCES' ? 'the keyring of that name does not let it search there' : null;
+  }
+  return errno === 'EPERM'
+    ? 'its parent is an init, has other threads, other ids, or a keyring of somebody else, or may not be traced by it'
+    : null;
+}
 
 const named: Rule = refused => {
   if (refused.errno === 'EINVAL') return 'a name has 64 bytes at the most';
@@ -532,6 +553,7 @@ const RULES: {readonly [name: string]: Rule} = {
   setresgid: raises('CAP_SETGID'),
   setgroups: refusesSetgroups,
   capset: refusesCapset,
+  keyctl: refusesKeyctl,
   prctl: refusesPrctl,
   seccomp: refusesSeccomp,
   landlock_create_ruleset: refusesLandlock,

@@ -545,6 +545,40 @@ describe('a run of calls', () => {
   });
 });
 
+describe('why a call failed', () => {
+  const fact: CallFact = {
+    kind: 'call',
+    at: String(START + 1),
+    pid: 10,
+    tid: 10,
+    name: 'unshare',
+    args: {flags: ['CLONE_NEWNS']},
+    result: {errno: 'EPERM'},
+    changed: {},
+    effective: '0000000000000001',
+  };
+  const why = 'a new mnt namespace needs CAP_SYS_ADMIN, which it lacks; with a new user namespace (CLONE_NEWUSER) it would have it';
+
+  test('is told in the trace and in the box of its event, and leaves the row in the screen to the arguments', () => {
+    const {newest} = worldOf(process(10, 1), fact).timeline;
+    if (newest === null) throw new Error('no event');
+    const row = (room?: number) => lineText(eventLine(newest, header, 0, {who: 0, did: 0}, room));
+    expect(row()).toContain(`unshare(CLONE_NEWNS) = -1 EPERM  ${why}`);
+    expect(row(300)).toMatch(/unshare\(CLONE_NEWNS\) = -1 EPERM$/);
+    const box = eventLines(newest, header, 0, 60).map(lineText);
+    expect(box.every(line => line.length <= 60)).toBe(true);
+    expect(box.join('')).toContain(why);
+  });
+
+  test('is not guessed where the capabilities are not known', () => {
+    const {effective: _effective, ...unknown} = fact;
+    for (const other of [fact.name, 'mount', 'sethostname', 'setns', 'setuid', 'setgroups', 'chroot', 'fsmount']) {
+      const {newest} = worldOf(process(10, 1), {...unknown, name: other}).timeline;
+      expect([other, newest?.what.kind === 'call' && newest.what.why]).toEqual([other, null]);
+    }
+  });
+});
+
 describe('what became of capabilities', () => {
   const [all, none, docker] = ['000001ffffffffff', '0000000000000000', '00000000a80425fb'];
   const event = (more: Partial<CallFact>, last?: number) => {
