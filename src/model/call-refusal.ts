@@ -258,6 +258,10 @@ function refusesFileSystem(refused: Refused, type: string | null): string | null
 /** Those that have allowed it since before Linux 5.3. */
 const UNCONFINED: ReadonlySet<string> = new Set(['tmpfs', 'ramfs', 'devpts']);
 
+/** fs/namespace.c, do_move_mount(). */
+const CANNOT_MOVE =
+  'the source is no mount point, is locked, in another mount namespace or on a shared mount; or only one of both is a directory; or the target is shared and something unbindable would come there';
+
 /** fs/namespace.c, path_mount(). */
 function refusesMount(refused: Refused): string | null {
   const {args, errno} = refused;
@@ -292,8 +296,7 @@ function refusesMount(refused: Refused): string | null {
       if (how === 'remount') return 'the target is no mount point, or the file system does not take what data says';
       if (how === 'bind')
         return `the source is unbindable, in another mount namespace, or is a mount namespace that is not younger than its own${flags.includes('MS_REC') ? '' : '; or mounts below it are locked, which takes MS_REC'}`;
-      if (how === 'move')
-        return 'the source is no mount point, is locked or lies on a shared mount; or only one of both is a directory; or the target is shared and something unbindable would come there';
+      if (how === 'move') return CANNOT_MOVE;
       return null;
     case 'EBUSY':
       if (how === 'remount') return flags.includes('MS_RDONLY') ? 'files of it are open for writing' : null;
@@ -507,6 +510,19 @@ const privileged: Rule = refused => (refused.errno === 'EPERM' ? mountNeeds(refu
 const shows: Rule = refused =>
   refused.errno !== 'EPERM' ? null : mayMount(refused) ? refusesFileSystem(refused, null) : mountNeeds(refused);
 
+/** fs/fsopen.c, vfs_fsconfig_locked(): the phases of a context. */
+function refusesFsconfig(refused: Refused): string | null {
+  const {args, errno} = refused;
+  const sets = typeof args.cmd === 'string' && args.cmd.startsWith('FSCONFIG_SET_');
+  const late = 'it is too late for that: the context has its file system already, or could not get it';
+  if (errno === 'EBUSY') return sets ? late : `${late}; or what would be mounted is in use`;
+  if (sets)
+    return errno === 'EINVAL'
+      ? 'the file system does not take that parameter or value (read(2) of the fd may tell more), or the arguments are not as this command has them'
+      : null;
+  return args.cmd === 'FSCONFIG_CMD_CREATE' || args.cmd === 'FSCONFIG_CMD_CREATE_EXCL' ? shows(refused) : null;
+}
+
 const RULES: {readonly [name: string]: Rule} = {
   unshare: refusesUnshare,
   clone: refusesBirth,
@@ -515,13 +531,16 @@ const RULES: {readonly [name: string]: Rule} = {
   mount: refusesMount,
   umount2: refusesUmount,
   pivot_root: refusesPivotRoot,
-  move_mount: privileged,
+  move_mount: refused =>
+    refused.errno === 'EINVAL' && !flagsOf(refused).some(flag => flag === 'MOVE_MOUNT_SET_GROUP' || flag === 'MOVE_MOUNT_BENEATH')
+      ? either(CANNOT_MOVE, 'the target is in another mount namespace', 'this kernel does not know a flag')
+      : privileged(refused),
   open_tree: refused => (flagsOf(refused).includes('OPEN_TREE_CLONE') ? privileged(refused) : null),
   open_tree_attr: privileged,
   fsopen: refused =>
     refused.errno === 'ENODEV' ? 'this kernel has no such file system, or its module is not loaded' : privileged(refused),
   fspick: privileged,
-  fsconfig: refused => (refused.args.cmd === 'FSCONFIG_CMD_CREATE' ? shows(refused) : null),
+  fsconfig: refusesFsconfig,
   fsmount: refused =>
     refused.errno === 'EPERM' && mayMount(refused) && !isInitial(refused)
       ? either(

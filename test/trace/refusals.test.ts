@@ -79,6 +79,9 @@ describe.each(HOWS)('a call that fails is told with the rule that refused it, by
     const LOCKED =
       'it would change read-only, nosuid, nodev, noexec or the access time, which are locked where a mount came from a mount namespace of more privilege';
     expect(await refusals(fixture('is-refused'), 'mount', folder.path)).toEqual([
+      'fsconfig EINVAL: the file system does not take that parameter or value (read(2) of the fd may tell more), or the arguments are not as this command has them',
+      'fsconfig EBUSY: it is too late for that: the context has its file system already, or could not get it',
+      'move_mount EINVAL: the source is no mount point, is locked, in another mount namespace or on a shared mount; or only one of both is a directory; or the target is shared and something unbindable would come there; or the target is in another mount namespace; or this kernel does not know a flag',
       'mount EINVAL: the target is no mount point',
       'mount EINVAL: MS_PRIVATE, MS_SHARED exclude each other',
       'mount EINVAL: with MS_PRIVATE go MS_REC and MS_SILENT alone',
