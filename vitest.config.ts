@@ -44,7 +44,8 @@ export default defineConfig({
           include: ['test/**/*.test.{ts,tsx}'],
           exclude: [...exclude, ...ON_THE_MACHINE],
           pool: refused === null ? alone : 'forks',
-          maxWorkers: refused === null ? availableParallelism() : 1,
+          // One more than there are processors: tests wait a good part of their time.
+          maxWorkers: refused === null ? availableParallelism() + 1 : 1,
           sequence: {groupOrder: 0},
         },
       },

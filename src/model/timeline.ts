@@ -404,16 +404,13 @@ function sayWhat({what, run}: Pick<TimelineEvent, 'what' | 'run'>, room: number,
       return {did: [plain(`${shortenCall(cloneCall(what.flags), left - ARROW.length)}${ARROW}`), child], changed};
     }
     case 'call': {
-      // Where there is little room it would take it from the arguments: it is told in the box of the event then.
-      const why: Line[] = what.why !== null && room === Number.POSITIVE_INFINITY && !how.whole ? [[plain(what.why)]] : [];
-      const changed = joined([
-        ...(run === undefined
-          ? changeLines(what.moves, what.call, how)
-          : [[strong(runText(what.call, run))], ...changeLines([], run, how)]),
-        ...why,
-      ]);
+      const changed = joined(
+        run === undefined ? changeLines(what.moves, what.call, how) : [[strong(runText(what.call, run))], ...changeLines([], run, how)],
+      );
       const text = callText(what.call, what.entered?.name ?? null, room - (changed.length > 0 ? lineCells(changed) + 2 : 0));
-      return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed};
+      // It takes nothing from the arguments: where it is cut, the box of the event has all of it.
+      const why: Line[] = what.why !== null && !how.whole ? [[plain(what.why)]] : [];
+      return {did: [hasFailed(what.call) ? toned('bad', text) : plain(text)], changed: joined([changed, ...why])};
     }
     case 'moves':
       return {did: moveVerb(telling(what.moves)), changed: movePieces(telling(what.moves))};
