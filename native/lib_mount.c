@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,58 @@ NSV_API int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_a
         }
         free(listed);
         free(aged);
+        return r;
+}
+
+/* The end of the first part of struct statmount, as of Linux 6.15, and what follows it. */
+struct mount_maps {
+        uint8_t before[152];
+        uint32_t uids_count, uids, gids_count, gids;
+        uint8_t rest[344];
+        char strings[65536];
+};
+_Static_assert(offsetof(struct mount_maps, strings) == sizeof(struct mount_status), "strings follow");
+#define STATUS_UIDS 0x2000
+#define STATUS_GIDS 0x4000
+
+/* Each extent is a string: first id in the files, first id through the mount, how many. */
+static size_t copy_extents(const struct mount_maps *maps, char which, uint32_t at, uint32_t count, char *to, size_t size)
+{
+        size_t used = 0;
+        for (; count > 0 && at < sizeof(maps->strings); count--) {
+                size_t length = strnlen(maps->strings + at, sizeof(maps->strings) - at);
+                int n = snprintf(to + used, size - used, "%c %.*s\n", which, (int)length, maps->strings + at);
+                if (n < 0 || (size_t)n >= size - used)
+                        break;
+                used += (size_t)n;
+                at += (uint32_t)length + 1;
+        }
+        return used;
+}
+
+NSV_API int nsv_mount_idmap(int pid, double age, void *buffer, uint32_t size)
+{
+        char path[40];
+        snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        struct mount_request request = {sizeof(request), 0, (uint64_t)age, STATUS_UIDS | STATUS_GIDS, 0};
+        if (fd < 0 || ioctl(fd, NAMESPACE_ID, &request.namespace) < 0)
+                return -errno;
+        struct mount_maps *maps = calloc(1, sizeof(*maps));
+        int r = maps ? 0 : -ENOMEM;
+        if (r == 0 && syscall(SYS_STATMOUNT, &request, maps, sizeof(*maps), 0U) < 0)
+                r = -errno;
+        uint64_t mask = 0;
+        if (r == 0)
+                memcpy(&mask, (char *)maps + offsetof(struct mount_status, mask), sizeof(mask));
+        /* Before 6.15 it is asked for in vain. */
+        if (r == 0 && !(mask & (STATUS_UIDS | STATUS_GIDS)))
+                r = -ENODATA;
+        if (r == 0) {
+                size_t used = copy_extents(maps, 'u', maps->uids, maps->uids_count, buffer, size);
+                r = (int)(used + copy_extents(maps, 'g', maps->gids, maps->gids_count, (char *)buffer + used, size - used));
+        }
+        free(maps);
         return r;
 }
 

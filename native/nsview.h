@@ -392,6 +392,10 @@ NSV_API int nsv_mount_uses(int pid, const int64_t *ids, int ids_count, const int
  * listmount(2) and statmount(2) of another namespace: Linux 6.11, and CAP_SYS_ADMIN in the user namespace that owns it; before that -ENOTTY or
  * -ENOSYS. */
 NSV_API int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages);
+/* How an ID-mapped mount, which `pid` sees, maps the owners of its files; `age` as nsv_mount_ages tells it. Lines `u 0 1000 5` and `g 0 1000 5`: id in the
+ * files, the same through the mount as nsview's user namespace has it, how many (statmount(2), STATMOUNT_MNT_UIDMAP: Linux 6.15). Bytes; -ENODATA where
+ * the kernel does not tell. */
+NSV_API int nsv_mount_idmap(int pid, double age, void *buffer, uint32_t size);
 
 /* A fanotify group, non-blocking, that tells of each mount which is attached in the mount namespace at `path` (a file of nsfs), or detached:
  * FAN_MNT_ATTACH and FAN_MNT_DETACH, fanotify_mark(2), Linux 6.15. It does not tell of changed options, and does not keep the namespace

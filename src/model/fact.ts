@@ -288,7 +288,12 @@ export type MountsFact = At & {
   readonly outside?: readonly Mount[];
   /** Of each of them, in their order, a number: which was made later has a higher one, in whatever namespace (statmount(2)); 0: not known. */
   readonly ages?: readonly number[];
+  /** Of its ID-mapped mounts, by their id, as far as the kernel tells (statmount(2), Linux 6.15). */
+  readonly idMaps?: {readonly [id: string]: MountIdMap};
 };
+
+/** `inside`: who owns a file in the file system; `outside`: who owns it as seen through the mount, in nsview's user namespace. */
+export type MountIdMap = {readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[]};
 
 /** The cgroups of a process as its own /proc/self/cgroup has them: relative to its cgroup namespace (cgroup_namespaces(7)). */
 export type CgroupView = {

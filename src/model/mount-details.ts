@@ -1,7 +1,7 @@
 // Knows what the tab of the mounts says of a process.
 
 import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
-import {isRefusal, type Mount} from './fact.ts';
+import {isRefusal, type Mount, type MountIdMap} from './fact.ts';
 import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
 import {mountHolderLines} from './mount-holder-lines.ts';
 import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
@@ -145,7 +145,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
 }
 
 /** What keeps the mount with this id, and how that lets go. */
-function pinLines(world: World, process: Process, {mounts, locks}: MountView, id: number, look: Look): Line[] {
+function pinLines(world: World, process: Process, {mounts, locks, fact}: MountView, id: number, look: Look): Line[] {
   const back = wrapLine([toned('key', 'w'), dim('  goes back to the mounts')], look.width);
   const mount = mounts.find(one => one.id === id);
   if (mount === undefined) return [...said('This mount is gone by now.', look.width), ...back];
@@ -170,7 +170,22 @@ function pinLines(world: World, process: Process, {mounts, locks}: MountView, id
     `Options: of the mount ${optionsText(mount.options)}; of its file system ${optionsText(mount.superOptions)}.`,
     look.width,
   );
-  return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...options, [], ...back];
+  const mapped = mappedLines(mount, fact.idMaps?.[String(id)], look.width);
+  return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...options, ...mapped, [], ...back];
+}
+
+const ranged = (first: number, count: number): string => (count === 1 ? String(first) : `${first}-${first + count - 1}`);
+
+/** mount_setattr(2), "ID-mapped mounts". */
+function mappedLines(mount: Mount, map: MountIdMap | undefined, width: number): Line[] {
+  if (!mount.options.includes('idmapped')) return [];
+  if (map === undefined)
+    return said('Who owns its files is mapped (idmapped); how is not known: the kernel tells since Linux 6.15.', width);
+  const texts = (['uid', 'gid'] as const).map(which => {
+    const pairs = map[which].map(({inside, outside, count}) => `${ranged(inside, count)} appear as ${ranged(outside, count)}`);
+    return `${which} ${pairs.length === 0 ? 'none that nsview has' : pairs.join(', ')}`;
+  });
+  return said(`Who owns its files is mapped: ${texts.join('; ')}; all others as nobody.`, width);
 }
 
 /** With room to break a line between layers of an overlay, and between paths. */

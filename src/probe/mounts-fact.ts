@@ -1,6 +1,7 @@
 // Knows how to read the mounts of one mount namespace, and who owns it. It needs little, since all that follows a program loads it.
 
-import {isRefusal, type Mount, type MountsFact, type Seen} from '../model/fact.ts';
+import {isRefusal, type Mount, type MountIdMap, type MountsFact, type Seen} from '../model/fact.ts';
+import {decodeIdMap} from './id-map.ts';
 import {readLineage} from './lineage.ts';
 import {readMountsThrough} from './mount-namespaces.ts';
 import {decodeTable, mountIdOf, readMounts} from './mountinfo.ts';
@@ -61,6 +62,27 @@ function readAges(pid: number, mounts: readonly Mount[]): readonly number[] | nu
   return loadNative().mountAges(pid, ids, ids.length, ages) < 0 ? null : Array.from(ages);
 }
 
+/** Longer than two maps of 340 extents, as many as there can be (user_namespaces(7)). */
+const IDMAP_SIZE = 32768;
+
+function readIdMap(pid: number, age: number): MountIdMap | null {
+  const buffer = Buffer.alloc(IDMAP_SIZE);
+  const size = loadNative().mountIdmap(pid, age, buffer, buffer.length);
+  if (size < 0) return null;
+  const lines = buffer.toString('latin1', 0, size).split('\n');
+  const ranges = (which: string) => decodeIdMap(lines.flatMap(line => (line.startsWith(which) ? [line.slice(1)] : [])).join('\n'));
+  return {uid: ranges('u'), gid: ranges('g')};
+}
+
+function readIdMaps(pid: number, mounts: readonly Mount[], ages: readonly number[]): MountsFact['idMaps'] {
+  const found = mounts.flatMap(({id, options}, index): [string, MountIdMap][] => {
+    const age = options.includes('idmapped') ? (ages[index] ?? 0) : 0;
+    const map = age === 0 ? null : readIdMap(pid, age);
+    return map === null ? [] : [[String(id), map]];
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
 /**
  * The mounts of a namespace through `pid`, and who owns it, now; `table` where its mountinfo has just been read. `whole`: what lies outside of
  * the root of `pid` as well, where nsview may enter the namespace, since a mount made elsewhere may appear there.
@@ -78,5 +100,6 @@ export function readMountsFact(inode: string, pid: number, table?: Buffer, view:
   const listed = isStill ? {inode, pid, mounts: isWhole ? whole : decodeTable(table)} : readMountNamespace(inode, [pid]);
   const read = isWhole || isRefusal(listed.mounts) ? listed : {...listed, ...beyondRoot(pid, listed.mounts)};
   const ages = isRefusal(read.mounts) ? null : readAges(pid, read.mounts);
-  return {kind: 'mounts', at, owner, ...read, ...(ages === null ? {} : {ages})};
+  const idMaps = isRefusal(read.mounts) || ages === null ? undefined : readIdMaps(pid, read.mounts, ages);
+  return {kind: 'mounts', at, owner, ...read, ...(ages === null ? {} : {ages}), ...(idMaps === undefined ? {} : {idMaps})};
 }

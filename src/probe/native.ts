@@ -69,6 +69,8 @@ export type Native = {
   nextMountNamespace(from: number, backwards: number, ret: BigInt64Array): number;
   /** Bytes of mountinfo; ret: the stage of a refusal. */
   mountAges(pid: number, ids: Int32Array, count: number, ages: Float64Array): number;
+  /** Bytes of lines, `u` or `g` and three numbers. */
+  mountIdmap(pid: number, age: number, buffer: Uint8Array, size: number): number;
   mountTable(path: string, buffer: Uint8Array, size: number, ret: Int32Array): number;
   /** A readable fd, to be closed; or -errno. */
   mountEvents(path: string): number;
@@ -182,6 +184,7 @@ export function loadNative(): Native {
     socketProtocol: library.func('int nsv_socket_protocol(int pid, int fd, int64_t socket, uint8_t *ret_name, uint32_t size)'),
     nextMountNamespace: library.func('int nsv_next_mount_namespace(int from, int backwards, int64_t *ret)'),
     mountAges: library.func('int nsv_mount_ages(int pid, const int32_t *ids, int count, double *ret_ages)'),
+    mountIdmap: library.func('int nsv_mount_idmap(int pid, double age, uint8_t *buffer, uint32_t size)'),
     mountTable: library.func('int nsv_mount_table(const char *path, uint8_t *buffer, uint32_t size, int32_t *ret_stage)'),
     mountEvents: library.func('int nsv_mount_events(const char *path)'),
     mountsChanged: library.func('int nsv_mounts_changed(int fd)'),

@@ -351,6 +351,10 @@ const FACTS = {
       .array(z.number())
       .exactOptional()
       .describe('A number for each of the mounts, in their order: which was made later has a higher one; 0: not known.'),
+    idMaps: z
+      .record(z.string(), z.object({uid: idRanges, gid: idRanges}))
+      .exactOptional()
+      .describe('Of ID-mapped mounts, by id: who owns a file in the file system (inside), and through the mount (outside).'),
   }) satisfies Holds<MountsFact>,
   cgroup: z.object({
     kind: z.literal('cgroup'),

@@ -26,10 +26,11 @@ import {decodeMountinfo} from '../../src/probe/mountinfo.ts';
 import {readMountsFact} from '../../src/probe/mounts-fact.ts';
 import {loadNative} from '../../src/probe/native.ts';
 import {readProcess} from '../../src/probe/process.ts';
+import {parseFact} from '../../src/probe/schemas.ts';
 import {readSnapshot} from '../../src/probe/snapshot.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {ofKind, Running, readTapeStrictly, temporaryFolder} from '../support/nsview.ts';
+import {ofKind, Running, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {isRoot, needsRoot, ownUser} from '../support/user.ts';
@@ -634,6 +635,36 @@ describe('a file system that is read-only below a mount that is not', () => {
       seen: readMountHolders(shell.pid, two.id),
     });
     expect(textOf(two.id).join('\n')).toMatch(/Options: of the mount rw, relatime; of its file system ro, size=1024k/);
+  });
+});
+
+describe('an ID-mapped mount', () => {
+  it('is told with its map, as statmount(2) has it and as stat(2) sees it', async context => {
+    needsRoot('map the ids of a mount');
+    using folder = temporaryFolder();
+    await using running = start(fixture('maps-mount'), folder.path);
+    const [, uid, gid] = await running.says(/file (\d+) (\d+)/);
+    await running.says(/ready/);
+    expect([uid, gid]).toEqual(['1000', '5000']);
+    const world = worldOf(running.pid);
+    const mount = mountAt(tableOf(world, running.pid), `${folder.path}/mapped`);
+    expect(mount.options).toContain('idmapped');
+    const inode = readlinkSync(`/proc/${running.pid}/ns/mnt`).replace(/\D+/g, '');
+    const fact = readMountsFact(inode, running.pid);
+    const shown = processOf(world, running.pid);
+    const seen = readMountHolders(running.pid, mount.id);
+    observe(world, {kind: 'mountHolders', at: at(), pid: running.pid, start: shown.start, mount: mount.id, seen});
+    const details = detailsOf(world, shown, 'mounts', {width: 300, inodes: false, live: true, pins: mount.id});
+    const text = Array.from({length: details.count}, (_, index) => lineText(details.line(index))).join('\n');
+    if (fact.idMaps === undefined) {
+      expect(text).toContain('how is not known');
+      return context.skip('kernel lacks the map of a mount in statmount(2), Linux 6.15');
+    }
+    expect(fact.idMaps).toEqual({
+      [mount.id]: {uid: [{inside: 0, outside: 1000, count: 5}], gid: [{inside: 0, outside: 5000, count: 5}]},
+    });
+    expect(parseFact(JSON.parse(JSON.stringify(fact)))).toEqual({ok: true, value: fact});
+    expect(text).toContain('Who owns its files is mapped: uid 0-4 appear as 1000-1004; gid 0-4 appear as 5000-5004; all others as nobody.');
   });
 });
 
