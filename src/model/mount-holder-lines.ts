@@ -135,6 +135,7 @@ export function mountHolderLines(seen: MountHolders, width: number, nameOf: (ino
     put(toned('bad', 'The root: '), plain('umount makes its file system read-only, and leaves it mounted.'));
     say('That fails with EBUSY while a file of it is open for writing.');
     if (busy > 0) put(dim('On it are:'));
+    if (threads > 0) put(plain(`  ${counted(threads, 'kernel thread', 'kernel threads')}, for ever`));
   } else if (busy === 0 && seen.processes < seen.of) put(dim('Nothing keeps it so far …'));
   else if (busy === 0 && queues.length > 0)
     say('Nothing that nsview may see keeps it, but perhaps an fd on its way, of which nobody tells where it leads:');
