@@ -39,8 +39,10 @@ export function observeTold(told: Told, fact: CallFact, threads: number): void {
   if (fact.name !== 'prctl' || fact.args === null) return;
   const {op, flags, set, state} = fact.args;
   if (op === 'PR_SET_CHILD_SUBREAPER' && set !== undefined) told.subreaper = set !== 0;
-  if ((op === 'PR_SET_SECUREBITS' || op === 'PR_SET_KEEPCAPS') && threads > 0) told.split = true;
-  if (fact.tid !== fact.pid) return;
+  const byLeader = fact.tid === fact.pid;
+  // A thread that calls is there, whatever a reading of /proc from before its birth said.
+  if ((op === 'PR_SET_SECUREBITS' || op === 'PR_SET_KEEPCAPS') && (threads > 0 || !byLeader)) told.split = true;
+  if (!byLeader) return;
   if (op === 'PR_SET_SECUREBITS' && Array.isArray(flags)) told.securebits = flags.map(String);
   if (op === 'PR_SET_KEEPCAPS' && told.securebits !== null) {
     const others = told.securebits.filter(bit => bit !== 'SECBIT_KEEP_CAPS');

@@ -545,6 +545,26 @@ describe('a run of calls', () => {
   });
 });
 
+describe('securebits', () => {
+  const sets = (tid: number, flags: readonly string[]): CallFact => ({
+    kind: 'call',
+    at: header.at,
+    pid: 10,
+    tid,
+    name: 'prctl',
+    args: {op: 'PR_SET_SECUREBITS', flags: [...flags]},
+    result: 0,
+    changed: {},
+  });
+
+  test('of a child are not known where a thread of its maker set some, though a reading from before said that there is none', () => {
+    const late: Fact = {kind: 'change', at: header.at, pid: 10, threads: []};
+    const facts = [sets(10, ['SECBIT_NOROOT']), clone(10, 11, {flags: ['CLONE_THREAD']}), late, sets(11, []), clone(10, 12, {tid: 11})];
+    const world = worldOf(process(10, 1), ...facts, clone(10, 13));
+    expect([12, 13].map(pid => known(world, pid).told.securebits)).toEqual([null, ['SECBIT_NOROOT']]);
+  });
+});
+
 describe('why a call failed', () => {
   const fact: CallFact = {
     kind: 'call',
