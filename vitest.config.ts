@@ -16,8 +16,17 @@ const ON_THE_MACHINE = [
   'test/trace/yama.test.ts',
   ...['beside-lsns', 'containers', 'ordinary-user', 'ownership'].map(name => `test/probe/${name}.test.ts`),
 ];
-// npm run test:sanitized runs these as well.
-const exclude = process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.ts'];
+/** A third of the time is theirs: `npm test` leaves them to `npm run test:long`. CI runs both. */
+const LONG = [
+  'test/programs/*.test.ts',
+  ...['trace/storms', 'trace/unnoticed', 'trace/launch-options', 'cross', 'vagrant'].map(name => `test/${name}.test.ts`),
+];
+const part = process.env.NSVIEW_TESTS;
+const exclude = [
+  // npm run test:sanitized runs these as well.
+  ...(process.env.NSVIEW_SANITIZED ? [] : ['test/trace/sanitized.test.ts']),
+  ...(part === 'everyday' ? LONG : []),
+];
 
 export default defineConfig({
   test: {
@@ -41,7 +50,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'alone',
-          include: ['test/**/*.test.{ts,tsx}'],
+          include: part === 'long' ? LONG : ['test/**/*.test.{ts,tsx}'],
           exclude: [...exclude, ...ON_THE_MACHINE],
           pool: refused === null ? alone : 'forks',
           // One more than there are processors: tests wait a good part of their time.
@@ -51,7 +60,14 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: {name: 'machine', include: ON_THE_MACHINE, exclude, pool: 'forks', maxWorkers: 1, sequence: {groupOrder: 1}},
+        test: {
+          name: 'machine',
+          include: part === 'long' ? [] : ON_THE_MACHINE,
+          exclude,
+          pool: 'forks',
+          maxWorkers: 1,
+          sequence: {groupOrder: 1},
+        },
       },
     ],
   },
