@@ -2,6 +2,7 @@
 
 import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Mount, type MountIdMap} from './fact.ts';
+import {span} from './id-range.ts';
 import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
 import {mountHolderLines} from './mount-holder-lines.ts';
 import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
@@ -174,15 +175,13 @@ function pinLines(world: World, process: Process, {mounts, locks, fact}: MountVi
   return [...mountHolderLines(seen, look.width, spaceName, stays), [], ...options, ...mapped, [], ...back];
 }
 
-const ranged = (first: number, count: number): string => (count === 1 ? String(first) : `${first}-${first + count - 1}`);
-
 /** mount_setattr(2), "ID-mapped mounts". */
 function mappedLines(mount: Mount, map: MountIdMap | undefined, width: number): Line[] {
   if (!mount.options.includes('idmapped')) return [];
   if (map === undefined)
     return said('Who owns its files is mapped (idmapped); how is not known: the kernel tells since Linux 6.15.', width);
   const texts = (['uid', 'gid'] as const).map(which => {
-    const pairs = map[which].map(({inside, outside, count}) => `${ranged(inside, count)} appear as ${ranged(outside, count)}`);
+    const pairs = map[which].map(({inside, outside, count}) => `${span(inside, count)} appear as ${span(outside, count)}`);
     return `${which} ${pairs.length === 0 ? 'none that nsview has' : pairs.join(', ')}`;
   });
   return said(`Who owns its files is mapped: ${texts.join('; ')}; all others as nobody.`, width);

@@ -2,15 +2,14 @@ import {execFileSync} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {afterEach, describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
-import {createWorld, observe} from '../../src/model/world.ts';
-import {timelineLine} from '../../src/out/timeline-text.ts';
 import {readCgroups} from '../../src/probe/cgroup.ts';
 import {decodeCgroup} from '../../src/probe/process.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {followBy, ofKind, readTapeStrictly, start, type TapeRead, temporaryFolder} from '../support/nsview.ts';
+import {followBy, ofKind, readTapeStrictly, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
+import {linesOf, SHELL, tell} from '../support/shell.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -52,19 +51,6 @@ function make(root: string, ...names: string[]): string[] {
 
 const PATH = `/nsview-test-${process.pid}`;
 
-/** A shell that does what it is told, and says when it is done. */
-const shell = () => start('sh', '-c', 'while read -r line; do eval "$line"; echo "done $line"; done');
-type Shell = ReturnType<typeof shell>;
-async function tell(to: Shell, line: string): Promise<void> {
-  to.child.stdin?.write(`${line}\n`);
-  await until(() => to.stdout.includes(`done ${line}\n`), line);
-}
-
-function lines({header, facts}: TapeRead): string[] {
-  const world = createWorld(header);
-  return facts.flatMap(fact => observe(world, fact).map(event => timelineLine(event, world, 0).replaceAll(/ +/g, ' ')));
-}
-
 const movesOf = (facts: readonly Fact[]) => ofKind(facts, 'cgroup-move');
 const placeOf = (pid: number, id: number): string | undefined =>
   decodeCgroup(readFileSync(`/proc/${pid}/cgroup`, 'utf8')).find(one => one.hierarchy === id)?.path;
@@ -75,7 +61,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     const [one, other] = make(root, '', '-other');
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using target = shell();
+    await using target = start(...SHELL);
     const was = placeOf(target.pid, id);
     await using tracer = await attached('bpf', target.pid, tape);
     await tell(target, `echo 0 > '${one}/cgroup.procs'`);
@@ -101,7 +87,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     ]);
     const [, mine] = movesOf(read.facts);
     expect(mine?.by?.comm).toBe(readFileSync(`/proc/self/task/${mine?.by?.tid}/comm`, 'utf8').trimEnd());
-    expect(lines(read).filter(line => line.includes('cgroup '))).toEqual([
+    expect(linesOf(read).filter(line => line.includes('cgroup '))).toEqual([
       expect.stringMatching(new RegExp(` sh ${pid} moves itself cgroup ${name} ${was} → ${PATH}$`)),
       expect.stringMatching(new RegExp(` sh ${pid} moved by .+ ${process.pid} cgroup ${name} ${PATH} → ${PATH}-other$`)),
       expect.stringMatching(new RegExp(` sh ${pid} moved by sh ${born} cgroup ${name} ${PATH}-other → ${PATH}$`)),
@@ -134,7 +120,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
       [target.pid, tid, true, below],
       [target.pid, target.pid, undefined, '/'],
     ]);
-    expect(lines(read).filter(line => line.includes('cgroup '))).toEqual([
+    expect(linesOf(read).filter(line => line.includes('cgroup '))).toEqual([
       expect.stringMatching(new RegExp(`thread ${tid} moved by .+ ${process.pid} cgroup ${name} ${PATH} → ${below}$`)),
       expect.stringMatching(new RegExp(` ${target.pid} moved by .+ ${process.pid} cgroup ${name} ${PATH} → /$`)),
     ]);
@@ -145,7 +131,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     const [outer, , other] = make(root, '', '/own', '-other');
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using target = shell();
+    await using target = start(...SHELL);
     writeFileSync(`${outer}/cgroup.procs`, String(target.pid));
     const trace = [NSVIEW, 'trace', '--json', ...followBy('bpf'), '-o', tape, '-p', String(target.pid)];
     await using tracer = start('sh', '-c', 'echo $$ > "$0" && exec unshare -C "$@"', `${outer}/own/cgroup.procs`, ...trace);
@@ -184,7 +170,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     await outer.ended;
     const read = readTapeStrictly(tape);
     expect(movesOf(read.facts)).toMatchObject([{hierarchy: id, to: PATH, by: {pid: 0, tid: 0}}]);
-    expect(lines(read).filter(line => line.includes('cgroup '))).toEqual([
+    expect(linesOf(read).filter(line => line.includes('cgroup '))).toEqual([
       expect.stringMatching(/ moved by .+ of another pid namespace cgroup /),
     ]);
   });
@@ -198,7 +184,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     const [long = '', deep = ''] = [all[5], all.at(-1)];
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using target = shell();
+    await using target = start(...SHELL);
     await using tracer = await attached('bpf', target.pid, tape);
     writeFileSync(`${long}/cgroup.procs`, String(target.pid));
     const path = placeOf(target.pid, id);
@@ -216,7 +202,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     const [one] = make(root, '');
     using folder = temporaryFolder();
     const tape = folder.file('tape');
-    await using target = shell();
+    await using target = start(...SHELL);
     const was = placeOf(target.pid, id);
     await using tracer = await attached('ptrace', target.pid, tape);
     const told = () => readFileSync(tape, 'utf8');
@@ -228,7 +214,7 @@ describe.each([2, 1] as const)('a move to another cgroup of v%i', version => {
     const read = readTapeStrictly(tape);
     const move = {kind: 'cgroup-move', at: expect.any(String), pid: target.pid, tid: target.pid, hierarchy: id};
     expect(movesOf(read.facts)).toEqual([{...move, from: was, to: PATH}]);
-    expect(lines(read).filter(line => line.includes('cgroup '))).toEqual([
+    expect(linesOf(read).filter(line => line.includes('cgroup '))).toEqual([
       expect.stringMatching(new RegExp(` sh ${target.pid} moved, by whom is not known cgroup ${name} ${was} → ${PATH}$`)),
     ]);
   });

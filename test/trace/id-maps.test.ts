@@ -1,8 +1,6 @@
 import {readFileSync, readlinkSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
 import type {IdMapsFact} from '../../src/model/fact.ts';
-import {createWorld, observe} from '../../src/model/world.ts';
-import {timelineLine} from '../../src/out/timeline-text.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {
@@ -11,33 +9,22 @@ import {
   LAUNCHED_HOWS,
   nsview,
   ofKind,
+  type Running,
   readTapeStrictly,
   start,
   type TapeRead,
   temporaryFolder,
 } from '../support/nsview.ts';
+import {linesOf, SHELL, tell} from '../support/shell.ts';
 
 leaveNothingBehind();
-
-/** A shell that does what it is told, and says when it is done. */
-const SHELL = ['sh', '-c', 'echo here $$; while read -r line; do eval "$line"; echo "done $line"; done'] as const;
-type Shell = ReturnType<typeof start>;
-async function tell(to: Shell, line: string): Promise<void> {
-  to.child.stdin?.write(`${line}\n`);
-  await until(() => to.stdout.includes(`done ${line}\n`), line);
-}
 
 const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
 const mapsOf = ({facts}: TapeRead) => ofKind(facts, 'id-maps');
 const written = (tape: string) => () => readFileSync(tape, 'utf8');
 
-function lines({header, facts}: TapeRead): string[] {
-  const world = createWorld(header);
-  return facts.flatMap(fact => observe(world, fact).map(event => timelineLine(event, world, 0).replaceAll(/ +/g, ' ')));
-}
-
 /** A child in a user namespace of its own, which waits; then what user_namespaces(7) has to be written for it, one after the other. */
-async function mapIds(shell: Shell, told: () => string): Promise<{pid: number; user: string}> {
+async function mapIds(shell: Running, told: () => string): Promise<{pid: number; user: string}> {
   await tell(shell, 'unshare --user sleep 60 & pid=$!');
   await tell(shell, 'until [ "$(readlink /proc/$pid/ns/user)" != "$(readlink /proc/$$/ns/user)" ]; do sleep 0.02; done; echo "child $pid"');
   const pid = Number((await shell.says(/^child (\d+)/m))[1]);
@@ -61,7 +48,7 @@ function expectTold(read: TapeRead, {pid, user}: {pid: number; user: string}): v
     {kind: 'id-maps', pid, user, gid: [{inside: 5, outside: gid, count: 1}]},
   ];
   expect(mapsOf(read).map(({at: _at, ...fact}) => fact)).toEqual(expected);
-  const told = lines(read).filter(line => line.includes('ids mapped') || line.includes('setgroups denied'));
+  const told = linesOf(read).filter(line => line.includes('ids mapped') || line.includes('setgroups denied'));
   expect(told).toEqual([
     expect.stringMatching(new RegExp(` ${pid} setgroups denied in user:b$`)),
     expect.stringMatching(new RegExp(` ${pid} ids mapped in user:b uid ${uid} › 0 inside$`)),
