@@ -18,6 +18,15 @@ const REST = 10;
 
 const at = (): string => String(process.hrtime.bigint());
 
+/** After one was put in. */
+function dropOldest(map: Map<string, unknown>, most: number): void {
+  if (map.size <= most) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
+}
+
 /** What was told of one. `setgroups`: undefined where it is not known what it was at first. */
 type Unfinished = {pid: number; uid: boolean; gid: boolean; setgroups: boolean | undefined};
 
@@ -43,7 +52,7 @@ export function followIdMaps(options: IdMapFollowOptions): IdMapFollow {
 
   const remember = (inode: string, denied: boolean) => {
     denies.set(inode, denied);
-    for (const oldest of denies.keys()) if (denies.size > REMEMBERED) denies.delete(oldest);
+    dropOldest(denies, REMEMBERED);
   };
 
   const readOf = (inode: string, pid: number) => {
@@ -109,7 +118,7 @@ export function followIdMaps(options: IdMapFollowOptions): IdMapFollow {
       }
       unfinished.set(inode, one);
       unread.push(inode);
-      for (const oldest of unfinished.keys()) if (unfinished.size > NAMESPACES_READ) unfinished.delete(oldest);
+      dropOldest(unfinished, NAMESPACES_READ);
       newest = performance.now();
       wait();
     },
