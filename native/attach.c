@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "capture.h"
+#include "follow_abi.h"
 #include "nested.h"
 #include "sys.h"
 #include "tracer.h"
@@ -212,40 +213,27 @@ static int seize_process(struct attach *attach, pid_t tgid)
         return 0;
 }
 
-static void note_thread(struct tracer *tracer, pid_t tgid, pid_t tid, uint64_t start)
+/* Of one that is on its way out the end is told already, to nobody, or will be: then it is met by that. */
+static void note_thread(void *data, const struct follow_thread *thread)
 {
-        struct stat_line stat;
-        /* Of one that is on its way out the end is told already, to nobody, or will be: then it is met by that. */
-        if (tid == tgid || task_find(tracer, tid) || read_stat(tid, &stat) < 0 || stat.flags & PF_EXITING)
+        struct attach *attach = data;
+        struct tracer *tracer = attach->tracer;
+        const struct task *leader = task_find(tracer, thread->pid);
+        if (!leader || thread->flags & PF_EXITING || task_find(tracer, thread->tid))
                 return;
-        struct task *task = task_add(tracer, tid, tgid);
+        uint64_t start = leader->start;
+        struct task *task = task_add(tracer, thread->tid, thread->pid);
         if (!task)
                 return;
         task->known = true;
         task->start = start;
-        task->cred_known = read_cred(tid, &task->cred) == 0;
-        task->cred_at = monotonic_ns();
-        read_namespaces(tid, task->ns);
-        task->seen_at = monotonic_ns();
+        task->cred = thread->cred;
+        task->cred_known = true;
+        follow_copy_inodes(thread->ns, task->ns);
+        task->cred_at = task->seen_at = thread->at;
         task->loose = true;
-        tracer_count_thread(tracer, tgid, 1);
-}
-
-static void note_threads(struct tracer *tracer, pid_t tgid, uint64_t start, unsigned *ret_count)
-{
-        char path[64];
-        snprintf(path, sizeof(path), "/proc/%d/task", (int)tgid);
-        DIR *dir = opendir(path);
-        if (!dir)
-                return;
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                pid_t tid = (pid_t)atoi(entry->d_name);
-                if (tid <= 0)
-                        continue;
-                note_thread(tracer, tgid, tid, start);
-                ++*ret_count;
-        }
-        closedir(dir);
+        tracer_count_thread(tracer, thread->pid, 1);
+        attach->seized_threads++;
 }
 
 /* Every task of it is on its way out: kernel/exit.c, do_exit() tells of an exit after it has set PF_EXITING, and long before the task is a
@@ -301,8 +289,8 @@ static int follow_process(struct attach *attach, pid_t tgid)
         leader->cred_known = read_cred(tgid, &leader->cred) == 0;
         leader->cred_at = monotonic_ns();
         tracer_emit_process(tracer, leader, NSV_FOUND_ALIVE);
-        note_threads(tracer, tgid, leader->start, &attach->seized_threads);
         attach->seized_processes++;
+        attach->seized_threads++;
         return 0;
 }
 
@@ -396,13 +384,15 @@ static void visit_descendants(struct attach *attach)
         }
 }
 
-/* Until a pass finds nothing new: children of those who are followed come by themselves. */
-static void visit_tree(struct attach *attach)
+/* Until a pass finds nothing new: children of those who are followed come by themselves, as do their threads. 0, or -errno. */
+static int visit_tree(struct attach *attach)
 {
+        struct tracer *tracer = attach->tracer;
         do {
                 attach->progress = false;
                 visit_descendants(attach);
-        } while (attach->progress && attach->tracer->failure == 0);
+        } while (attach->progress && tracer->failure == 0);
+        return tracer->follow.active ? follow_walk_threads(&tracer->follow, note_thread, attach) : 0;
 }
 
 /* Was this one born of a task that is followed, and nobody told? */
@@ -498,8 +488,8 @@ void tracer_attach(struct tracer *tracer, pid_t pid, uint32_t sequence)
         }
         if (!bpf)
                 tracer_drain(tracer);
-        visit_tree(&attach);
-        reply(&attach, pid, sequence, 0, NSV_STAGE_NONE);
+        r = visit_tree(&attach);
+        reply(&attach, pid, sequence, -r, r < 0 ? NSV_STAGE_BPF_ATTACH : NSV_STAGE_NONE);
         list_free(&attach.processes);
 }
 
@@ -538,6 +528,7 @@ void tracer_look_again(struct tracer *tracer)
                                 next = tracer->buckets[i];
                         }
                 }
-        visit_tree(&attach);
+        /* Of threads that cannot be read the next event tells. */
+        (void)visit_tree(&attach);
         list_free(&attach.processes);
 }

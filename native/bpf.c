@@ -85,7 +85,7 @@ int bpf_map_freeze(int map)
         return sys_bpf(BPF_MAP_FREEZE, &attr);
 }
 
-int bpf_program_load(const struct bpf_program *program, uint32_t type, const int *fds, const bool *is_value)
+int bpf_program_load(const struct bpf_program *program, uint32_t type, uint32_t iterator, const int *fds, const bool *is_value)
 {
         _cleanup_free_ struct bpf_insn *code = malloc(program->count * sizeof(*code));
         if (!code)
@@ -101,6 +101,10 @@ int bpf_program_load(const struct bpf_program *program, uint32_t type, const int
         union bpf_attr attr;
         memset(&attr, 0, sizeof(attr));
         attr.prog_type = type;
+        if (iterator) {
+                attr.expected_attach_type = BPF_TRACE_ITER;
+                attr.attach_btf_id = iterator;
+        }
         attr.insns = address(code);
         attr.insn_cnt = (uint32_t)program->count;
         attr.license = address("Dual MIT/GPL"); /* the helpers used are for programs with a GPL-compatible licence */
@@ -118,6 +122,20 @@ int bpf_program_run(int program)
         memset(&attr, 0, sizeof(attr));
         attr.test.prog_fd = (uint32_t)program;
         return sys_bpf(BPF_PROG_TEST_RUN, &attr);
+}
+
+int bpf_iterator_open(int program)
+{
+        union bpf_attr attr;
+        memset(&attr, 0, sizeof(attr));
+        attr.link_create.prog_fd = (uint32_t)program;
+        attr.link_create.attach_type = BPF_TRACE_ITER;
+        _cleanup_close_ int link = sys_bpf(BPF_LINK_CREATE, &attr);
+        if (link < 0)
+                return link;
+        memset(&attr, 0, sizeof(attr));
+        attr.iter_create.link_fd = (uint32_t)link;
+        return sys_bpf(BPF_ITER_CREATE, &attr);
 }
 
 int bpf_raw_tracepoint_open(int program, const char *name)

@@ -30,9 +30,11 @@ int bpf_map_delete(int map, const void *key);
 int bpf_map_read_batch(int map, const uint32_t *from, uint32_t *ret_from, void *keys, void *values, uint32_t *count);
 int bpf_map_freeze(int map);
 /* `fds` and `is_value` are indexed by the references' maps: is_value where the program wants the map's value itself. `type`: as in
- * bpf(2). */
-int bpf_program_load(const struct bpf_program *program, uint32_t type, const int *fds, const bool *is_value);
+ * bpf(2). `iterator`: for an iterator, the id in the kernel's BTF of the function that stands for it, else 0. */
+int bpf_program_load(const struct bpf_program *program, uint32_t type, uint32_t iterator, const int *fds, const bool *is_value);
 int bpf_program_run(int program);
+/* To be read from its beginning to its end: what the program writes of each object in turn. */
+int bpf_iterator_open(int program);
 int bpf_raw_tracepoint_open(int program, const char *name);
 /* How often the kernel passed a program over because it ran on that CPU already. */
 int bpf_program_misses(int program, uint64_t *ret_misses);

@@ -11,6 +11,8 @@
 
 #include "sys.h"
 
+const char BTF_FUNCTION[] = "()";
+
 struct btf {
         const char *strings;
         uint32_t string_size;
@@ -113,8 +115,16 @@ static int64_t find_member(const struct btf *btf, const struct btf_type *type, c
         return -1;
 }
 
-static void answer(const struct btf *btf, const struct btf_type *type, const struct btf_wanted *wanted)
+static void answer(const struct btf *btf, uint32_t id, const struct btf_wanted *wanted)
 {
+        const struct btf_type *type = btf->types[id];
+        bool function = BTF_INFO_KIND(type->info) == BTF_KIND_FUNC;
+        if (function != (wanted->member == BTF_FUNCTION))
+                return;
+        if (function) {
+                *wanted->to = id;
+                return;
+        }
         if (!wanted->member) {
                 *wanted->to = type->size;
                 return;
@@ -162,14 +172,15 @@ int btf_find(const char *path, const struct btf_wanted *wanted, unsigned count)
         for (unsigned i = 0; i < count; i++)
                 *wanted[i].to = BTF_ABSENT;
         for (uint32_t id = 1; id < btf.count; id++) {
-                if (BTF_INFO_KIND(types[id]->info) != BTF_KIND_STRUCT)
+                uint32_t kind = BTF_INFO_KIND(types[id]->info);
+                if (kind != BTF_KIND_STRUCT && kind != BTF_KIND_FUNC)
                         continue;
                 const char *name = string_at(&btf, types[id]->name_off);
                 if (!*name)
                         continue;
                 for (unsigned i = 0; i < count; i++)
                         if (wanted[i].structure[0] == name[0] && strcmp(wanted[i].structure, name) == 0 && *wanted[i].to == BTF_ABSENT)
-                                answer(&btf, types[id], &wanted[i]);
+                                answer(&btf, id, &wanted[i]);
         }
         return 0;
 }

@@ -23,6 +23,7 @@ static long (*task_registers)(void *task) = (void *)BPF_FUNC_task_pt_regs;
 static long (*send_signal)(__u32 signal) = (void *)BPF_FUNC_send_signal;
 static void *(*ring_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*ring_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
+static long (*seq_write)(void *seq, const void *data, __u32 size) = (void *)BPF_FUNC_seq_write;
 static long (*ring_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_output;
 
 /* The loader puts the real ones in their places, by name. */
@@ -280,6 +281,30 @@ SECTION("program/self") int on_self(void *context)
         to->root_css_set = read_u64(read_u64(read_u64(task + config.task_nsproxy) + config.nsproxy_cgroup) + config.cgroup_ns_root);
         if (root_cgroup)
                 read_cgroup(to->root_css_set, root_cgroup);
+        return 0;
+}
+
+/* bpf_iter_task(meta, task): for each thread of the helper's pid namespace, kernel/bpf/task_iter.c. The stack holds it, and not a map: on other
+ * programs' ground it could be preempted. */
+SECTION("program/iter_task") int on_task(__u64 *context)
+{
+        struct follow_thread thread;
+        __u64 task = 0;
+        /* As a number, like that of every other program. */
+        read_kernel(&task, sizeof(task), &context[1]);
+        if (!task)
+                return 0;
+        thread.pid = task_tgid(task);
+        thread.tid = task_tid(task);
+        if (!thread.pid || !thread.tid || thread.pid == thread.tid || !map_lookup(&followed, &thread.pid))
+                return 0;
+        thread.flags = read_u32(task + config.task_flags);
+        thread.unused = 0;
+        read_namespaces(task, thread.ns);
+        read_cred(task, &thread.cred);
+        thread.at = ktime_ns();
+        /* struct bpf_iter_meta begins with it. Too little room: the kernel comes again with the same task. */
+        seq_write(*(void **)context[0], &thread, sizeof(thread));
         return 0;
 }
 

@@ -35,13 +35,14 @@
 
 /* ---- Loading ---- */
 
-static int find_offsets(struct follow_config *config)
+static int find_offsets(struct follow_config *config, uint32_t *iterator)
 {
         const struct btf_wanted wanted[] = {
 #define WANTED(name, structure, member) {structure, member, &config->name},
                 FOLLOW_OFFSETS(WANTED) FOLLOW_OPTIONAL_OFFSETS(WANTED)
 #undef WANTED
                 {"upid", NULL, &config->upid_size},
+                {"bpf_iter_task", BTF_FUNCTION, iterator},
         };
         int r = btf_find("/sys/kernel/btf/vmlinux", wanted, sizeof(wanted) / sizeof(*wanted));
         if (r < 0)
@@ -51,7 +52,7 @@ static int find_offsets(struct follow_config *config)
                 return -ENODATA;
         FOLLOW_OFFSETS(NEEDED)
 #undef NEEDED
-        return config->upid_size == BTF_ABSENT ? -ENODATA : 0;
+        return config->upid_size == BTF_ABSENT || *iterator == BTF_ABSENT ? -ENODATA : 0;
 }
 
 static int64_t time_offset(const char *text, const char *clock)
@@ -173,8 +174,11 @@ static size_t program_index(const char *name)
 static int load_program(struct follow *follow, size_t i)
 {
         static const bool is_value[FOLLOW_MAP_COUNT] = {[FOLLOW_MAP_config] = true};
-        uint32_t type = is_program(i, "syscall_return") ? BPF_PROG_TYPE_TRACEPOINT : BPF_PROG_TYPE_RAW_TRACEPOINT;
-        int fd = bpf_program_load(&follow_programs[i], type, follow->maps, is_value);
+        bool iterates = is_program(i, "iter_task");
+        uint32_t type = iterates                          ? BPF_PROG_TYPE_TRACING
+                        : is_program(i, "syscall_return") ? BPF_PROG_TYPE_TRACEPOINT
+                                                          : BPF_PROG_TYPE_RAW_TRACEPOINT;
+        int fd = bpf_program_load(&follow_programs[i], type, iterates ? follow->iterator : 0, follow->maps, is_value);
         if (fd >= 0)
                 follow->programs[i] = fd;
         return fd < 0 ? fd : 0;
@@ -289,7 +293,7 @@ static int attach_program(struct follow *follow, size_t i)
 /* The others are run once, attached otherwise or attached by nsview-guard. */
 static bool is_attached_at_once(size_t i)
 {
-        return !is_program(i, "self") && !is_program(i, "syscall_return") && !is_program(i, "sys_enter");
+        return !is_program(i, "self") && !is_program(i, "syscall_return") && !is_program(i, "sys_enter") && !is_program(i, "iter_task");
 }
 
 static int attach_programs(struct follow *follow)
@@ -397,7 +401,7 @@ int follow_open(struct follow *follow, size_t size, bool every_abi, uint32_t *re
         int r = create_maps(follow, size);
         if (r == 0) {
                 *ret_stage = NSV_STAGE_BTF;
-                r = find_offsets(&config);
+                r = find_offsets(&config, &follow->iterator);
         }
         if (r == 0) {
                 *ret_stage = NSV_STAGE_BPF_MAP;
@@ -462,6 +466,32 @@ int follow_add(struct follow *follow, pid_t tgid)
         return r == -EEXIST ? 0 : r < 0 ? r : 1;
 }
 
+int follow_walk_threads(struct follow *follow, void (*found)(void *data, const struct follow_thread *thread), void *data)
+{
+        _cleanup_close_ int fd = bpf_iterator_open(follow->programs[program_index("iter_task")]);
+        if (fd < 0)
+                return fd;
+        struct follow_thread threads[128];
+        size_t used = 0;
+        for (;;) {
+                ssize_t n = read(fd, (char *)threads + used, sizeof(threads) - used);
+                /* EAGAIN: a million of tasks without one that is followed. */
+                if (n < 0 && (errno == EINTR || errno == EAGAIN))
+                        continue;
+                if (n <= 0)
+                        return n < 0 ? -errno : 0;
+                used += (size_t)n;
+                size_t whole = used / sizeof(*threads);
+                for (size_t i = 0; i < whole; i++) {
+                        struct follow_thread thread = threads[i];
+                        thread.at += (uint64_t)follow->monotonic_offset;
+                        found(data, &thread);
+                }
+                used -= whole * sizeof(*threads);
+                memmove(threads, threads + whole, used);
+        }
+}
+
 void follow_forget(struct follow *follow, pid_t tgid)
 {
         int32_t key = tgid;
@@ -473,7 +503,7 @@ void follow_forget(struct follow *follow, pid_t tgid)
 
 /* ---- Events into records ---- */
 
-static void copy_inodes(const uint32_t from[NSV_LINK_COUNT], int64_t to[NSV_LINK_COUNT])
+void follow_copy_inodes(const uint32_t from[NSV_LINK_COUNT], int64_t to[NSV_LINK_COUNT])
 {
         for (int i = 0; i < NSV_LINK_COUNT; i++)
                 to[i] = from[i] ? (int64_t)from[i] : -ENOENT;
@@ -517,7 +547,7 @@ static struct task *event_task(struct tracer *tracer, const struct follow_event 
                         tracer_count_thread(tracer, event->pid, 1);
         }
         int64_t now[NSV_LINK_COUNT];
-        copy_inodes(event->ns, now);
+        follow_copy_inodes(event->ns, now);
         /* What was read from /proc after this is newer. */
         if (at < task->seen_at || memcmp(now, task->ns, sizeof(now)) == 0)
                 return task;
@@ -620,8 +650,8 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 .value = event->event.value,
                 .stage = event->exit_signal > 0 ? (uint32_t)event->exit_signal : 0,
         };
-        copy_inodes(event->event.ns, record.ns);
-        copy_inodes(event->child_ns, record.child_ns);
+        follow_copy_inodes(event->event.ns, record.ns);
+        follow_copy_inodes(event->child_ns, record.child_ns);
         struct task *child = find_of(tracer, tid, event->child_tgid);
         if (!child) {
                 child = task_add(tracer, tid, event->child_tgid);
@@ -722,7 +752,7 @@ static void emit_launched(struct tracer *tracer, const struct follow_exec *event
         record.kind = NSV_RECORD_PROCESS;
         record.other = 0;
         record.ppid = tracer->self;
-        copy_inodes(event->event.ns, record.ns);
+        follow_copy_inodes(event->event.ns, record.ns);
         char pids[PIDS_TEXT];
         struct text pids_text = {pids, print_pids(&event->pids, pids)};
         struct text cgroup = {tracer->launch.cgroup ? tracer->launch.cgroup : "", tracer->launch.cgroup_size};
@@ -777,7 +807,7 @@ static void settle_readings(const struct follow *follow, struct task *task)
                 if (event->tid != task->tid)
                         continue;
                 int64_t ns[NSV_LINK_COUNT];
-                copy_inodes(event->ns, ns);
+                follow_copy_inodes(event->ns, ns);
                 if (when < task->seen_at && memcmp(ns, task->ns, sizeof(ns)) == 0)
                         last = when;
                 if (when < task->cred_at && task->cred_known && leaves_cred(event, &task->cred))
@@ -838,7 +868,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
         };
         if (launched) {
                 task->start = record.start = start_ticks(&tracer->follow, head->start);
-                copy_inodes(head->ns, task->ns);
+                follow_copy_inodes(head->ns, task->ns);
                 task->seen_at = at;
                 emit_launched(tracer, event, &record, texts);
         }
@@ -886,7 +916,7 @@ static void on_call(struct tracer *tracer, const struct follow_call *event, size
         struct nsv_call call = event->call;
         call.after_known = 1;
         int64_t ns[NSV_LINK_COUNT];
-        copy_inodes(event->event.ns, ns);
+        follow_copy_inodes(event->event.ns, ns);
         char bytes[REREAD_SIZE];
         size_t room = size - offsetof(struct follow_call, bytes);
         int64_t result = (int64_t)event->event.value;

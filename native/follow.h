@@ -9,9 +9,11 @@
 #include "bpf.h"
 #include "calls.h"
 #include "follow_program.h"
+#include "nsview.h"
 
 struct tracer;
 struct follow_event;
+struct follow_thread;
 
 /* How many stops at a time can be waited for to be complete. */
 #define FOLLOW_STOPPING_MAX 64
@@ -26,6 +28,7 @@ struct stopping {
 struct follow {
         bool active;
         int maps[FOLLOW_MAP_COUNT];
+        uint32_t iterator; /* BTF id of what an iterator over tasks stands for */
         int programs[sizeof(follow_programs) / sizeof(*follow_programs)];
         int links[sizeof(follow_programs) / sizeof(*follow_programs)];
         int transfer_link;               /* of the program of cgroup_attach_task to cgroup_transfer_tasks */
@@ -51,6 +54,8 @@ void follow_close_events(struct follow *follow);
 
 /* Follow this process, and from now on its children. 1 if it was not followed yet, 0 if it was, -errno. */
 int follow_add(struct follow *follow, pid_t tgid);
+/* Threads of followed processes, but for the leaders: `found` is called with each, in the order of their numbers. 0, or -errno. */
+int follow_walk_threads(struct follow *follow, void (*found)(void *data, const struct follow_thread *thread), void *data);
 /* It was gone before it could be followed. */
 void follow_forget(struct follow *follow, pid_t tgid);
 
@@ -68,6 +73,9 @@ int follow_foreign_fd(const struct follow *follow);
 int follow_see_foreign(struct follow *follow);
 /* This process was found running: perhaps it is such a program. As above. */
 int follow_look_at_program(struct follow *follow, pid_t tgid);
+
+/* As links of /proc have them: -ENOENT where there is none. */
+void follow_copy_inodes(const uint32_t from[NSV_LINK_COUNT], int64_t to[NSV_LINK_COUNT]);
 
 /* Tell of everything that is in the ring. */
 void follow_drain(struct tracer *tracer);

@@ -57,6 +57,7 @@
         X(task_exit_signal, "task_struct", "exit_signal")          \
         X(task_exit_code, "task_struct", "exit_code")              \
         X(task_comm, "task_struct", "comm")                        \
+        X(task_flags, "task_struct", "flags")                      \
         X(signal_pids, "signal_struct", "pids")                    \
         X(signal_live, "signal_struct", "live")                    \
         X(signal_flags, "signal_struct", "flags")                  \
@@ -291,6 +292,16 @@ struct follow_number {
 struct follow_interrupted {
         __u32 number;
         __s32 result;
+};
+
+/* What a thread of a followed process is in, by an iterator over all tasks of the helper's pid namespace (Documentation/bpf/bpf_iterators.rst). */
+struct follow_thread {
+        __u64 at; /* as in struct follow_event; it was read before this */
+        __s32 pid, tid;
+        __u32 flags; /* include/linux/sched.h, PF_EXITING and others */
+        __u32 ns[NSV_LINK_COUNT]; /* as in struct follow_event */
+        __u32 unused;
+        struct nsv_cred cred; /* as in struct follow_exec */
 };
 
 /* An isolation call returned. event.value: what; event.other: enum nsv_call_name. */
