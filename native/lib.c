@@ -37,7 +37,7 @@ NSV_API int nsv_layout(int32_t *ret_numbers, int count)
 #undef AT
                 sizeof(struct nsv_process),
 #define AT(field) (int32_t)offsetof(struct nsv_process, field)
-                AT(start), AT(links), AT(size), AT(pid), AT(ppid), AT(how), AT(state), AT(status), AT(shared), AT(argv), AT(exe), AT(cgroup), AT(comm), AT(holds), AT(holds_at),
+                AT(start), AT(links), AT(size), AT(pid), AT(ppid), AT(how), AT(state), AT(status), AT(shared), AT(argv), AT(exe), AT(cgroup), AT(comm), AT(holds), AT(holds_at), AT(threads), AT(threads_at),
 #undef AT
         };
         int have = (int)(sizeof(numbers) / sizeof(*numbers));

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib_read.h"
+#include "lib_threads.h"
 #include "nsview.h"
 #include "sys.h"
 
@@ -43,8 +45,7 @@ static int32_t refused(int error, bool by_read)
         return -(error | (by_read ? NSV_READ_BY_READ : 0));
 }
 
-/* Bytes read, at most `max`; what is longer is -EFBIG. */
-static int32_t read_file(int folder, const char *name, uint8_t *bytes, uint32_t max)
+int32_t read_file(int folder, const char *name, void *bytes, uint32_t max)
 {
         _cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
@@ -53,7 +54,7 @@ static int32_t read_file(int folder, const char *name, uint8_t *bytes, uint32_t 
         for (;;) {
                 if (used == max)
                         return -EFBIG;
-                ssize_t n = read(fd, bytes + used, max - used);
+                ssize_t n = read(fd, (uint8_t *)bytes + used, max - used);
                 if (n < 0)
                         return refused(errno, true);
                 if (n == 0)
@@ -122,7 +123,7 @@ static int32_t put_status(char *text, int32_t size, uint8_t *to, int32_t *ret_sh
         return used;
 }
 
-static void read_links(int folder, int64_t *ret)
+void read_links(int folder, int64_t ret[NSV_LINK_COUNT])
 {
         static const char *const names[] = {
 #define NAME(name) "ns/" #name,
@@ -142,8 +143,14 @@ static void read_links(int folder, int64_t *ret)
         }
 }
 
+/* As rows of numbers are. */
+static uint8_t *aligned(uint8_t *row, const uint8_t *text)
+{
+        return row + (((size_t)(text - row) + 7) & ~(size_t)7);
+}
+
 /* One process at `to`, where BATCH_BYTES / 2 are free at least. Returns its bytes. */
-static uint32_t read_one(int32_t pid, uint8_t *to, char *scratch)
+static uint32_t read_one(int32_t pid, uint8_t *to, char *scratch, struct thread_texts *texts)
 {
         struct nsv_process *row = (struct nsv_process *)to;
         memset(row, 0, sizeof(*row));
@@ -158,14 +165,13 @@ static uint32_t read_one(int32_t pid, uint8_t *to, char *scratch)
                 return row->size;
         }
         struct stat_read first, again;
-        int32_t size = read_file(folder, "stat", (uint8_t *)scratch, TEXT_MOST - 1);
+        int32_t size = read_file(folder, "stat", scratch, TEXT_MOST - 1);
         if (size < 0 || !decode_stat(scratch, size, &first)) {
                 row->how = size < 0 ? NSV_PROCESS_GONE : NSV_PROCESS_ODD;
                 return row->size;
         }
-        /* Its threads are read by whoever takes it: few processes have them. */
         int32_t shared = 0;
-        size = read_file(folder, "status", (uint8_t *)scratch, TEXT_MOST - 1);
+        size = read_file(folder, "status", scratch, TEXT_MOST - 1);
         if (size >= 0) {
                 scratch[size] = '\0';
                 row->status = put_status(scratch, size, text, &shared);
@@ -181,24 +187,33 @@ static uint32_t read_one(int32_t pid, uint8_t *to, char *scratch)
         row->exe = exe < 0 ? -errno : (int32_t)exe;
         if (exe > 0)
                 text += exe;
+        const char *cgroup = (const char *)text;
         row->cgroup = read_file(folder, "cgroup", text, TEXT_MOST);
         if (row->cgroup > 0)
                 text += row->cgroup;
         if (reader.holds != 0) {
-                /* Aligned, as rows of numbers are. */
-                uint8_t *rows = to + (((size_t)(text - to) + 7) & ~(size_t)7);
+                uint8_t *rows = aligned(to, text);
                 row->holds = nsv_holds(pid, reader.holds, (int64_t *)rows, TEXT_MOST / (NSV_HOLD_ROW * 8));
                 row->holds_at = (uint32_t)(rows - to);
                 text = rows + (row->holds > 0 ? (size_t)row->holds * NSV_HOLD_ROW * 8 : 0);
         }
-        size = read_file(folder, "stat", (uint8_t *)scratch, TEXT_MOST - 1);
+        bool alike = true;
+        if (first.threads > 1) {
+                uint8_t *rows = aligned(to, text);
+                alike = threads_alike(folder, pid, row->links, cgroup, row->cgroup, texts, (struct nsv_thread *)rows, &row->threads);
+                row->threads_at = (uint32_t)(rows - to);
+                text = rows + (alike ? (size_t)row->threads * sizeof(struct nsv_thread) : 0);
+        }
+        size = read_file(folder, "stat", scratch, TEXT_MOST - 1);
         if (size < 0 || !decode_stat(scratch, size, &again)) {
                 row->how = size < 0 ? NSV_PROCESS_GONE : NSV_PROCESS_ODD;
                 return row->size;
         }
         bool is_long = row->argv == -EFBIG || row->cgroup == -EFBIG || row->status == -EFBIG;
-        if (again.start != first.start || is_dead(again.state) != is_dead(first.state) || first.threads > 1 || is_long)
-                row->how = first.threads > 1 && again.start == first.start && !is_long ? NSV_PROCESS_THREADS : NSV_PROCESS_ODD;
+        if (again.start != first.start || is_dead(again.state) != is_dead(first.state) || is_long)
+                row->how = NSV_PROCESS_ODD;
+        else if (!alike)
+                row->how = NSV_PROCESS_THREADS;
         row->state = (uint8_t)again.state;
         row->ppid = again.ppid;
         row->start = again.start;
@@ -222,6 +237,7 @@ static void *read_ahead(void *unused)
         (void)unused;
         static const uint32_t room = BATCH_BYTES / 2;
         char scratch[TEXT_MOST];
+        struct thread_texts texts;
         pthread_mutex_lock(&reader.mutex);
         while (!reader.end && reader.next * BATCH < reader.count) {
                 struct batch *batch = find_batch(-1);
@@ -236,7 +252,7 @@ static void *read_ahead(void *unused)
                 batch->used = 0;
                 for (int32_t i = from; i < to; i++) {
                         if (BATCH_BYTES - batch->used >= room)
-                                batch->used += read_one(reader.pids[i], batch->bytes + batch->used, scratch);
+                                batch->used += read_one(reader.pids[i], batch->bytes + batch->used, scratch, &texts);
                         else {
                                 /* Long texts have filled the batch: whoever takes it reads the rest itself. */
                                 struct nsv_process *row = (struct nsv_process *)(batch->bytes + batch->used);

@@ -15,13 +15,6 @@
 #include "nsview.h"
 #include "sys.h"
 
-/* kcmp(2): 0 the same, 1 before, 2 behind, 3 not the same and without an order; or -errno. */
-static int sys_kcmp(pid_t one, pid_t other, int type)
-{
-        long r = syscall(SYS_kcmp, one, other, type, 0UL, 0UL);
-        return r < 0 ? -errno : (int)r;
-}
-
 /* 1 where `pid` has no object of that kind at all: kcmp takes two that have none for the same. Most tasks have no I/O context and no list of
  * semaphore undos, and a child that was just made without CLONE_IO and CLONE_SYSVSEM has neither (copy_semundo() in ipc/sem.c; __copy_io()
  * in block/blk-ioc.c, unless the caller was given an I/O priority: then the child, which got a context of its own, takes that back, and a

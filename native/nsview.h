@@ -421,7 +421,7 @@ NSV_API int nsv_network_ids(const char *path, const char *paths, int count, int3
 enum nsv_process_how {
         NSV_PROCESS_WHOLE = 0,
         NSV_PROCESS_GONE = 1,    /* it is not there */
-        NSV_PROCESS_THREADS = 2, /* and it has other threads, which are not told */
+        NSV_PROCESS_THREADS = 2, /* and it has other threads, which are not told, since some may differ from it */
         NSV_PROCESS_ODD = 3,     /* it changed meanwhile, or is too long: read it otherwise */
 };
 struct nsv_process {
@@ -437,8 +437,18 @@ struct nsv_process {
         int32_t argv, exe, cgroup, comm;
         int32_t holds; /* rows, or -errno */
         uint32_t holds_at;
+        int32_t threads; /* struct nsv_thread, of all but the leader where they are as the process is */
+        uint32_t threads_at;
 };
-_Static_assert(sizeof(struct nsv_process) == 136, "struct nsv_process is part of the ABI");
+_Static_assert(sizeof(struct nsv_process) == 144, "struct nsv_process is part of the ABI");
+struct nsv_thread {
+        int32_t tid;
+        int32_t comm_size;
+        char comm[16];
+};
+_Static_assert(sizeof(struct nsv_thread) == 24, "struct nsv_thread is part of the ABI");
+/* Of a process with more than this they are not told. */
+#define NSV_THREADS_MOST 4096
 /* Reads these processes ahead, on threads of its own; `holds`: enum nsv_holds, or 0. One at a time: -EBUSY. `pids` is copied. */
 NSV_API int nsv_read_begin(const int32_t *pids, int count, int holds);
 /* The next of them, in their order, in whole: bytes, or 0 at the end. `size`: 1 MiB at least. Waits. */

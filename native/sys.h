@@ -157,6 +157,13 @@ static inline int sys_close_range(unsigned first, unsigned last)
         return syscall(SYS_close_range, first, last, 0) < 0 ? -errno : 0;
 }
 
+/* kcmp(2): 0 the same, 1 before, 2 behind, 3 not the same and without an order; or -errno. */
+static inline int sys_kcmp(pid_t one, pid_t other, int type)
+{
+        long r = syscall(SYS_kcmp, one, other, type, 0UL, 0UL);
+        return r < 0 ? -errno : (int)r;
+}
+
 /* perf_event_open(2): an fd, or -errno. */
 static inline int sys_perf_event_open(const struct perf_event_attr *attr, pid_t pid, int cpu, int group, unsigned long flags)
 {

@@ -10,7 +10,10 @@ import {loadNative} from './native.ts';
 import {decodeCgroup, decodeCmdline, decodeCredentials, decodeStatus, readProcess, readStat, readThreads} from './process.ts';
 import {PROCESS_LAYOUT} from './record.ts';
 
-const [SIZE, START, LINKS, ROW_SIZE, PID, PPID, HOW, STATE, STATUS, SHARED, ARGV, EXE, CGROUP, COMM, HOLDS, HOLDS_AT] = PROCESS_LAYOUT;
+const [SIZE, START, LINKS, ROW_SIZE, PID, PPID, HOW, STATE, STATUS, SHARED, ARGV, EXE, CGROUP, COMM, HOLDS, HOLDS_AT, THREADS, THREADS_AT] =
+  PROCESS_LAYOUT;
+/** struct nsv_thread: its size, and how long its name is and where. */
+const THREAD = {size: 24, length: 4, comm: 8} as const;
 /** enum nsv_process_how. */
 const IS = {whole: 0, gone: 1, threads: 2, odd: 3} as const;
 const BY_READ = 1 << 16;
@@ -96,8 +99,16 @@ function createDecoder() {
     const pid = length(PID);
     const namespaces = links(bytes.toString('latin1', at + LINKS, at + LINKS + 80));
     const start = String(bytes.readBigUInt64LE(at + START));
-    const threads = bytes[at + HOW] === IS.threads ? readThreads(pid, namespaces) : [];
-    if (threads.length > 0) {
+    const isApart = bytes[at + HOW] === IS.threads;
+    const threads = isApart ? readThreads(pid, namespaces) : [];
+    const alike = isApart ? 0 : length(THREADS);
+    if (length(THREADS_AT) > 0) text = at + length(THREADS_AT);
+    for (let index = 0; index < alike; index++, text += THREAD.size) {
+      const from = text + THREAD.comm;
+      const comm = same(bytes.toString('utf8', from, from + bytes.readInt32LE(text + THREAD.length)));
+      threads.push({tid: bytes.readInt32LE(text), comm});
+    }
+    if (isApart) {
       const again = readStat(pid);
       if (isRefusal(again) || again.start !== start) return null;
     }
@@ -133,6 +144,7 @@ export function readAll(pids: readonly number[], fds: boolean): ProcessRead[] {
     for (const pid of pids) byItself(pid);
     return all;
   }
+  const own: number[] = [];
   try {
     const decode = createDecoder();
     const bytes = Buffer.allocUnsafe(BATCH_BYTES);
@@ -142,10 +154,19 @@ export function readAll(pids: readonly number[], fds: boolean): ProcessRead[] {
         if (how === IS.gone) continue;
         const read = how === IS.odd ? null : decode(bytes, at);
         if (read === null) byItself(bytes.readInt32LE(at + PID));
-        else all.push(fds ? read : {seen: read.seen, fds: null});
+        else {
+          if (read.seen.pid === process.pid) own.push(all.length);
+          all.push(fds ? read : {seen: read.seen, fds: null});
+        }
       }
   } finally {
     native.readEnd();
+  }
+  // Without the threads that have read ahead.
+  for (const index of own) {
+    const seen = readProcess(process.pid, {credentials: true});
+    const read = all[index];
+    if (read !== undefined && !isRefusal(seen)) all[index] = {...read, seen};
   }
   return all;
 }

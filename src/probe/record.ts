@@ -95,7 +95,7 @@ const CRED_SIZE = CRED_LAYOUT[0];
 const SETS = ['inheritable', 'permitted', 'effective', 'bounding', 'ambient'] as const satisfies readonly (keyof CapabilitySets)[];
 
 /** struct nsv_process: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
-export const PROCESS_LAYOUT = [136, 0, 8, 88, 92, 96, 100, 101, 104, 108, 112, 116, 120, 124, 128, 132] as const;
+export const PROCESS_LAYOUT = [144, 0, 8, 88, 92, 96, 100, 101, 104, 108, 112, 116, 120, 124, 128, 132, 136, 140] as const;
 
 /** struct nsv_record: its size, then the offset of each field in declaration order, as nsv_layout() tells them. */
 export const RECORD_LAYOUT = [232, 0, 4, 6, 8, 16, 20, 24, 28, 32, 40, 48, 52, 56, 72, 152] as const;

@@ -5,7 +5,7 @@ import {readNumbers} from '../../src/probe/proc-file.ts';
 import {readProcess} from '../../src/probe/process.ts';
 import {readAll} from '../../src/probe/processes.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
-import {Running, start} from '../support/nsview.ts';
+import {Running, start, temporaryFolder} from '../support/nsview.ts';
 import {fixture, NSVIEW} from '../support/paths.ts';
 import {maker, needsRoot} from '../support/user.ts';
 
@@ -67,6 +67,33 @@ describe('all processes at once', () => {
     }
     expect(compared).toBeGreaterThan(own.length);
     for (const one of [threads, zombie]) one.release();
+  });
+
+  it('with threads are what each is by itself, whatever a thread has otherwise', async () => {
+    needsRoot('be another user and group in one thread');
+    using folder = temporaryFolder();
+    await using user = start(fixture('thread-differs'), '', 'user');
+    await using capabilities = start(fixture('thread-differs'), '', 'kill');
+    await using effective = start(fixture('thread-differs'), '', 'effective');
+    await using apart = start(fixture('thread-apart'), folder.path);
+    await using files = start(fixture('thread-keeps'));
+    await using network = start(...maker(fixture('thread-unshares-net')));
+    await using children = start(fixture('thread-parts-children'));
+    await using alike = start(fixture('threads-alike'));
+    const differing = [user, capabilities, effective, apart, files, network, children];
+    for (const one of [...differing, alike]) await one.says(/\w/);
+    const pids = [...differing, alike].map(({pid}) => pid).sort((one, other) => one - other);
+    const byPid = new Map(readAll(pids, false).map(({seen}) => [seen.pid, seen]));
+    for (const pid of pids) {
+      const one = byPid.get(pid);
+      const single = readProcess(pid, {credentials: true});
+      if (one === undefined || isRefusal(single)) throw new Error(`${pid} is not there`);
+      expect(steady(one)).toEqual(steady(single));
+      const apartOnes = one.threads.filter(thread => thread.apart !== undefined || thread.namespaces !== undefined);
+      expect({pid, apart: apartOnes.length}).toEqual({pid, apart: pid === alike.pid ? 0 : 1});
+    }
+    expect(byPid.get(alike.pid)?.threads.map(({comm}) => comm)).toEqual([...Array.from({length: 5}, () => 'threads-alike'), 'ä)\\n']);
+    for (const one of [...differing, alike]) one.release();
   });
 
   it('are left out when they are gone, and more than a batch come in their order', () => {
