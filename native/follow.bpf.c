@@ -409,8 +409,8 @@ SECTION("program/sched_process_exec") int on_exec(__u64 *context)
                 return 0;
         begin_event(&exec->event, FOLLOW_EXEC, task, tgid);
         /* old_pid is of the initial pid namespace, and so is the first number. */
-        exec->event.other = (__s32)context[1] !=
-                            (__s32)read_u32(read_u64(task + config.task_thread_pid) + config.pid_numbers + config.upid_nr);
+        if ((__s32)context[1] != (__s32)read_u32(read_u64(task + config.task_thread_pid) + config.pid_numbers + config.upid_nr))
+                exec->event.other = config.self.level == 0 ? (__s32)context[1] : -1;
         read_kernel(exec->comm, sizeof(exec->comm), (void *)(task + config.task_comm));
         read_exe(task, exec);
         read_pids(task, &exec->pids);

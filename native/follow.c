@@ -731,18 +731,25 @@ bool follow_has_later(const struct follow *follow, const struct follow_event *ev
         return at < __atomic_load_n(follow->ring.producer, __ATOMIC_ACQUIRE);
 }
 
-/* Another thread than the leader called: every other had ended by then, and it took the leader's tid. */
-static pid_t take_over(struct tracer *tracer, struct task *leader)
+/* Another thread than the leader called: every other had ended by then, and it took the leader's tid. Those that were met later belong to the new
+ * program. */
+static pid_t take_over(struct tracer *tracer, struct task *leader, pid_t former, uint64_t at)
 {
-        struct task *caller = tracer_any_thread(tracer, leader->tgid);
-        if (!caller)
-                return leader->tid;
-        pid_t former = caller->tid;
-        memcpy(leader->ns, caller->ns, sizeof(leader->ns));
-        leader->seen_at = caller->seen_at;
-        task_remove(tracer, caller);
-        leader->threads = 0;
-        return former;
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (struct task *task = tracer->buckets[i], *next; task; task = next) {
+                        next = task->next;
+                        if (task->tgid != leader->tgid || task == leader || task->seen_at > at)
+                                continue;
+                        if (former < 0)
+                                former = task->tid;
+                        if (task->tid == former) {
+                                memcpy(leader->ns, task->ns, sizeof(leader->ns));
+                                leader->seen_at = task->seen_at;
+                        }
+                        tracer_count_thread(tracer, leader->tgid, -1);
+                        task_remove(tracer, task);
+                }
+        return former < 0 ? leader->tid : former;
 }
 
 /* The launched program, as its execve left it: it may have ended since. */
@@ -832,7 +839,7 @@ static void on_exec(struct tracer *tracer, const struct follow_exec *event, size
 {
         const struct follow_event *head = &event->event;
         struct task *leader = task_find(tracer, head->pid);
-        pid_t former = leader && head->other ? take_over(tracer, leader) : head->tid;
+        pid_t former = leader && head->other ? take_over(tracer, leader, head->other, at) : head->tid;
         bool launched = tracer->launch.pid == head->pid;
         struct task *task = launched ? leader : event_task(tracer, head, at);
         if (!task)

@@ -220,7 +220,8 @@ struct follow_event {
         __u64 value; /* CLONE: flags of clone(2). EXEC: what argv has in bytes. EXIT: the wait status of the task, or of the
                       * process if it was its last task. STOPPING: the signal. MOVE: of the hierarchy */
         __u32 ns[NSV_LINK_COUNT]; /* inode numbers; 0: readlink would say ENOENT */
-        __s32 other;              /* CLONE: the child's tid. EXEC: 1 if another thread than the leader called. MOVE: the tid of who moved it */
+        __s32 other;              /* CLONE: the child's tid. EXEC: if another thread than the leader called, its former tid, or -1 where the
+                                   * helper has no number for that any more. MOVE: the tid of who moved it */
         __s32 ppid;               /* MOVE: the pid of that */
 };
 

@@ -1,0 +1,34 @@
+import {readFileSync} from 'node:fs';
+import {describe, expect, it} from 'vitest';
+import {attached, until} from '../support/attached.ts';
+import {leaveNothingBehind} from '../support/leaks.ts';
+import {type AttachedHow, ofKind, readTapeStrictly, start, type TapeRead, temporaryFolder} from '../support/nsview.ts';
+import {fixture} from '../support/paths.ts';
+
+leaveNothingBehind();
+
+const ROUNDS = 6;
+
+/** What is told of a fixture that never rests, from an attach in its midst until `enough` of it is on the tape. */
+async function inTheMidst(how: AttachedHow, name: string, enough: string): Promise<TapeRead> {
+  using folder = temporaryFolder();
+  const tape = folder.file('tape');
+  await using target = start(fixture(name));
+  await target.says(/ready/);
+  await using tracer = await attached(how, target.pid, tape);
+  await until(() => readFileSync(tape, 'utf8').split(enough).length > 20, enough);
+  tracer.child.kill('SIGINT');
+  await tracer.ended;
+  target.release();
+  await target.ended;
+  return readTapeStrictly(tape);
+}
+
+describe('threads in the midst of what they do when nsview comes, by BPF', () => {
+  it('an execve is told to be of the thread that called, not of one of the new program', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const {facts} = await inTheMidst('bpf', 'executes-from-threads', '"kind":"exec"');
+      for (const {argv, formerTid} of ofKind(facts, 'exec')) expect(String(formerTid)).toBe(Array.isArray(argv) ? argv[1] : '');
+    }
+  });
+});
