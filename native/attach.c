@@ -389,10 +389,14 @@ static int visit_tree(struct attach *attach)
 {
         struct tracer *tracer = attach->tracer;
         do {
+                /* What they did before they are met is not told as a change: so before others are looked for. */
+                int r = tracer->follow.active ? follow_walk_threads(&tracer->follow, note_thread, attach) : 0;
+                if (r < 0)
+                        return r;
                 attach->progress = false;
                 visit_descendants(attach);
         } while (attach->progress && tracer->failure == 0);
-        return tracer->follow.active ? follow_walk_threads(&tracer->follow, note_thread, attach) : 0;
+        return 0;
 }
 
 /* Was this one born of a task that is followed, and nobody told? */

@@ -658,10 +658,13 @@ static void on_clone(struct tracer *tracer, const struct follow_clone *event, si
                 if (child && thread)
                         tracer_count_thread(tracer, event->child_tgid, 1);
         }
-        if (child && at >= child->seen_at) {
+        /* A thread was met meanwhile: what it did since its birth is told, as the change that it was. */
+        if (child && (thread || at >= child->seen_at)) {
                 child->known = true;
                 child->start = record.start;
                 memcpy(child->ns, record.child_ns, sizeof(child->ns));
+                child->seen_at = child->cred_at = 0;
+                child->loose = child->cred_known = false;
                 if (caller && at >= caller->cred_at)
                         inherit_cred(&tracer->follow, caller, child, event->event.value);
         }

@@ -25,6 +25,16 @@ async function inTheMidst(how: AttachedHow, name: string, enough: string): Promi
 }
 
 describe('threads in the midst of what they do when nsview comes, by BPF', () => {
+  it('of those whose birth is told, each move is told with the call that made it', async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const {facts} = await inTheMidst('bpf', 'threads-unshare-briefly', '"name":"unshare"');
+      const born = new Set(ofKind(facts, 'clone').map(({child}) => child));
+      const calls = ofKind(facts, 'call').filter(({name, tid}) => name === 'unshare' && born.has(tid));
+      expect(calls.length).toBeGreaterThan(5);
+      for (const call of calls) expect(call).toMatchObject({result: 0, changed: {uts: {to: expect.any(String)}}});
+    }
+  });
+
   it('an execve is told to be of the thread that called, not of one of the new program', async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const {facts} = await inTheMidst('bpf', 'executes-from-threads', '"kind":"exec"');
