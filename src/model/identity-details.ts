@@ -85,7 +85,7 @@ export function identityDetails(world: World, process: Process, look: Look): Det
       ),
     );
   }
-  if (process.threadCount > 0) say('threads', plain(String(process.threadCount + 1)));
+  if (process.tids.size > 0) say('threads', plain(String(process.tids.size + 1)));
   say('program', ...text(process.exe));
   const {argv} = process;
   if (argv === null) say('arguments', dim('not known yet'));

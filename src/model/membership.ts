@@ -54,7 +54,8 @@ export function setThreads(
   process: Process,
   threads: readonly {tid: number; comm: string; namespaces?: Links; apart?: Apart}[],
 ): void {
-  process.threadCount = threads.length;
+  process.tids.clear();
+  for (const {tid} of threads) process.tids.add(tid);
   const now = new Map(threads.map(thread => [thread.tid, thread]));
   for (const tid of process.threads.keys()) if (!now.has(tid)) dropThread(namespaces, process, tid);
   for (const tid of process.undoApart) if (!now.has(tid)) process.undoApart.delete(tid);

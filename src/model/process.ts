@@ -46,8 +46,8 @@ export type Process = {
   links: Links;
   /** Where the links lead; kept, since an inode number is used again after a namespace's end. */
   readonly spaces: {[link in NamespaceLink]?: Namespace | null};
-  /** Every thread but the leader, where a fact counted them. */
-  threadCount: number;
+  /** Every thread but the leader, where a fact told of it: a birth may be told after a reading that has it already. */
+  readonly tids: Set<number>;
   readonly threads: Map<number, Thread>;
   /** Threads of it that have a list of semaphore undos of their own, as the last study found. */
   readonly undoApart: Set<number>;
@@ -87,7 +87,7 @@ export function createProcess(id: string, pid: number, start: string): Process {
     state: '',
     links: {},
     spaces: {},
-    threadCount: 0,
+    tids: new Set(),
     threads: new Map(),
     undoApart: new Set(),
     born: null,
@@ -130,7 +130,7 @@ export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Th
     cgroup: placedAt(leader.cgroup, apart.cgroup),
     links: {...leader.links, ...links},
     spaces: {...leader.spaces, ...spaces},
-    threadCount: 0,
+    tids: new Set(),
     threads: new Map(),
     told: toldOfThread(leader.told),
     born: null,

@@ -160,7 +160,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       }
       const process = living(world, fact.pid);
       if (process === null) return;
-      process.threadCount = Math.max(0, process.threadCount - 1);
+      process.tids.delete(fact.tid);
       dropThread(world.namespaces, process, fact.tid);
       if (world.namespaces.emptied.size > 0) {
         const signal = fact.signal === undefined ? {} : {signal: fact.signal};
@@ -191,7 +191,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       const process = known(world, fact.pid, at);
       const moves = observeMoves(world, process, fact.tid, fact.changed, ORIGINS[fact.name] ?? null);
       if (process.end !== null) return;
-      observeTold(process.told, fact, process.threadCount);
+      observeTold(process.told, fact, process.tids.size);
       if (fact.tid === fact.pid) {
         if (fact.uids !== undefined) process.uids = fact.uids.to;
         if (fact.gids !== undefined) process.gids = fact.gids.to;
@@ -199,7 +199,7 @@ function observeKind(world: World, fact: Fact, at: number): void {
       noteOwners(world, moves, spacesOf(process, fact.tid), newTypes(fact.args?.flags));
       const why = explainCall(fact, {
         spaces: spacesOf(process, fact.tid),
-        otherThreads: process.threadCount,
+        otherThreads: process.tids.size,
         ownerOf: namespace => world.owners.get(namespace),
       });
       event(world, process, at, {kind: 'call', call: fact, entered: enteredBy(world, fact), moves, why});
@@ -408,7 +408,7 @@ function observeClone(world: World, fact: CloneFact, at: number): void {
   const flags = isRefusal(fact.flags) ? [] : fact.flags;
   if (flags.includes('CLONE_THREAD')) {
     if (caller.end !== null) return;
-    caller.threadCount++;
+    caller.tids.add(fact.child);
     const maker = caller.threads.get(fact.tid);
     const links = {...maker?.links, ...moveTargets(fact.changed)};
     // clone(2): it has the credentials and the cgroup of the thread that made it, and shares with that what CLONE_FILES and CLONE_FS say.
@@ -510,7 +510,7 @@ function observeExec(world: World, fact: ExecFact, at: number): void {
     setLink(world.namespaces, process, link, to, null);
     moves.push({link, from, to: process.spaces[link] ?? null, isNew: false, refusal: isRefusal(to) ? to : null});
   }
-  process.threadCount = 0;
+  process.tids.clear();
   process.undoApart.clear();
   for (const tid of process.threads.keys()) dropThread(world.namespaces, process, tid);
   event(world, process, at, {

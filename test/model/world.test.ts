@@ -152,6 +152,13 @@ describe('lineage', () => {
     expect(world.living).toBe(2);
   });
 
+  test('a thread that was read before its birth was told, or not any more before its end was, counts once', () => {
+    const threads = [11, 12].map(tid => ({tid, comm: 'p10'}));
+    const world = worldOf({...process(10, 1), threads}, clone(10, 12, {flags: ['CLONE_THREAD']}), clone(10, 13, {flags: ['CLONE_THREAD']}));
+    observe(world, {kind: 'thread-exit', at: header.at, pid: 10, tid: 9, code: 0});
+    expect([...known(world, 10).tids]).toEqual([11, 12, 13]);
+  });
+
   test('what is folded is so below a root that is within what is folded, too', () => {
     const world = worldOf(process(1, 0), clone(1, 2), clone(2, 3), clone(3, 4), clone(2, 5));
     const folded = new Set(['1@10', '3@30']);
