@@ -1,6 +1,16 @@
 // Knows what is followed: a tracer and the readings of /proc beside it, as one stream of facts, and which processes still live.
 
-import type {Fact, Follow, NamespaceChanges, NamespaceLinks, Seen, ThreadSeen, TracerFact} from '../model/fact.ts';
+import type {
+  CloneFact,
+  Fact,
+  Follow,
+  NamespaceChanges,
+  NamespaceLinks,
+  Seen,
+  ThreadExitFact,
+  ThreadSeen,
+  TracerFact,
+} from '../model/fact.ts';
 import {isRefusal} from '../model/fact.ts';
 import {seesCalls} from '../model/following.ts';
 import {NAMESPACE_LINKS, type NamespaceLink} from '../model/namespace.ts';
@@ -8,7 +18,7 @@ import {followIdMaps} from './id-map-follow.ts';
 import {followMounts, NAMESPACES_WATCHED} from './mount-follow.ts';
 import type {Reader} from './mount-watch.ts';
 import {loadNative} from './native.ts';
-import {readProcess, readStat, sameSeen} from './process.ts';
+import {readNamespaceLinks, readProcess, readStat, readThreads, sameSeen} from './process.ts';
 import {readAll} from './processes.ts';
 import {explainRefusal} from './ptrace-evidence.ts';
 import {type Launch, startTracer, type Tracer, type TracerAnswer} from './tracer.ts';
@@ -52,6 +62,10 @@ const STILL_INSIDE_MOST = {namespaces: 1000, change: 50} as const;
 
 /** After these a reading of /proc that was made before says nothing. */
 const TOUCHING: ReadonlySet<Fact['kind']> = new Set(['exec', 'namespaces', 'cgroup-move', 'call', 'exit', 'process']);
+
+/** The birth or the end of one. */
+const isOfThread = (fact: Fact): fact is CloneFact | ThreadExitFact =>
+  fact.kind === 'thread-exit' || (fact.kind === 'clone' && !isRefusal(fact.flags) && fact.flags.includes('CLONE_THREAD'));
 
 /** The links after some of them moved. */
 function moveLinks(links: NamespaceLinks, changed: NamespaceChanges): NamespaceLinks {
@@ -201,6 +215,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
 
   /** When the tracer last told of a process what a reading of /proc could contradict, by performance.now(). */
   const touched = new Map<number, number>();
+  /** When it last told of the birth or the end of a thread, likewise. */
+  const stirred = new Map<number, number>();
   let lastAt = '0';
   let stopped = false;
   /** Of /proc, and when it was read, by performance.now(). */
@@ -226,12 +242,24 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (!isRefusal(tracer)) await tracer.caughtUp();
   };
 
+  /** Threads that were read before others were told to be born are read again: of those that are told none is missing then. */
+  const withThreadsNow = ({fact, since}: Reading): Fact => {
+    if (fact.kind !== 'change' || fact.threads === undefined || (stirred.get(fact.pid) ?? 0) < since) return fact;
+    const {threads: _threads, ...rest} = fact;
+    const before = lastTold(fact.pid);
+    const threads = readThreads(fact.pid, before.namespaces ?? readNamespaceLinks(`/proc/${fact.pid}`));
+    const stat = readStat(fact.pid);
+    return isRefusal(stat) || isAnother(before, stat.start) ? rest : {...rest, threads};
+  };
+
   const tellReadings = (readings: readonly Reading[]) => {
     const wereThere = live.size > 0;
-    const still = readings.flatMap(({fact, since}): Fact[] => {
+    const still = readings.flatMap((reading): Fact[] => {
+      const {fact, since} = reading;
       if (fact.kind === 'gone') return aside.delete(fact.pid) || !live.has(fact.pid) || missedEnd(fact.pid) ? [fact] : [];
       // Who changed a table is not known; that its reader did something else meanwhile does not matter. A map stays as it is.
-      if (!('pid' in fact) || fact.kind === 'mounts' || fact.kind === 'id-maps' || (touched.get(fact.pid) ?? 0) < since) return [fact];
+      if (!('pid' in fact) || fact.kind === 'mounts' || fact.kind === 'id-maps' || (touched.get(fact.pid) ?? 0) < since)
+        return [withThreadsNow(reading)];
       watch?.forget(fact.pid);
       return [];
     });
@@ -273,7 +301,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (stopped) return;
     tellReadings(ready);
     const oldest = Math.min(performance.now() - READING, early[0]?.since ?? Number.POSITIVE_INFINITY, ...untoldSince);
-    for (const [pid, when] of touched) if (when < oldest) touched.delete(pid);
+    for (const times of [touched, stirred]) for (const [pid, when] of times) if (when < oldest) times.delete(pid);
   };
 
   /**
@@ -321,6 +349,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
       facts.push(fact);
       if (isLater(fact.at, lastAt)) lastAt = fact.at;
       if (TOUCHING.has(fact.kind) && 'pid' in fact) touched.set(fact.pid, performance.now());
+      if (isOfThread(fact)) stirred.set(fact.pid, performance.now());
       // What was read of it before would be told as a move of its own.
       if (fact.kind === 'cgroup-move') watch?.forget(fact.pid);
       if (fact.kind === 'tracer') following = fact;

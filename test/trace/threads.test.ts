@@ -69,4 +69,26 @@ describe.each(ATTACHED_HOWS)('attached by %s', how => {
       expect((world.byPid.get(target.pid)?.tids.size ?? 0) + 1).toBe(there);
     }
   });
+
+  it('no reading of /proc takes away a thread that was told to be born', async () => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await using target = start(fixture('gathers-threads'));
+    await using tracer = await attached(how, target.pid, tape);
+    const readings = () => readFileSync(tape, 'utf8').split('"threads":[{').length;
+    await until(() => readings() > 12, 'readings');
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    target.release();
+    const {facts} = readTapeStrictly(tape);
+    // Of another it may be known that it has ended before that is told.
+    const ended = new Set(ofKind(facts, 'thread-exit').map(({tid}) => tid));
+    const born: number[] = [];
+    for (const fact of facts) {
+      if (fact.kind === 'clone' && !ended.has(fact.child)) born.push(fact.child);
+      if (fact.kind === 'change' && fact.threads !== undefined)
+        expect(fact.threads.map(({tid}) => tid)).toEqual(expect.arrayContaining(born));
+    }
+    expect(born.length).toBeGreaterThan(5);
+  });
 });
