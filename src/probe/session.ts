@@ -242,6 +242,13 @@ export function openSession(options: SessionOptions): Seen<Session> {
     if (!isRefusal(tracer)) await tracer.caughtUp();
   };
 
+  /** Reads and tells it whole: against what was once told of it, what changed back since would be no change. */
+  const readAnew = (pid: number) => {
+    watch?.forget(pid);
+    const {seen, ...rest} = lastTold(pid);
+    if (seen !== undefined) told.set(pid, rest);
+  };
+
   /** Threads that were read before others were told to be born are read again: of those that are told none is missing then. */
   const withThreadsNow = ({fact, since}: Reading): Fact => {
     if (fact.kind !== 'change' || fact.threads === undefined || (stirred.get(fact.pid) ?? 0) < since) return fact;
@@ -260,7 +267,7 @@ export function openSession(options: SessionOptions): Seen<Session> {
       // Who changed a table is not known; that its reader did something else meanwhile does not matter. A map stays as it is.
       if (!('pid' in fact) || fact.kind === 'mounts' || fact.kind === 'id-maps' || (touched.get(fact.pid) ?? 0) < since)
         return [withThreadsNow(reading)];
-      watch?.forget(fact.pid);
+      readAnew(fact.pid);
       return [];
     });
     // Who descends from them is as they are.

@@ -1,5 +1,6 @@
 import {chmodSync, readFileSync} from 'node:fs';
 import {describe, expect, it} from 'vitest';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {attached, helperOf, status, tracerOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {ATTACHED_HOWS, followBy, nsview, ofKind, readTapeStrictly, run, start, temporaryFolder} from '../support/nsview.ts';
@@ -191,3 +192,30 @@ describe('wrong targets', () => {
     });
   });
 });
+
+it.each(['bpf', 'syscalls'] as const)(
+  'attached by %s, a name that comes back while calls overtake the readings of /proc is known in the end',
+  async how => {
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await using target = start(fixture('renames-itself'));
+    await target.says(/begins/);
+    await using tracer = await attached(how, target.pid, tape);
+    target.child.stdin?.write('\n');
+    await target.says(/ready/);
+    // Longer than four readings, of which each fourth compares all.
+    await new Promise(resolve => setTimeout(resolve, patient(2500)));
+    tracer.child.kill('SIGINT');
+    await tracer.ended;
+    target.release();
+    const {header, facts} = readTapeStrictly(tape);
+    const world = createWorld(header);
+    const names = new Set<string>();
+    for (const fact of facts) {
+      observe(world, fact);
+      names.add(world.byPid.get(target.pid)?.comm ?? '');
+    }
+    expect(names).toContain('between');
+    expect(world.byPid.get(target.pid)?.comm).toBe('renames-itself');
+  },
+);
