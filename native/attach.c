@@ -219,13 +219,16 @@ static void note_thread(void *data, const struct follow_thread *thread)
         struct attach *attach = data;
         struct tracer *tracer = attach->tracer;
         const struct task *leader = task_find(tracer, thread->pid);
-        if (!leader || thread->flags & PF_EXITING || task_find(tracer, thread->tid))
+        struct task *task = task_find(tracer, thread->tid);
+        if (task && task->tgid == thread->pid)
+                task->met = true;
+        if (!leader || thread->flags & PF_EXITING || task)
                 return;
         uint64_t start = leader->start;
-        struct task *task = task_add(tracer, thread->tid, thread->pid);
+        task = task_add(tracer, thread->tid, thread->pid);
         if (!task)
                 return;
-        task->known = true;
+        task->known = task->met = true;
         task->start = start;
         task->cred = thread->cred;
         task->cred_known = true;
@@ -509,6 +512,19 @@ static void emit_gone(struct tracer *tracer, struct task *leader)
         task_remove(tracer, leader);
 }
 
+/* Threads that have ended: kept, they would be told to end with their process, or be taken for others that get their numbers. */
+static void forget_unmet(struct tracer *tracer)
+{
+        for (unsigned i = 0; i < TASK_BUCKETS; i++)
+                for (struct task *task = tracer->buckets[i], *next; task; task = next) {
+                        next = task->next;
+                        if (task->tid == task->tgid || task->met)
+                                continue;
+                        tracer_count_thread(tracer, task->tgid, -1);
+                        task_remove(tracer, task);
+                }
+}
+
 void tracer_look_again(struct tracer *tracer)
 {
         struct attach attach = {.tracer = tracer, .again = true};
@@ -516,7 +532,7 @@ void tracer_look_again(struct tracer *tracer)
                 for (struct task *task = tracer->buckets[i], *next; task; task = next) {
                         next = task->next;
                         /* What a lost call changed is not told of the next one. */
-                        task->cred_known = false;
+                        task->cred_known = task->met = false;
                         if (task->tid != task->tgid || tracer->launch.pid == task->tid)
                                 continue;
                         struct stat_line stat;
@@ -533,6 +549,7 @@ void tracer_look_again(struct tracer *tracer)
                         }
                 }
         /* Of threads that cannot be read the next event tells. */
-        (void)visit_tree(&attach);
+        if (visit_tree(&attach) == 0)
+                forget_unmet(tracer);
         list_free(&attach.processes);
 }

@@ -22,6 +22,7 @@ struct task {
         uint64_t seen_at;           /* BPF: /proc was read before this; what happened before is no news, or may be none. CLOCK_MONOTONIC, ns */
         uint64_t cred_at;           /* BPF: the same of `cred` */
         bool loose;                 /* BPF: which events of until then are news is still to be found out */
+        bool met;                   /* BPF, of a thread: it was there when threads were last looked for, because events were lost */
         unsigned threads;           /* BPF, of a leader: how many other tasks of its process are known */
         uint64_t held_since;        /* stopped at birth, and who made it is not known yet */
         bool known;                 /* its maker's event, or the attach, has named it */

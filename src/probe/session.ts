@@ -359,6 +359,8 @@ export function openSession(options: SessionOptions): Seen<Session> {
       if (isOfThread(fact)) stirred.set(fact.pid, performance.now());
       // What was read of it before would be told as a move of its own.
       if (fact.kind === 'cgroup-move') watch?.forget(fact.pid);
+      // What was told of them may be what a lost event undid.
+      if (fact.kind === 'lost') for (const pid of live) readAnew(pid);
       if (fact.kind === 'tracer') following = fact;
       keepCount(fact);
       keepTold(fact);

@@ -1,12 +1,14 @@
 import {execFileSync, spawnSync} from 'node:child_process';
-import {readFileSync, readlinkSync} from 'node:fs';
+import {copyFileSync, existsSync, readFileSync, readlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import type {Fact} from '../../src/model/fact.ts';
+import {createWorld, observe} from '../../src/model/world.ts';
 import {helperOf, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, ofKind, Running, readTapeStrictly, start, temporaryFolder, traceProgramBy} from '../support/nsview.ts';
 import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
+import {patient} from '../support/patience.ts';
 import {needsRoot} from '../support/user.ts';
 
 leaveNothingBehind();
@@ -248,6 +250,45 @@ describe('a ring that is too small', () => {
     expect([...living]).toEqual([]);
     const sleeps = facts.filter(fact => 'argv' in fact && JSON.stringify(fact.argv).includes('"sleep"'));
     expect(sleeps.length).toBeGreaterThanOrEqual(2);
+  });
+
+  it('what was lost is read again: threads that have ended, and what is again as it was read first', async () => {
+    needsRoot('change the group');
+    using folder = temporaryFolder();
+    const tape = folder.file('tape');
+    await using target = start(fixture('changes-in-a-rush'));
+    await target.says(/begins/);
+    await using running = new Running(NSVIEW, ['trace', '--json', ...followBy('bpf'), '-o', tape, '-p', String(target.pid)], {
+      env: {...process.env, NSVIEW_RING: '4096'},
+    });
+    const told = () => (existsSync(tape) ? readFileSync(tape, 'utf8') : '');
+    await until(() => told().includes('"kind":"tracer"'), 'attached');
+    target.child.stdin?.write('1');
+    await until(() => told().includes('"name":"setresgid"'), 'the call');
+    const helper = helperOf(running);
+    process.kill(helper, 'SIGSTOP');
+    try {
+      target.child.stdin?.write('2');
+      await target.says(/back/);
+    } finally {
+      process.kill(helper, 'SIGCONT');
+    }
+    // Longer than four readings, of which each fourth compares all.
+    await until(() => told().includes('"kind":"lost"'), 'lost');
+    await new Promise(resolve => setTimeout(resolve, patient(2500)));
+    const before = folder.file('before');
+    copyFileSync(tape, before);
+    target.release();
+    await target.ended;
+    await running.ended;
+    const {header, facts} = readTapeStrictly(before);
+    const world = createWorld(header);
+    for (const fact of facts) observe(world, fact);
+    expect(world.byPid.get(target.pid)).toMatchObject({gids: [0, 0, 0, 0], tids: new Set()});
+    const {facts: all} = readTapeStrictly(tape);
+    expect(ofKind(all, 'exit').map(({pid}) => pid)).toEqual([target.pid]);
+    // With its process nobody ended: they had before.
+    expect(ofKind(all.slice(facts.length), 'thread-exit')).toEqual([]);
   });
 });
 
