@@ -4,6 +4,7 @@ import * as z from 'zod';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import {HABITS, type Habit} from '../model/tree-details.ts';
 import {readText} from './proc-file.ts';
+import {statusLine} from './process.ts';
 
 type Habits = {readonly [habit in Habit]?: Seen<string>};
 
@@ -49,7 +50,7 @@ export function readHabits(pid: number, status: Seen<string>): Habits {
   habits.scheduling = isRefusal(stat) ? stat : scheduling(stat);
   if (!isRefusal(status))
     for (const [habit, key] of LINES) {
-      const value = new RegExp(`^${key}:\\t(.*)$`, 'm').exec(status)?.[1];
+      const value = statusLine(status, `${key}:`);
       if (value !== undefined) habits[habit] = value;
     }
   for (const [habit, file] of [

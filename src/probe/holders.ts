@@ -10,6 +10,7 @@ import {decodeTable, deviceNumber, readMountinfo} from './mountinfo.ts';
 import {loadNative} from './native.ts';
 import {paced} from './pace.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
+import {statusLine} from './process.ts';
 
 const ROWS = 8192;
 const rows = new BigInt64Array(ROWS * 4);
@@ -177,8 +178,8 @@ const SIGTERM = 1n << 14n;
 export function isDeaf(pid: number): boolean {
   const text = readText(`/proc/${pid}/status`);
   if (isRefusal(text)) return false;
-  const has = (key: string) => (BigInt(`0x${new RegExp(`^${key}:\\t([0-9a-f]+)$`, 'm').exec(text)?.[1] ?? '0'}`) & SIGTERM) !== 0n;
-  return has('SigIgn') || (/^NSpid:\t.*\t1$/m.test(text) && !has('SigCgt'));
+  const has = (key: string) => (BigInt(`0x${statusLine(text, `${key}:`) ?? '0'}`) & SIGTERM) !== 0n;
+  return has('SigIgn') || (/\t1$/.test(statusLine(text, 'NSpid:') ?? '') && !has('SigCgt'));
 }
 
 /** Who is not root has capabilities in the user namespaces that it made only, and enters what these own by them (setns(2)). */

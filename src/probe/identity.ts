@@ -8,7 +8,7 @@ import {signalName} from './errno.ts';
 import {readRanges} from './id-map.ts';
 import {readLastCapability} from './last-capability.ts';
 import {readLink, readText, refusalOf} from './proc-file.ts';
-import {decodeCredentials, decodeStatus, readTracerProcess} from './process.ts';
+import {decodeCredentials, decodeStatus, readTracerProcess, statusLine} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
@@ -130,7 +130,7 @@ function readNumber(path: string): Seen<number> {
 
 /** Of a mask in /proc/PID/status, where signal 1 is the lowest bit (proc_pid_status(5)). */
 function readSignals(status: string, key: 'SigCgt' | 'SigIgn'): string[] {
-  const mask = BigInt(`0x${new RegExp(`^${key}:\\t([0-9a-f]+)`, 'm').exec(status)?.[1] ?? '0'}`);
+  const mask = BigInt(`0x${statusLine(status, `${key}:`) ?? '0'}`);
   const names: string[] = [];
   for (let signal = 1; signal <= 64; signal++) if ((mask >> BigInt(signal - 1)) & 1n) names.push(signalName(signal));
   return names;
@@ -151,7 +151,7 @@ export function readIdentity(pid: number): Seen<Identity> {
   const [user, own] = [readLink(`${folder}/ns/user`), readLink('/proc/self/ns/user')];
   const setgroups = readText(`${folder}/setgroups`);
   const limits = readText(`${folder}/limits`);
-  const state = /^State:\t(.)/m.exec(text)?.[1];
+  const state = statusLine(text, 'State:')?.[0];
   return {
     ...(state === undefined ? {} : {state}),
     ...readTracer(tracerPid),

@@ -62,8 +62,11 @@ function decodeIds(line: string | undefined): Seen<Ids> {
   return [real, effective, saved, fs];
 }
 
-function statusLine(text: string, key: string): string | undefined {
-  // The kernel escapes newlines in the name, so that no process can forge a line.
+/**
+ * The value of a line of /proc/PID/status, by its key with the colon. The kernel escapes newlines in the name, so that no process can forge a
+ * line (proc_task_name(), fs/proc/array.c); a carriage return, or another of what a regular expression takes for the end of a line, it does not.
+ */
+export function statusLine(text: string, key: string): string | undefined {
   const at = text.startsWith(key) ? 0 : text.indexOf(`\n${key}`) + 1;
   if (at === 0 && !text.startsWith(key)) return undefined;
   const from = at + key.length + 1;
@@ -177,7 +180,8 @@ function decodeApart(process: string, thread: string): Apart {
   return apart;
 }
 
-const isEnded = (status: string): boolean => /^State:\t[ZX]/m.test(status);
+/** By the text of /proc/PID/status: of a zombie, or of less. */
+export const isEnded = (status: string): boolean => /^[ZX]/.test(statusLine(status, 'State:') ?? '');
 
 /** What is compared of each thread: files of a reference, and objects by kcmp(2), which asks about all threads at once. */
 function createComparison(pid: number, tids: readonly number[]): (tid: number) => Apart {

@@ -5,6 +5,7 @@ import type {Shareable, ThreadApart} from '../model/sharing.ts';
 import {readObjectsApart} from './objects-apart.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
+import {isEnded} from './process.ts';
 
 /** Threads that are looked at: a file each, and three comparisons. */
 const MOST_THREADS = 512;
@@ -55,7 +56,7 @@ export function readThreadsApart(pid: number, task: number, parent: number): Thr
   for (const tid of tids) {
     const text = readText(`${folder}/${tid}/status`);
     // A thread that ended, or ends: what it has given back is no difference.
-    if (isRefusal(text) || /^State:\t[ZX]/m.test(text)) continue;
+    if (isRefusal(text) || isEnded(text)) continue;
     const status: {[key: string]: {thread: string; process: string}} = {};
     for (const [key, thread] of Object.entries(decodeStatusLines(text))) {
       const process = lines[key];
@@ -80,9 +81,11 @@ export function readThreadsApart(pid: number, task: number, parent: number): Thr
     if (apart.length === 0 && Object.keys(status).length === 0) continue;
     const outside = apart.includes('files') && tables++ < MOST_TABLES ? readOutsideFds(`${folder}/${tid}`, tid, parent) : null;
     const fds = outside === null || isRefusal(outside) ? [] : outside.outside.filter(({fd}) => fd !== null);
+    // In status it is escaped.
+    const comm = readText(`${folder}/${tid}/comm`);
     found.push({
       tid,
-      comm: /^Name:\t(.*)$/m.exec(text)?.[1] ?? '',
+      comm: isRefusal(comm) ? '' : comm.replace(/\n$/, ''),
       ...(apart.length > 0 ? {objects: apart} : {}),
       ...moved,
       ...(fds.length > 0 ? {outside: fds} : {}),

@@ -14,6 +14,7 @@ import {readMounts} from './mountinfo.ts';
 import {createMountsUsed} from './mounts-used.ts';
 import {readFolderInNamespace, readInNamespace} from './namespace-file.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
+import {statusLine} from './process.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const seen = <T extends z.ZodType>(schema: T) => z.union([schema, refusal]);
@@ -164,7 +165,7 @@ const trimmed = (text: Seen<string>): Seen<string> => (isRefusal(text) ? text : 
 /** proc_pid_status(5): Linux 4.7. */
 function umaskOf(text: Seen<string>): Seen<string> {
   if (isRefusal(text)) return text;
-  return /^Umask:\t([0-7]+)$/m.exec(text)?.[1] ?? {errno: 'ENOENT', during: 'read Umask'};
+  return statusLine(text, 'Umask:') ?? {errno: 'ENOENT', during: 'read Umask'};
 }
 
 /** A hostname is at most 64 bytes (uname(2)). */

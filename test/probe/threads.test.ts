@@ -9,8 +9,11 @@ import {apartWords} from '../../src/model/thread-apart.ts';
 import {treeLine, treeOf} from '../../src/model/tree.ts';
 import {createWorld, observe, type World} from '../../src/model/world.ts';
 import {readCgroupView} from '../../src/probe/cgroup-view.ts';
+import {isDeaf} from '../../src/probe/holders.ts';
+import {readIdentity} from '../../src/probe/identity.ts';
 import {readProcess, readStat} from '../../src/probe/process.ts';
 import {readStudy} from '../../src/probe/study.ts';
+import {readThreadsApart} from '../../src/probe/threads-apart.ts';
 import {attached, until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {
@@ -71,6 +74,21 @@ function rowOf(world: World, pid: number, tid: number): string | undefined {
 }
 
 describe('a thread that is not like its process', () => {
+  it('cannot forge in its name that it has ended, nor its process that it ignores signals', async () => {
+    needsRoot('become another group');
+    await using running = start(fixture('thread-forges-status'));
+    const tid = await tidOf(running);
+    expect(apartOf(readProcess(running.pid))).toEqual({[tid]: {gids: [12345, 12345, 12345, 12345], objects: ['files']}});
+    expect(readThreadsApart(running.pid, running.pid, process.pid)).toMatchObject([
+      {tid, comm: '\rState:\tZ', objects: ['files'], status: {Gid: {thread: '12345\t12345\t12345\t12345'}}},
+    ]);
+    const identity = readIdentity(running.pid);
+    expect(isRefusal(identity) ? identity : {state: identity.state, ignored: identity.ignored}).toEqual({state: 'S', ignored: []});
+    expect(isDeaf(running.pid)).toBe(false);
+    running.release();
+    await running.ended;
+  });
+
   it('is another user, and has no capabilities', async () => {
     needsRoot('become another user');
     await using running = start(fixture('thread-differs'), '', 'user');
