@@ -1,5 +1,6 @@
 // Knows how to find memory that processes of different namespaces have mapped shared.
 
+import {statSync} from 'node:fs';
 import {isRefusal, type Seen} from '../model/fact.ts';
 import type {SharedMapping, SharedMemory} from '../model/sharing.ts';
 import {namespacesApart} from './apart.ts';
@@ -24,12 +25,23 @@ export type Mapping = {
 };
 
 /**
- * Files of perf_event_open(2), bpf(2) and others are all one inode (fs/anon_inodes.c), and a device is one too: what each mapping leads to, its
- * driver says. Those of io_uring(7) have one each.
+ * Files of perf_event_open(2), bpf(2) and others are all one inode (fs/anon_inodes.c): what each mapping leads to, its driver says. Those of
+ * io_uring(7) have one each.
  */
-const isOfDriver = (path: string): boolean =>
-  (path.startsWith('anon_inode:') && path !== 'anon_inode:[io_uring]') ||
-  (path.startsWith('/dev/') && !/^\/dev\/(shm\/|hugepages\/|zero \(deleted\)$)/.test(path));
+const isOfDriver = (path: string): boolean => path.startsWith('anon_inode:') && path !== 'anon_inode:[io_uring]';
+
+/**
+ * A device is one inode too, whatever of it is mapped. Not all below /dev is one: a tmpfs may be there, and hugetlbfs has names such as
+ * /dev/hugepages-1Gi. Where the kernel does not tell (proc_pid_map_files(5)), it is taken for one.
+ */
+export function isOfDevice(folder: string, {path, at}: Mapping): boolean {
+  if (!path.startsWith('/dev/') || /^\/dev\/(shm\/|hugepages\/|zero \(deleted\)$)/.test(path)) return false;
+  try {
+    return !statSync(`${folder}/map_files/${at}`).isFile();
+  } catch {
+    return true;
+  }
+}
 
 /** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
 export function decodeSharedMaps(text: string): Map<string, Mapping> {
@@ -39,7 +51,8 @@ export function decodeSharedMaps(text: string): Map<string, Mapping> {
     if (end < 0) end = text.length;
     const space = text.indexOf(' ', from);
     if (text[space + 4] === 's') {
-      const fields = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ (\S+) ([0-9]+)\s*(.*)$/.exec(text.slice(from, end));
+      // Of a path only newlines are escaped: any other character, a carriage return too, may be in it.
+      const fields = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ (\S+) ([0-9]+) *(.*)$/s.exec(text.slice(from, end));
       const [, low = '0', high = '0', flags = '', device = '', inode = '', path = ''] = fields ?? [];
       // The inode of a System V segment is its id, which counts in each ipc namespace from 0: one is told from another by its key too.
       const isSegment = path.startsWith('/SYSV');
@@ -110,6 +123,7 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
   for (const [key, mapping] of own) {
     const {file, path, bytes, writes} = mapping;
     if (mappings.length === MOST_MAPPINGS) break;
+    let isDevice: boolean | null = null;
     const sharers: {pid: number; comm: string; writes: boolean; apart: ReturnType<typeof namespacesApart>}[] = [];
     for (const [other, maps] of read) {
       const theirs = maps?.get(key);
@@ -117,6 +131,8 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
       const apart = apartOf.get(other) ?? namespacesApart(folder, `/proc/${other}`);
       apartOf.set(other, apart);
       if (apart.length === 0) continue;
+      isDevice ??= isOfDevice(folder, mapping);
+      if (isDevice) break;
       if (path.startsWith('/SYSV') && !isSameSegment(folder, mapping, `/proc/${other}`, theirs, !apart.includes('ipc'))) continue;
       const stat = readStat(other);
       if (!isRefusal(stat)) sharers.push({pid: other, comm: stat.comm, writes: theirs.writes, apart});

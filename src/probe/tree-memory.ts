@@ -4,7 +4,7 @@ import * as z from 'zod';
 import {isRefusal, type ProcessSeen} from '../model/fact.ts';
 import type {MemoryGroup, MemoryHolder, TreeMemory} from '../model/sharing.ts';
 import {isGone, readText} from './proc-file.ts';
-import {decodeSharedMaps, isSameSegment, type Mapping} from './shared-memory.ts';
+import {decodeSharedMaps, isOfDevice, isSameSegment, type Mapping} from './shared-memory.ts';
 
 /** Processes of the tree, and others, whose maps are read; holders that are told of one. */
 const MOST = {own: 1024, others: 2048, told: 256, outside: 8};
@@ -69,6 +69,7 @@ function groupOf(held: readonly Held[]): MemoryGroup[] {
   const [first] = own;
   if (first === undefined || held.length < 2) return [];
   const {path} = first.mapping;
+  if (isOfDevice(`/proc/${first.process.pid}`, first.mapping)) return [];
   // A file that all only read is read by whoever happens to use the same library.
   if (!isMemory(path) && !held.some(({mapping}) => mapping.writes)) return [];
   return [

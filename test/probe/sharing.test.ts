@@ -182,6 +182,27 @@ describe('memory that is shared', () => {
   });
 });
 
+describe('a file that two have mapped shared', () => {
+  it.each([
+    ['memfd', 'a\rb\u2028c', '/memfd:a\rb\u2028c (deleted)'],
+    ['file', '/dev/common', '/dev/common'],
+  ])('is found whatever its name (%s)', async (kind, name, path) => {
+    needsRoot('read /proc/PID/map_files, which tells a file below /dev from a device');
+    const mounts = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /dev && exec "$0" "$@"'] as const;
+    const [program, ...args] = [...mounts, fixture('shares-memory'), kind, 'apart', name];
+    await using running = start(program, ...args);
+    const [, child = ''] = await running.says(/child (\d+)\nready/);
+    await expect
+      .poll(() => {
+        const {memory} = read(running.pid);
+        return isRefusal(memory) ? memory : memory.mappings;
+      })
+      .toMatchObject([{path, bytes: 8192, writes: true, with: [{pid: Number(child), writes: true, apart: ['uts']}]}]);
+    running.release();
+    await running.ended;
+  });
+});
+
 describe('memory of a driver', () => {
   it('is not taken for shared because its file has the inode that all such files have', async () => {
     await using one = start(...maker(fixture('maps-perf-events')));
