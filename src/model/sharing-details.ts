@@ -51,7 +51,7 @@ function objectLines({objects, compared, refused, left}: Sharing, look: Look): L
   const groups = new Map<string, SharedObject[]>();
   for (const object of objects) {
     if (object.count === 0) continue;
-    const key = `${object.count}:${object.with.map(({pid}) => pid).join()}`;
+    const key = `${object.count}:${object.with.map(({pid, tid}) => tid ?? pid).join()}`;
     groups.set(key, [...(groups.get(key) ?? []), object]);
   }
   for (const group of groups.values()) {
@@ -63,8 +63,10 @@ function objectLines({objects, compared, refused, left}: Sharing, look: Look): L
     const [first] = group;
     if (first === undefined) continue;
     lines.push([dim('with')]);
-    for (const {pid, comm, relation} of first.with.slice(0, SHOWN))
-      lines.push(cutLine([plain(`  ${printable(comm)} ${pid}`), dim(RELATIONS[relation] === '' ? '' : `  ${RELATIONS[relation]}`)], width));
+    for (const {pid, comm, relation, tid} of first.with.slice(0, SHOWN)) {
+      const how = [RELATIONS[relation], tid === undefined ? '' : `through thread ${tid}`].filter(words => words !== '').join(', ');
+      lines.push(cutLine([plain(`  ${printable(comm)} ${pid}`), dim(how === '' ? '' : `  ${how}`)], width));
+    }
     const more = first.count - Math.min(SHOWN, first.with.length);
     if (more > 0) lines.push([dim(`  and ${more} more`)]);
     lines.push([]);

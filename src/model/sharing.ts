@@ -28,7 +28,8 @@ export type Shareable = (typeof SHAREABLE)[number]['kind'];
 /** How it is related: by parent and child of the kernel; `process` where it is the process of the thread that was looked at. */
 export type Relation = 'process' | 'parent' | 'child' | 'sibling' | 'other';
 
-export type Sharer = {readonly pid: number; readonly comm: string; readonly relation: Relation};
+/** With `tid` it is a thread of that process which shares it, and its leader does not. */
+export type Sharer = {readonly pid: number; readonly comm: string; readonly relation: Relation; readonly tid?: number};
 
 /** One kind of object. `none`: the process has none of it, so that there is nothing to share. */
 export type SharedObject = {

@@ -14,7 +14,12 @@ import {readThreadsApart} from './threads-apart.ts';
 
 const refusal = z.object({errno: z.string(), during: z.string()});
 const pid = z.int().min(0);
-const sharer = z.object({pid, comm: z.string(), relation: z.enum(['process', 'parent', 'child', 'sibling', 'other'])});
+const sharer = z.object({
+  pid,
+  comm: z.string(),
+  relation: z.enum(['process', 'parent', 'child', 'sibling', 'other']),
+  tid: pid.exactOptional(),
+});
 const object = z.object({
   kind: z.enum(SHAREABLE.map(({kind}) => kind)),
   none: z.literal(true).exactOptional(),
@@ -62,8 +67,9 @@ export const sharingSchema: z.ZodType<Sharing> = z.object({
   memory: z.union([z.object({mappings: z.array(mapping), read: z.int(), refused: z.int(), left: z.int()}), refusal]),
 });
 
-/** Processes that are compared: six calls each, of less than a microsecond. */
+/** Processes that are compared, and threads of them: six calls each, of less than a microsecond. */
 const MOST_COMPARED = 4096;
+const MOST_THREADS = 16384;
 /** Sharers that are told by name. */
 const MOST_NAMED = 64;
 
@@ -88,10 +94,25 @@ function relate(own: Stat, other: Stat, leader: number): Relation {
   return other.ppid === own.ppid && own.ppid !== 0 ? 'sibling' : 'other';
 }
 
+/**
+ * Of each process its leader, and then its other threads but `task`: any of them may have unshared what it had, and have passed its own on by
+ * clone(2); and a leader that has ended has given back what they still have.
+ */
+function tasksOf(pids: readonly number[], task: number): {pid: number; tid: number}[] {
+  let left = MOST_THREADS;
+  return pids.flatMap(pid => {
+    const all = left > 0 ? readNumbers(`/proc/${pid}/task`) : [];
+    const tids = (isRefusal(all) ? [] : all).filter(tid => tid !== pid && tid !== task).slice(0, left);
+    left -= tids.length;
+    return [pid, ...tids].map(tid => ({pid, tid}));
+  });
+}
+
 /** Every kind of object, compared with every other process. */
 function readObjects(own: Stat, task: number, pids: readonly number[], leader: number): {objects: Seen<SharedObject[]>; refused: number} {
   const native = loadNative();
-  const others = Int32Array.from(pids);
+  const tasks = tasksOf(pids, task);
+  const others = Int32Array.from(tasks.map(({tid}) => tid));
   const results = new Int32Array(others.length);
   const objects: SharedObject[] = [];
   const stats = new Map<number, Seen<Stat>>();
@@ -110,17 +131,18 @@ function readObjects(own: Stat, task: number, pids: readonly number[], leader: n
       continue;
     }
     const sharers: Sharer[] = [];
-    let denied = 0;
-    for (const [index, other] of others.entries()) {
+    const denied = new Set<number>();
+    for (const [index, {pid: other, tid}] of tasks.entries()) {
       const result = results[index] ?? 0;
-      if (result < 0 && errnoName(-result) !== 'ESRCH') denied++;
-      if (result !== 0) continue;
-      const stat = statOf(other);
+      if (result < 0 && errnoName(-result) !== 'ESRCH') denied.add(other);
+      if (result !== 0 || sharers.at(-1)?.pid === other) continue;
+      const [stat, process] = [statOf(tid), statOf(other)];
       // What has ended has given everything back.
-      if (isRefusal(stat) || isDead(stat)) continue;
-      sharers.push({pid: other, comm: stat.comm, relation: relate(own, stat, leader)});
+      if (isRefusal(stat) || isRefusal(process) || isDead(stat)) continue;
+      const through = tid === other || isDead(process) ? {} : {tid};
+      sharers.push({pid: other, comm: process.comm, relation: relate(own, process, leader), ...through});
     }
-    refused = Math.max(refused, denied);
+    refused = Math.max(refused, denied.size);
     sharers.sort((a, b) => NEAREST.indexOf(a.relation) - NEAREST.indexOf(b.relation) || a.pid - b.pid);
     objects.push({kind, with: sharers.slice(0, MOST_NAMED), count: sharers.length});
   }

@@ -44,7 +44,20 @@ const isDead = ({state}: ProcessSeen): boolean => state === 'Z' || state === 'X'
 /** A kernel thread has no memory, which kcmp cannot tell from one that it shares; nor has it a program (proc_pid_exe(5)). */
 const hasMemory = ({exe}: ProcessSeen): boolean => !isRefusal(exe) || exe.errno !== 'ENOENT';
 
-type Tasks = {readonly own: readonly SharingTask[]; readonly others: readonly SharingTask[]};
+/** `id`: what the kernel is asked about. */
+type Task = SharingTask & {readonly id: number};
+type Tasks = {readonly own: readonly Task[]; readonly others: readonly Task[]};
+
+/**
+ * Each process before its threads, so that a thread that is like it is passed over; the first of these stands for a leader that has ended,
+ * which has given back what the others still have.
+ */
+const tasksOf = (processes: readonly ProcessSeen[]): Task[] =>
+  processes.flatMap((process): Task[] => {
+    const {pid, threads} = process;
+    const [first, ...more] = isDead(process) ? threads.map(({tid}) => tid) : [pid, ...threads.map(({tid}) => tid)];
+    return first === undefined ? [] : [{pid, id: first}, ...more.map(tid => ({pid, tid, id: tid}))];
+  });
 
 function groupsOf(
   kind: Shareable,
@@ -55,7 +68,7 @@ function groupsOf(
   const all = [...own, ...others];
   if (own.length === 0) return {groups: [], refused: 0, inside: 0};
   const results = new Int32Array(all.length);
-  const ids = Int32Array.from(all.map(({pid, tid}) => tid ?? pid));
+  const ids = Int32Array.from(all.map(({id}) => id));
   const answer = loadNative().shareGroups(ids, all.length, own.length, kcmp, results);
   if (answer < 0) return {errno: errnoName(-answer), during: 'kcmp'};
   let refused = 0;
@@ -71,10 +84,14 @@ function groupsOf(
     if (group < 0) continue;
     const known = groups.get(group) ?? {tasks: [], outside: [], processes: new Set()};
     groups.set(group, known);
-    if (index >= own.length) known.outside.push(one.pid);
-    else if (one.tid === undefined || !known.processes.has(one.pid)) {
-      known.tasks.push(one);
-      if (one.tid === undefined) known.processes.add(one.pid);
+    const {pid, tid} = one;
+    if (known.processes.has(pid)) continue;
+    if (index >= own.length) {
+      known.outside.push(pid);
+      known.processes.add(pid);
+    } else {
+      known.tasks.push(tid === undefined ? {pid} : {pid, tid});
+      if (tid === undefined) known.processes.add(pid);
     }
   }
   const told: SharingGroup[] = [];
@@ -96,17 +113,18 @@ function groupsOf(
 export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly ProcessSeen[]): TreeSharing {
   const inside = new Set(tree.map(({pid}) => pid));
   const living = tree.filter(process => !isDead(process));
-  // Each process before its threads, so that a thread that is like it is passed over.
-  const tasks = living.flatMap(({pid, threads}): SharingTask[] => [{pid}, ...threads.map(({tid}) => ({pid, tid}))]);
+  const tasks = tasksOf(tree);
   const own = tasks.slice(0, MOST.tasks);
-  const others = all.filter(process => !inside.has(process.pid) && !isDead(process));
-  const bare = new Set(all.filter(process => !hasMemory(process)).map(({pid}) => pid));
+  const elsewhere = all.filter(process => !inside.has(process.pid));
+  const others = elsewhere.filter(process => !isDead(process));
+  const otherTasks = tasksOf(elsewhere);
+  const bare = new Set(all.filter(process => !isDead(process) && !hasMemory(process)).map(({pid}) => pid));
   let groups: Seen<SharingGroup[]> = [];
   let refused = 0;
   let refusedInside = 0;
   for (const {kind, kcmp, flag} of SHAREABLE) {
-    const isIt = ({pid}: SharingTask) => kind !== 'vm' || !bare.has(pid);
-    const found = groupsOf(kind, kcmp, flag, {own: own.filter(isIt), others: others.map(({pid}) => ({pid})).filter(isIt)});
+    const isIt = ({pid}: Task) => kind !== 'vm' || !bare.has(pid);
+    const found = groupsOf(kind, kcmp, flag, {own: own.filter(isIt), others: otherTasks.filter(isIt)});
     if (isRefusal(found)) {
       groups = found;
       break;

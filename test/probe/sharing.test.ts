@@ -49,6 +49,35 @@ describe('what clone(2) shares', () => {
   );
 });
 
+describe('what is shared through one thread of a process', () => {
+  it.each(['unshared', 'ended'])('is told of both (%s)', async how => {
+    await using parent = start(fixture('shares-through-thread'), how);
+    const [, child = '', thread = ''] = await parent.says(/child (\d+) thread (\d+)\nready/);
+    const sharing = read(Number(child));
+    const [files, fs] = isRefusal(sharing.objects) ? [] : sharing.objects;
+    const [parentIs, through] = [{pid: parent.pid, relation: 'parent'}, how === 'unshared' ? {tid: Number(thread)} : {}];
+    for (const object of [files, fs])
+      expect(object).toEqual({kind: object?.kind, with: [{...parentIs, comm: 'shares-through-', ...through}], count: 1});
+    expect(sharers(parent.pid, 'files')).toEqual(how === 'unshared' ? [] : [`child ${child}`]);
+    expect(sharers(Number(thread), 'files')).toEqual([`other ${child}`]);
+    const wanted = (['files', 'fs'] as const).map(kind => ({
+      kind,
+      tasks: [{pid: parent.pid, ...through}, {pid: Number(child)}],
+      count: 2,
+    }));
+    const taken = (root: number) => {
+      const {sharing: all} = readSnapshot({root, version: 'test'});
+      return all === undefined || isRefusal(all.groups) ? null : all.groups;
+    };
+    expect(taken(parent.pid)?.filter(({kind}) => kind === 'files' || kind === 'fs')).toMatchObject(wanted);
+    expect(taken(Number(child))).toMatchObject(
+      (['files', 'fs'] as const).map(kind => ({kind, tasks: [{pid: Number(child)}], outside: [parent.pid], count: 2})),
+    );
+    parent.release();
+    await parent.ended;
+  });
+});
+
 describe('open files that lead outside', () => {
   const held = async (...what: string[]) => {
     const folder = temporaryFolder();
