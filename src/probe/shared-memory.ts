@@ -79,8 +79,24 @@ export function isSameSegment(folder: string, own: Mapping, other: string, their
   return same < 0 ? sameSpace : same === 1;
 }
 
+/** `folder` is that of the task in /proc that has it. */
+type Mapped = {readonly folder: string; readonly maps: ReadonlyMap<string, Mapping>};
+
+/** What a process has mapped shared: of its leader, or of a thread that goes on without it, since who has ended has no memory. */
+export function readSharedMaps(pid: number): Seen<Mapped> {
+  const text = readText(`/proc/${pid}/maps`);
+  if (isRefusal(text)) return text;
+  const tids = text === '' ? readNumbers(`/proc/${pid}/task`) : [];
+  for (const tid of isRefusal(tids) ? [] : tids) {
+    const folder = `/proc/${pid}/task/${tid}`;
+    const found = tid === pid ? '' : readText(`${folder}/maps`);
+    if (!isRefusal(found) && found !== '') return {folder, maps: decodeSharedMaps(found)};
+  }
+  return {folder: `/proc/${pid}`, maps: decodeSharedMaps(text)};
+}
+
 /** The scan of the process that is looked at: which others have been read so far, and what they map of all that is shared. */
-let scan: {of: string; total: number; queue: number[]; read: Map<number, ReadonlyMap<string, Mapping> | null>} = {
+let scan: {of: string; total: number; queue: number[]; read: Map<number, Mapped | null>} = {
   of: '',
   total: 0,
   queue: [],
@@ -103,9 +119,9 @@ function goOn(of: string, pid: number): void {
   }
   for (const until = performance.now() + SLICE; scan.queue.length > 0 && performance.now() < until; ) {
     const other = scan.queue.pop() ?? 0;
-    const text = readText(`/proc/${other}/maps`);
-    if (!isRefusal(text)) scan.read.set(other, decodeSharedMaps(text));
-    else if (isGone(text)) scan.read.delete(other);
+    const found = readSharedMaps(other);
+    if (!isRefusal(found)) scan.read.set(other, found);
+    else if (isGone(found)) scan.read.delete(other);
     else scan.read.set(other, null);
   }
 }
@@ -116,8 +132,8 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
   if (isRefusal(text)) return text;
   const own = decodeSharedMaps(text);
   if (own.size > 0) goOn(`${pid}@${start}`, pid);
-  const read = own.size > 0 ? scan.read : new Map<number, ReadonlyMap<string, Mapping> | null>();
-  const refused = [...read.values()].filter(maps => maps === null).length;
+  const read = own.size > 0 ? scan.read : new Map<number, Mapped | null>();
+  const refused = [...read.values()].filter(mapped => mapped === null).length;
   const mappings: SharedMapping[] = [];
   const apartOf = new Map<number, ReturnType<typeof namespacesApart>>();
   for (const [key, mapping] of own) {
@@ -125,15 +141,15 @@ export function readSharedMemory(folder: string, pid: number, start: string): Se
     if (mappings.length === MOST_MAPPINGS) break;
     let isDevice: boolean | null = null;
     const sharers: {pid: number; comm: string; writes: boolean; apart: ReturnType<typeof namespacesApart>}[] = [];
-    for (const [other, maps] of read) {
-      const theirs = maps?.get(key);
-      if (theirs === undefined || sharers.length === MOST_SHARERS) continue;
-      const apart = apartOf.get(other) ?? namespacesApart(folder, `/proc/${other}`);
+    for (const [other, mapped] of read) {
+      const theirs = mapped?.maps.get(key);
+      if (mapped === null || theirs === undefined || sharers.length === MOST_SHARERS) continue;
+      const apart = apartOf.get(other) ?? namespacesApart(folder, mapped.folder);
       apartOf.set(other, apart);
       if (apart.length === 0) continue;
       isDevice ??= isOfDevice(folder, mapping);
       if (isDevice) break;
-      if (path.startsWith('/SYSV') && !isSameSegment(folder, mapping, `/proc/${other}`, theirs, !apart.includes('ipc'))) continue;
+      if (path.startsWith('/SYSV') && !isSameSegment(folder, mapping, mapped.folder, theirs, !apart.includes('ipc'))) continue;
       const stat = readStat(other);
       if (!isRefusal(stat)) sharers.push({pid: other, comm: stat.comm, writes: theirs.writes, apart});
     }

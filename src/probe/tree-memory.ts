@@ -3,8 +3,8 @@
 import * as z from 'zod';
 import {isRefusal, type ProcessSeen} from '../model/fact.ts';
 import type {MemoryGroup, MemoryHolder, TreeMemory} from '../model/sharing.ts';
-import {isGone, readText} from './proc-file.ts';
-import {decodeSharedMaps, isOfDevice, isSameSegment, type Mapping} from './shared-memory.ts';
+import {isGone} from './proc-file.ts';
+import {isOfDevice, isSameSegment, type Mapping, readSharedMaps} from './shared-memory.ts';
 
 /** Processes of the tree, and others, whose maps are read; holders that are told of one. */
 const MOST = {own: 1024, others: 2048, told: 256, outside: 8};
@@ -26,24 +26,24 @@ export const treeMemorySchema: z.ZodType<TreeMemory> = z.object({
 /** What has no other name may be any of it: only those who were born with it, or were given it, have it. */
 const isMemory = (path: string): boolean => /^\/(memfd:|SYSV|anon_hugepage|dev\/shm\/|dev\/zero \(deleted\)$)/.test(path);
 
-type Read = {readonly process: ProcessSeen; readonly maps: ReadonlyMap<string, Mapping>};
+type Read = {readonly process: ProcessSeen; readonly folder: string; readonly maps: ReadonlyMap<string, Mapping>};
 
 function readMaps(processes: readonly ProcessSeen[], wanted: ReadonlySet<string> | null): {found: Read[]; refused: number} {
   const found: Read[] = [];
   let refused = 0;
   for (const process of processes) {
-    const text = readText(`/proc/${process.pid}/maps`);
-    if (isRefusal(text)) {
-      if (!isGone(text)) refused++;
+    const read = readSharedMaps(process.pid);
+    if (isRefusal(read)) {
+      if (!isGone(read)) refused++;
       continue;
     }
-    const maps = new Map([...decodeSharedMaps(text)].filter(([key, {path}]) => wanted?.has(key) ?? path.startsWith('/')));
-    if (maps.size > 0) found.push({process, maps});
+    const maps = new Map([...read.maps].filter(([key, {path}]) => wanted?.has(key) ?? path.startsWith('/')));
+    if (maps.size > 0) found.push({process, folder: read.folder, maps});
   }
   return {found, refused};
 }
 
-type Held = {readonly process: ProcessSeen; readonly mapping: Mapping; readonly isOutside: boolean};
+type Held = {readonly process: ProcessSeen; readonly folder: string; readonly mapping: Mapping; readonly isOutside: boolean};
 
 /** Two segments may have one id and one key, in different ipc namespaces. */
 function segmentsOf(held: readonly Held[]): Held[][] {
@@ -52,8 +52,7 @@ function segmentsOf(held: readonly Held[]): Held[][] {
     const known = segments.find(([first]) => {
       if (first === undefined) return false;
       const sameSpace = first.process.namespaces.ipc === one.process.namespaces.ipc;
-      const [folder, other] = [`/proc/${first.process.pid}`, `/proc/${one.process.pid}`];
-      return isSameSegment(folder, first.mapping, other, one.mapping, sameSpace);
+      return isSameSegment(first.folder, first.mapping, one.folder, one.mapping, sameSpace);
     });
     if (known === undefined) segments.push([one]);
     else known.push(one);
@@ -69,7 +68,7 @@ function groupOf(held: readonly Held[]): MemoryGroup[] {
   const [first] = own;
   if (first === undefined || held.length < 2) return [];
   const {path} = first.mapping;
-  if (isOfDevice(`/proc/${first.process.pid}`, first.mapping)) return [];
+  if (isOfDevice(first.folder, first.mapping)) return [];
   // A file that all only read is read by whoever happens to use the same library.
   if (!isMemory(path) && !held.some(({mapping}) => mapping.writes)) return [];
   return [
@@ -91,11 +90,11 @@ export function readTreeMemory(tree: readonly ProcessSeen[], others: readonly Pr
     [own.found, false],
     [outside.found, true],
   ] as const)
-    for (const {process, maps} of found)
+    for (const {process, folder, maps} of found)
       for (const [key, mapping] of maps) {
         const list = held.get(key);
-        if (list === undefined) held.set(key, [{process, mapping, isOutside}]);
-        else list.push({process, mapping, isOutside});
+        if (list === undefined) held.set(key, [{process, folder, mapping, isOutside}]);
+        else list.push({process, folder, mapping, isOutside});
       }
   const groups = [...held.values()].flatMap(list =>
     list[0]?.mapping.path.startsWith('/SYSV') === true ? segmentsOf(list).flatMap(groupOf) : groupOf(list),

@@ -44,6 +44,9 @@ const isDead = ({state}: ProcessSeen): boolean => state === 'Z' || state === 'X'
 /** A kernel thread has no memory, which kcmp cannot tell from one that it shares; nor has it a program (proc_pid_exe(5)). */
 const hasMemory = ({exe}: ProcessSeen): boolean => !isRefusal(exe) || exe.errno !== 'ENOENT';
 
+/** Its leader, or the threads that go on without it. */
+const mayHaveMemory = (process: ProcessSeen): boolean => (isDead(process) ? process.threads.length > 0 : hasMemory(process));
+
 /** `id`: what the kernel is asked about. */
 type Task = SharingTask & {readonly id: number};
 type Tasks = {readonly own: readonly Task[]; readonly others: readonly Task[]};
@@ -116,7 +119,6 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
   const tasks = tasksOf(tree);
   const own = tasks.slice(0, MOST.tasks);
   const elsewhere = all.filter(process => !inside.has(process.pid));
-  const others = elsewhere.filter(process => !isDead(process));
   const otherTasks = tasksOf(elsewhere);
   const bare = new Set(all.filter(process => !isDead(process) && !hasMemory(process)).map(({pid}) => pid));
   let groups: Seen<SharingGroup[]> = [];
@@ -150,7 +152,7 @@ export function readTreeSharing(all: readonly ProcessSeen[], tree: readonly Proc
     groups,
     fds,
     unix,
-    memory: readTreeMemory(living.filter(hasMemory), others.filter(hasMemory)),
+    memory: readTreeMemory(tree.filter(mayHaveMemory), elsewhere.filter(mayHaveMemory)),
     refused,
     ...(refusedOutside > 0 ? {refusedOutside} : {}),
     left: tasks.length - own.length + living.filter(hasMemory).length - looked.length,

@@ -213,12 +213,13 @@ describe('memory that is shared', () => {
 
 describe('a file that two have mapped shared', () => {
   it.each([
-    ['memfd', 'a\rb\u2028c', '/memfd:a\rb\u2028c (deleted)'],
-    ['file', '/dev/common', '/dev/common'],
-  ])('is found whatever its name (%s)', async (kind, name, path) => {
+    ['memfd', 'apart', 'a\rb\u2028c', '/memfd:a\rb\u2028c (deleted)'],
+    ['memfd', 'ended', 'common', '/memfd:common (deleted)'],
+    ['file', 'apart', '/dev/common', '/dev/common'],
+  ])('is found whatever its name, and where a leader has ended (%s, %s)', async (kind, how, name, path) => {
     needsRoot('read /proc/PID/map_files, which tells a file below /dev from a device');
     const mounts = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /dev && exec "$0" "$@"'] as const;
-    const [program, ...args] = [...mounts, fixture('shares-memory'), kind, 'apart', name];
+    const [program, ...args] = [...mounts, fixture('shares-memory'), kind, how, name];
     await using running = start(program, ...args);
     const [, child = ''] = await running.says(/child (\d+)\nready/);
     await expect
@@ -227,6 +228,9 @@ describe('a file that two have mapped shared', () => {
         return isRefusal(memory) ? memory : memory.mappings;
       })
       .toMatchObject([{path, bytes: 8192, writes: true, with: [{pid: Number(child), writes: true, apart: ['uts']}]}]);
+    const {sharing} = readSnapshot({root: running.pid, version: 'test'});
+    const processes = [running.pid, Number(child)].map(pid => ({pid, writes: true}));
+    expect(sharing?.memory?.groups).toEqual([{path, processes}]);
     running.release();
     await running.ended;
   });
