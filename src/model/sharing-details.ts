@@ -182,13 +182,16 @@ const size = (bytes: number): string =>
       : `${Math.ceil(bytes / 1024)} KiB`;
 
 /** Shared memory that crosses namespaces. */
-function memoryLines({memory}: Sharing, {width}: Look): Line[] {
+function memoryLines({memory, objects}: Sharing, {width}: Look): Line[] {
   if (isRefusal(memory)) return [cutLine([plain('its shared memory: '), ...refusalPieces(memory)], width)];
   const {mappings, read, refused, left} = memory;
   const bounds = [...(refused > 0 ? [`${refused} not allowed`] : []), ...(left > 0 ? [`${left} not read yet, or left out`] : [])];
   const asked = read + refused === 0 ? '' : `maps of ${read} processes read${bounds.length > 0 ? `, ${bounds.join(', ')}` : ''}`;
+  // By CLONE_VM all of it is shared, whatever namespaces those are in.
+  const isWhole = !isRefusal(objects) && objects.some(({kind, count}) => kind === 'vm' && count > 0);
+  const no = isWhole ? 'Besides all of its memory, with those above: none' : 'No shared memory';
   if (mappings.length === 0)
-    return said(`No shared memory with a process in other namespaces${asked === '' ? ': it has none mapped.' : ` (${asked}).`}`, width);
+    return said(`${no} with a process in other namespaces${asked === '' ? ': it has none mapped.' : ` (${asked}).`}`, width);
   const lines: Line[] = titled('Shared memory with processes in other namespaces', width);
   // What nobody writes passes nothing on: files that a library maps shared, as gconv does.
   const passes = mappings.filter(({writes, with: others}) => writes || others.some(other => other.writes));
@@ -240,7 +243,7 @@ function threadLines(world: World, {threads}: Sharing, look: Look): Line[] {
     lines.push(cutLine([plain(`⌇ ${printable(comm)} ${tid}`)], width));
     for (const kind of objects ?? []) {
       const row = SHAREABLE.find(one => one.kind === kind);
-      if (row !== undefined) lines.push(spread([plain('  its own '), strong(row.what)], [dim(`unshare(${row.flag})`)], width, 12));
+      if (row !== undefined) lines.push(spread([plain('  its own '), strong(row.what)], [dim(`without ${row.flag}`)], width, 12));
     }
     for (const [link, seen] of [
       ['cwd', cwd],

@@ -229,7 +229,7 @@ function createComparison(pid: number, tids: readonly number[]): (tid: number) =
     }
     const kinds = objects.get(tid);
     // It ends, and had given them back when they were compared.
-    if (kinds === undefined || isRefusal(readLink(`${folder}/${tid}/cwd`))) return apart;
+    if (kinds === undefined || isRefusal(readLink(`${folder}/${tid}/cwd`)) || isWorker(pid, tid)) return apart;
     apart.objects = kinds;
     if (kinds.includes('fs'))
       for (const link of ['cwd', 'root'] as const) {
@@ -279,6 +279,19 @@ export function readStat(pid: number): Seen<Stat> {
 const PF_KTHREAD = 0x00200000;
 
 export const isOfKernel = ({flags}: Stat): boolean => (flags & PF_KTHREAD) !== 0;
+
+/** PF_IO_WORKER and PF_USER_WORKER (include/linux/sched.h). */
+const PF_WORKERS = 0x10 | 0x4000;
+
+/**
+ * A thread that the kernel made in the process, of io_uring(7) or vhost: it runs nothing of the program, and is without a list of semaphore
+ * undos, or even a file table, which is nothing that it has of its own (create_io_thread(), vhost_task_create()).
+ */
+export function isWorker(pid: number, tid: number): boolean {
+  const text = readText(`/proc/${pid}/task/${tid}/stat`);
+  const stat = isRefusal(text) ? text : decodeStat(text);
+  return !isRefusal(stat) && (stat.flags & PF_WORKERS) !== 0;
+}
 
 export function isKernelThread(pid: number): boolean {
   const stat = readStat(pid);

@@ -5,7 +5,7 @@ import type {Shareable, ThreadApart} from '../model/sharing.ts';
 import {readObjectsApart} from './objects-apart.ts';
 import {readOutsideFds} from './outside-fds.ts';
 import {readLink, readNumbers, readText} from './proc-file.ts';
-import {isEnded} from './process.ts';
+import {isEnded, isWorker} from './process.ts';
 
 /** Threads that are looked at: a file each, and three comparisons. */
 const MOST_THREADS = 512;
@@ -65,13 +65,14 @@ export function readThreadsApart(pid: number, task: number, parent: number): Thr
     // cgroups(7): threads are in cgroups of their own in v1, and in threaded ones of v2.
     const cgroup = readText(`${folder}/${tid}/cgroup`);
     if (!isRefusal(cgroup) && !isRefusal(ownCgroup) && cgroup !== ownCgroup) {
-      const [own, other] = [ownCgroup.split('\n'), cgroup.split('\n')];
+      const [ours, other] = [ownCgroup.split('\n'), cgroup.split('\n')];
       status.Cgroup = {
-        thread: other.filter(row => !own.includes(row)).join(' '),
-        process: own.filter(row => !other.includes(row)).join(' '),
+        thread: other.filter(row => !ours.includes(row)).join(' '),
+        process: ours.filter(row => !other.includes(row)).join(' '),
       };
     }
-    const apart = objects.get(tid) ?? [];
+    const own = objects.get(tid) ?? [];
+    const apart = own.length > 0 && isWorker(pid, tid) ? [] : own;
     const moved: {cwd?: Seen<string>; root?: Seen<string>} = {};
     if (apart.includes('fs'))
       for (const link of ['cwd', 'root'] as const) {

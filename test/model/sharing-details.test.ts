@@ -1,7 +1,7 @@
 import {describe, expect, it} from 'vitest';
 import {containerLines} from '../../src/model/container-lines.ts';
 import {detailsOf} from '../../src/model/details.ts';
-import type {Fact} from '../../src/model/fact.ts';
+import type {Fact, SharingFact} from '../../src/model/fact.ts';
 import {lineCells, lineText} from '../../src/model/line.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
 import {readTape} from '../frames/play.ts';
@@ -74,6 +74,24 @@ describe.each([36, 60, 100])('in %d cells', width => {
       '976 more',
     ])
       expect(text).toContain(word);
+  });
+
+  it('who has all of its memory is not said to share none', () => {
+    const seen: SharingFact['seen'] = {
+      objects: [{kind: 'vm', with: [{pid: 7, comm: 'child', relation: 'child'}], count: 1}],
+      compared: 9,
+      refused: 0,
+      left: 0,
+      fds: {outside: [], open: 3, left: 0},
+      threads: [],
+      memory: {mappings: [], read: 0, refused: 0, left: 0},
+    };
+    observe(world, {kind: 'sharing', at, pid: 300, start: process.start, seen});
+    const {count, line} = detailsOf(world, process, 'sharing', look);
+    const text = Array.from({length: count}, (_, index) => lineText(line(index)))
+      .join(' ')
+      .replaceAll(/\s+/g, ' ');
+    expect(text).toContain('Besides all of its memory, with those above: none with a process in other namespaces: it has none mapped.');
   });
 
   it('what is said of a container is no wider either, and not cut where it is an id', () => {

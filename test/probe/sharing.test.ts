@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {describe, expect, it, type RunnerTestCase, TestRunner} from 'vitest';
 import {isRefusal} from '../../src/model/fact.ts';
@@ -319,6 +319,17 @@ describe('a thread that is not as its process', () => {
     ]);
     expect(Object.keys(threads[0]?.status ?? {})).toEqual(['Umask', 'Gid', 'NoNewPrivs', 'Seccomp', 'Seccomp_filters']);
     expect(threads[0]?.status?.Gid?.thread).toBe('12345\t12345\t12345\t12345');
+    running.release();
+    await running.ended;
+  });
+
+  it('is not one that the kernel made in the process, which has no semaphore undo at all', async context => {
+    await using running = start(fixture('has-ring-worker'));
+    const [said] = await running.says(/^(?:none: .*|ready)/m);
+    if (said !== 'ready') return context.skip(`kernel lacks io_uring, ${said}`);
+    const names = () => readdirSync(`/proc/${running.pid}/task`).map(tid => readFileSync(`/proc/${running.pid}/task/${tid}/comm`, 'utf8'));
+    await expect.poll(() => names().filter(name => name.startsWith('iou-wrk-'))).toHaveLength(1);
+    expect(read(running.pid).threads).toEqual([]);
     running.release();
     await running.ended;
   });
