@@ -37,6 +37,8 @@ export type ContainerState = {
   readonly minder?: number;
   /** Inode number of its mount namespace. */
   readonly mnt?: string;
+  /** When that was written, in the same unit; where it tells no start time. */
+  readonly written?: string;
   /** Who owns the file: another than root may have written anything about the processes of others. */
   readonly owner: number;
 };
@@ -106,6 +108,7 @@ export type Contained = {
 type Named = {readonly runtime: Runtime; readonly id: string; readonly name?: string};
 
 const HEX = '[0-9a-f]{64}';
+const UNIQUE = new RegExp(`^${HEX}$`);
 /**
  * One component of a cgroup path and the container that is named by it, as the runtimes' documentation has it; the second group of a pattern is a
  * name that others may have as well. What minds a container from outside (conmon, lxc.monitor, supervisor) is not in it.
@@ -259,6 +262,21 @@ function claimByMaker(process: Contained): Claim | null {
   return null;
 }
 
+/**
+ * Ids of 64 digits are told apart from all others wherever they are written, which several runtimes do of one container. Any other is a name
+ * that each runtime, each of its users and, below /run/containerd, each of its namespaces may have given to a container of its own.
+ */
+function keyOf({runtime, id, owner, file}: ContainerState): string {
+  return UNIQUE.test(id) ? id : [runtime, owner, file.split('/').at(-3), id].join('/');
+}
+
+/** Clock ticks (proc_pid_stat(5)) that a process may seem to be younger than a file that names it: both clocks are coarse. */
+const COARSE = 100n;
+
+/** What names a process is written once that is there: a younger one has the pid of one that ended. */
+const isOlder = ({written, start}: ContainerState, process: Contained): boolean =>
+  written !== undefined && start === undefined && process.start !== '' && BigInt(written) + COARSE < BigInt(process.start);
+
 /** All that runtimes have written of one container. */
 type Known = {readonly id: string; readonly states: ContainerState[]; init: Contained | null};
 
@@ -277,15 +295,16 @@ export function createContainers(
   const mntSpaces = new Map<string, Known>();
   const scopes = new Map<string, Known>();
   for (const state of states) {
-    const one = known.get(state.id) ?? {id: state.id, states: [], init: null};
-    known.set(state.id, one);
+    const one = known.get(keyOf(state)) ?? {id: state.id, states: [], init: null};
+    known.set(keyOf(state), one);
     one.states.push(state);
     const minder = state.minder === undefined ? undefined : byPid(state.minder);
-    if (minder !== undefined && mayName(state.owner, minder)) minders.set(minder.pid, one);
+    if (minder !== undefined && mayName(state.owner, minder) && !isOlder(state, minder)) minders.set(minder.pid, one);
     const init = state.pid === undefined ? undefined : byPid(state.pid);
     const isOther =
       init === undefined ||
       !mayName(state.owner, init) ||
+      isOlder(state, init) ||
       // A pid is nobody without its start time, or the mount namespace: another one may have it by now.
       (state.start !== undefined && init.start !== '' && init.start !== state.start) ||
       (state.mnt !== undefined && (value(init.links.mnt) ?? state.mnt) !== state.mnt);
@@ -310,6 +329,13 @@ export function createContainers(
     const space = value(init.links.pid);
     if (space !== null && value(init.nspid)?.at(-1) === 1) pidSpaces.set(space, one);
   }
+
+  /** What is written of the container that a cgroup is named after; of several with that name, of the one that the process is together with. */
+  const writtenOf = (found: Named, process: Contained): Known | null => {
+    if (UNIQUE.test(found.id)) return known.get(found.id) ?? null;
+    const all = [...known.values()].filter(({id, states: [first]}) => id === found.id && first?.runtime === found.runtime);
+    return all.length < 2 ? (all[0] ?? null) : (all.find(({init}) => init !== null && areTogether(process, init) === true) ?? null);
+  };
 
   const wordsIn = new Map<string, Word[]>();
   for (const word of words) {
@@ -340,7 +366,7 @@ export function createContainers(
     for (const {path} of cgroups) {
       const found = byName(path);
       if (found === null) continue;
-      const written = (found.runtime === 'flatpak' ? scopes.get(path) : known.get(found.id)) ?? null;
+      const written = (found.runtime === 'flatpak' ? scopes.get(path) : writtenOf(found, process)) ?? null;
       if (found.runtime === 'flatpak' && isBeside(process, written?.init ?? null)) break;
       const evidence: Evidence = {by: 'kernel', says: `its cgroup ${path}`};
       return {claim: {...found, evidence: [evidence]}, known: written, evidence};

@@ -1,7 +1,7 @@
 // Knows where container runtimes write what they run, and reads that: whoever wrote it is a stranger, so it is bounded, held to a schema, and
 // no symbolic link is followed.
 
-import {closeSync, constants, fstatSync, lstatSync, opendirSync, openSync, readSync} from 'node:fs';
+import {closeSync, constants, fstatSync, lstatSync, opendirSync, openSync, readFileSync, readSync} from 'node:fs';
 import * as z from 'zod';
 import {type ContainerState, type Containers, type Evidence, RUNTIMES, type Runtime, type StatePlace} from '../model/container.ts';
 import {isRefusal, type Seen} from '../model/fact.ts';
@@ -17,6 +17,7 @@ export const containersShape = {
       file: z.string(),
       pid: z.int().exactOptional(),
       start: z.string().exactOptional(),
+      written: z.string().exactOptional(),
       minder: z.int().exactOptional(),
       mnt: z.string().exactOptional(),
       owner: z.int(),
@@ -45,7 +46,12 @@ export const evidenceSchema = z.object({by: z.enum(['kernel', 'runtime', 'itself
 const MOST_BYTES = 1 << 20;
 const MOST_ENTRIES = 4096;
 
-type Text = {readonly text: string; readonly owner: number};
+/** `written`: in clock ticks after boot. */
+type Text = {readonly text: string; readonly owner: number; readonly written: string};
+
+/** As /proc/PID/stat has start times (proc_pid_stat(5)): a hundredth of a second each. */
+const ticksAfterBoot = (milliseconds: number): string =>
+  String(Math.round((milliseconds - Date.now()) / 10 + Number.parseFloat(readFileSync('/proc/uptime', 'latin1')) * 100));
 
 /** A regular file: what is longer than MOST_BYTES is none of a runtime's. A fifo does not make it wait. */
 function readBounded(path: string): Seen<Text> {
@@ -56,13 +62,13 @@ function readBounded(path: string): Seen<Text> {
     return refusalOf(error, 'open');
   }
   try {
-    const {size, uid, mode} = fstatSync(fd);
+    const {size, uid, mode, mtimeMs} = fstatSync(fd);
     if ((mode & constants.S_IFMT) !== constants.S_IFREG) return {errno: 'EINVAL', during: 'fstat'};
     if (size > MOST_BYTES) return {errno: 'EFBIG', during: 'fstat'};
     const buffer = Buffer.alloc(size);
     let used = 0;
     for (let count = -1; count !== 0 && used < size; used += count) count = readSync(fd, buffer, used, size - used, null);
-    return {text: buffer.toString('utf8', 0, used), owner: uid};
+    return {text: buffer.toString('utf8', 0, used), owner: uid, written: ticksAfterBoot(mtimeMs)};
   } catch (error) {
     return refusalOf(error, 'read');
   } finally {
@@ -250,7 +256,8 @@ function readFirejails(base: string, states: ContainerState[], told: (directory:
       if (isRefusal(read)) continue;
       const said = kind === 'name' ? {name: read.text.trim().slice(0, 256)} : decodePid(read.text);
       if (said === null) continue;
-      states.push({runtime: 'firejail', id: file, file: `/run/firejail/${kind}/${file}`, minder: Number(file), owner: read.owner, ...said});
+      const {owner, written} = read;
+      states.push({runtime: 'firejail', id: file, file: `/run/firejail/${kind}/${file}`, minder: Number(file), owner, written, ...said});
     }
   }
 }
@@ -267,7 +274,9 @@ export function readContainers(base = ''): Containers {
       const read = readBounded(match.path);
       const found = isRefusal(read) ? null : decode(read.text);
       if (isRefusal(read) || found === null) continue;
-      states.push({runtime, id: match.id, file: match.path.slice(base.length), owner: read.owner, ...found});
+      // Whoever tells when the process started needs no other proof.
+      const written = found.pid === undefined || found.start !== undefined ? {} : {written: read.written};
+      states.push({runtime, id: match.id, file: match.path.slice(base.length), owner: read.owner, ...written, ...found});
     }
   readSnaps(base, states, tell('snap'));
   readFirejails(base, states, tell('firejail'));

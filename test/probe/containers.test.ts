@@ -1,5 +1,16 @@
 import {execFileSync} from 'node:child_process';
-import {chownSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync} from 'node:fs';
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {describe, expect, it} from 'vitest';
 import {isRefusal, type SnapshotContainer} from '../../src/model/fact.ts';
@@ -479,6 +490,38 @@ describe('what runtimes have written', () => {
     // A user says of root's process that it is a container of theirs.
     chownSync(file, 1000, 1000);
     expect(holding(read(folder.path), pid)).toEqual([]);
+    running.release();
+    await running.ended;
+  });
+
+  it('names nobody who is younger than it, and has the pid of one that ended', async () => {
+    using folder = temporaryFolder();
+    await using running = start(...maker(fixture('unshares-and-waits'), 'mnt'));
+    await running.says(/ready/);
+    const {pid} = running;
+    const files = [
+      put(folder.path, `var/lib/docker/containers/${HEX}/config.v2.json`, {ID: HEX, Name: '/web', State: {Pid: pid, Running: true}}),
+      put(folder.path, `run/containers/storage/overlay-containers/${HEX.replace('0', '1')}/userdata/pidfile`, pid),
+    ];
+    const [docker, podman] = ['docker', 'podman'].map(runtime => ({runtime}));
+    expect(holding(read(folder.path), pid)).toMatchObject([podman]);
+    for (const file of files.slice(1)) utimesSync(file, 1, 1);
+    expect(holding(read(folder.path), pid)).toMatchObject([docker]);
+    for (const file of files) utimesSync(file, 1, 1);
+    expect(holding(read(folder.path), pid)).toEqual([]);
+    running.release();
+    await running.ended;
+  });
+
+  it('is not taken for what another runtime has written of a container that it calls the same', async () => {
+    using folder = temporaryFolder();
+    await using running = start(...maker(fixture('unshares-and-waits'), 'mnt'));
+    await running.says(/ready/);
+    const stat = readStat(running.pid);
+    const init_process_start = isRefusal(stat) ? 0 : Number(stat.start);
+    put(folder.path, 'run/runc/web/state.json', {id: 'web', init_process_pid: running.pid, init_process_start});
+    put(folder.path, 'var/lib/lxc/web/config', {});
+    expect(holding(read(folder.path), running.pid)).toMatchObject([{runtime: 'runc', id: 'web'}]);
     running.release();
     await running.ended;
   });
