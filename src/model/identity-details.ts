@@ -5,7 +5,7 @@ import {isRefusal, type Seen} from './fact.ts';
 import {boundsLines, identityOf, idLines} from './identity-lines.ts';
 import {column, cutLine, dim, type Line, type Piece, plain, strong, wrapWords} from './line.ts';
 import {printable} from './printable.ts';
-import type {Process} from './process.ts';
+import {livesOn, type Process} from './process.ts';
 import {apartWords} from './thread-apart.ts';
 import {cloneCall, endText, quoteArgument} from './timeline.ts';
 import {innerPids} from './tree.ts';
@@ -21,6 +21,15 @@ const STATES: {readonly [letter: string]: string} = {
   X: 'ended',
   I: 'idle kernel thread',
 };
+
+/** Why there are none: proc_pid_cmdline(5). */
+function withoutArguments(process: Process): string {
+  if (livesOn(process)) return 'not told: its leader has ended';
+  if (process.state === 'Z') return 'none any more: it has ended';
+  return isRefusal(process.exe) && process.exe.errno === 'ENOENT'
+    ? 'none: a kernel thread'
+    : 'none any more: it has unmapped or moved them';
+}
 
 export function identityDetails(world: World, process: Process, look: Look): Details {
   const lines: Line[] = [];
@@ -58,7 +67,9 @@ export function identityDetails(world: World, process: Process, look: Look): Det
       ? endText(process.end)
       : process.stopped !== null
         ? `stopped by ${printable(process.stopped)}`
-        : (STATES[now] ?? printable(now));
+        : livesOn(process)
+          ? `its leader has ended, ${process.threadCount === 1 ? 'another thread goes' : `${process.threadCount} other threads go`} on`
+          : (STATES[now] ?? printable(now));
   if (now !== '' || process.end !== null) say('state', plain(state));
   if (identity?.tracer !== undefined) say('traced by', plain(`${printable(identity.tracer.comm)} ${identity.tracer.pid}`));
   for (const [label, signals] of [
@@ -90,7 +101,7 @@ export function identityDetails(world: World, process: Process, look: Look): Det
   const {argv} = process;
   if (argv === null) say('arguments', dim('not known yet'));
   else if (isRefusal(argv)) say('arguments', ...refusalPieces(argv));
-  else if (argv.length === 0) say('arguments', dim('none: a kernel thread, or a zombie'));
+  else if (argv.length === 0) say('arguments', dim(withoutArguments(process)));
   else for (const [index, argument] of argv.entries()) say(index === 0 ? 'arguments' : '', plain(quoteArgument(argument)));
   const started = process.start === '' ? [] : [dim(`start ${process.start}`)];
   return fixed(heading(process, look.inodes ? started : [], look.width), lines);

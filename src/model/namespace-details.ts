@@ -8,7 +8,7 @@ import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {ENDED, emptySection, ownershipLines} from './ownership-lines.ts';
 import {cells, printable} from './printable.ts';
-import type {Process} from './process.ts';
+import {livesOn, type Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {innerPids, spaceAbove} from './tree.ts';
 import {studyOf, type World} from './world.ts';
@@ -22,18 +22,23 @@ export function namespaceDetails(world: World, process: Process, look: Look): De
   // One reason for all of them, once.
   if (process.end === null && isRefusal(first) && refusals.every(one => isRefusal(one) && one.errno === first.errno)) {
     const dead = process.state === 'Z';
-    lines.push(cutLine(dead ? [plain('None any more: it has ended.')] : [plain('Not shown: '), ...refusalPieces(first)], look.width));
-    const why = dead
-      ? 'Its parent has not waited for it yet; its namespaces were given back.'
-      : world.header.host.euid === 0
-        ? 'The kernel refuses them even to this root: the process has rights that nsview has not, or a security module forbids it.'
-        : 'Namespaces are shown to the user of a process and to root: run nsview as its user, or as root.';
+    const who = livesOn(process) ? 'its leader' : 'it';
+    lines.push(cutLine(dead ? [plain(`None any more: ${who} has ended.`)] : [plain('Not shown: '), ...refusalPieces(first)], look.width));
+    const why = livesOn(process)
+      ? 'Its other threads go on in theirs, as their rows tell.'
+      : dead
+        ? 'Its parent has not waited for it yet; its namespaces were given back.'
+        : world.header.host.euid === 0
+          ? 'The kernel refuses them even to this root: the process has rights that nsview has not, or a security module forbids it.'
+          : 'Namespaces are shown to the user of a process and to root: run nsview as its user, or as root.';
     for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
     return fixed(heading(process, against, look.width), [...lines, ...emptySection(world, process, look)]);
   }
   // It keeps those of its pid and of its credentials (do_exit(), kernel/exit.c, gives the rest back).
   if (process.end === null && process.state === 'Z' && refusals.some(one => isRefusal(one) && one.errno === 'ENOENT')) {
-    const why = 'ENOENT: it has ended, and gave those back. Its parent has not waited for it yet.';
+    const why = livesOn(process)
+      ? 'ENOENT: its leader has ended, and gave those back. Its other threads go on in theirs, as their rows tell.'
+      : 'ENOENT: it has ended, and gave those back. Its parent has not waited for it yet.';
     for (const row of wrapWords(why, look.width)) lines.push([dim(row)]);
   }
   for (const kind of NAMESPACES) {

@@ -6,7 +6,7 @@ import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine, wra
 import type {Holder, Interface, Network, OtherSocket, PacketSocket, Partner, RawSocket, Route, Rule, UnixConnection} from './network.ts';
 import {waysOut} from './network-reach.ts';
 import {printable} from './printable.ts';
-import type {Process} from './process.ts';
+import {livesOn, type Process} from './process.ts';
 import {namespacePiece} from './timeline.ts';
 import {namespaceOf, studyOf, type World} from './world.ts';
 
@@ -16,6 +16,11 @@ export function networkDetails(world: World, process: Process, look: Look): Deta
   if (fact === null) return fixed(title, said(unread(process, look, 'its network'), look.width));
   if (isRefusal(fact.seen)) return fixed(title, [cutLine([plain('network: '), ...refusalPieces(fact.seen)], look.width)]);
   const network = fact.seen;
+  if (livesOn(process))
+    return fixed(
+      title,
+      said('Its leader has ended, and is in no network any more. Its other threads go on, each with tabs of its own.', look.width),
+    );
   if (process.state === 'Z') return fixed(title, said('It has ended: it is in no network any more.', look.width));
   const lines: Line[] = [];
   const say = (...line: Line) => lines.push(cutLine(line, look.width));

@@ -111,6 +111,9 @@ export function grow(process: Process, by: number): void {
 export const placedAt = (cgroup: Process['cgroup'], apart: readonly CgroupPath[] = []): Process['cgroup'] =>
   cgroup === null || isRefusal(cgroup) ? cgroup : cgroup.map(line => apart.find(({hierarchy}) => hierarchy === line.hierarchy) ?? line);
 
+/** The leader is a zombie until the last of the others has ended, and the process is none (exit_notify(), kernel/exit.c). */
+export const livesOn = ({state, end, threadCount}: Process): boolean => state === 'Z' && end === null && threadCount > 0;
+
 /**
  * A thread as the details tell of it: /proc/TID has all that /proc/PID has (proc(5)), and it is compared with its process, whose start time
  * it goes by.
@@ -128,6 +131,8 @@ export function asProcess(leader: Process, {tid, comm, links, spaces, apart}: Th
     uids: apart.uids ?? leader.uids,
     gids: apart.gids ?? leader.gids,
     cgroup: placedAt(leader.cgroup, apart.cgroup),
+    // A leader that has ended is no sign that it has.
+    state: leader.state === 'Z' && leader.end === null ? '' : leader.state,
     links: {...leader.links, ...links},
     spaces: {...leader.spaces, ...spaces},
     tids: new Set(),

@@ -8,7 +8,7 @@ import {dim, type Line, type Piece, plain, spread, strong, toned} from './line.t
 import type {Namespace} from './names.ts';
 import {NAMESPACE_LINKS, type NamespaceLink, typeOfLink} from './namespace.ts';
 import {cells, fitCells, printable} from './printable.ts';
-import type {Process, Thread} from './process.ts';
+import {livesOn, type Process, type Thread} from './process.ts';
 import {apartWords} from './thread-apart.ts';
 import {endText, quoteArgument} from './timeline.ts';
 import {namespaceOf, type World} from './world.ts';
@@ -306,7 +306,7 @@ function remark(process: Process): Piece[] {
     const bad = process.end.signal !== undefined;
     return [bad ? toned('bad', endText(process.end)) : dim(endText(process.end))];
   }
-  if (process.state === 'Z') return [toned('warn', 'zombie')];
+  if (process.state === 'Z') return [toned('warn', livesOn(process) ? 'leader ended' : 'zombie')];
   if (process.refused !== null) return [toned('bad', `not traced: ${printable(process.refused.errno)}`)];
   if (process.stopped !== null) return [toned('warn', `stopped by ${printable(process.stopped)}`)];
   const maker = process.born?.by;

@@ -74,7 +74,12 @@ export function snapshotText(snapshot: Snapshot, options: TextOptions): string {
     const parent = byPid.get(process.ppid)?.namespaces ?? snapshot.host.namespaces;
     const inner = isRefusal(process.nspid) ? [] : process.nspid.slice(1);
     const name = `${printable(process.comm)} ${process.pid}${inner.length > 0 ? ` (${inner.join(', ')} inside)` : ''}`;
-    const state = process.state === 'Z' ? ['zombie'] : process.state === 'T' || process.state === 't' ? ['stopped'] : [];
+    const state =
+      process.state === 'Z'
+        ? [process.threads.length > 0 ? 'leader ended' : 'zombie']
+        : process.state === 'T' || process.state === 't'
+          ? ['stopped']
+          : [];
     put(lead, name, [...remarks(names, process, parent), ...state].join(' '));
     for (const thread of process.threads) {
       if (thread.namespaces === undefined && thread.apart === undefined) continue;

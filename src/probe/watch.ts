@@ -194,6 +194,10 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
         if (before.threads.length !== threads.length || !same(differing(before.threads), differing(threads))) change.threads = threads;
         next = {...next, threads};
       }
+    } else if (stat.threads <= 1 && before.threads.length > 0) {
+      // With any of them its leader alone would have ended.
+      change.threads = [];
+      next = {...next, threads: []};
     }
     known.set(pid, next);
     if (Object.keys(change).length > 0) facts.push({kind: 'change', at: at(), pid, ...change});
