@@ -71,9 +71,12 @@ function objectLines({objects, compared, refused, left}: Sharing, look: Look): L
     if (more > 0) lines.push([dim(`  and ${more} more`)]);
     lines.push([]);
   }
-  const own = objects.filter(({count}) => count === 0).map(object => rowOf(object).what);
+  const named = (are: (object: SharedObject) => boolean) => objects.filter(are).map(object => rowOf(object).what);
+  const own = named(({count, none}) => count === 0 && none !== true);
+  const none = named(object => object.none === true);
   const whose = groups.size === 0 ? 'It shares none of these with another process' : 'Its own alone';
   if (own.length > 0) lines.push(...said(`${whose}: ${own.join('; ')}.`, width));
+  if (none.length > 0) lines.push(...said(`It has none of these: ${none.join('; ')}.`, width));
   const bounds = [
     `compared with ${compared} ${compared === 1 ? 'process' : 'processes'} by kcmp`,
     ...(refused > 0 ? [`${refused} not allowed (ptrace access is needed)`] : []),

@@ -44,7 +44,7 @@ export function isOfDevice(folder: string, {path, at}: Mapping): boolean {
 }
 
 /** The shared mappings (`s`) of /proc/PID/maps (proc_pid_maps(5)), those of one file together. */
-export function decodeSharedMaps(text: string): Map<string, Mapping> {
+function decodeSharedMaps(text: string): Map<string, Mapping> {
   const mappings = new Map<string, Mapping>();
   for (let from = 0; from < text.length; ) {
     let end = text.indexOf('\n', from);

@@ -78,7 +78,11 @@ describe.each([36, 60, 100])('in %d cells', width => {
 
   it('who has all of its memory is not said to share none', () => {
     const seen: SharingFact['seen'] = {
-      objects: [{kind: 'vm', with: [{pid: 7, comm: 'child', relation: 'child'}], count: 1}],
+      objects: [
+        {kind: 'vm', with: [{pid: 7, comm: 'child', relation: 'child'}], count: 1},
+        {kind: 'fs', with: [], count: 0},
+        {kind: 'io', none: true, with: [], count: 0},
+      ],
       compared: 9,
       refused: 0,
       left: 0,
@@ -92,6 +96,7 @@ describe.each([36, 60, 100])('in %d cells', width => {
       .join(' ')
       .replaceAll(/\s+/g, ' ');
     expect(text).toContain('Besides all of its memory, with those above: none with a process in other namespaces: it has none mapped.');
+    expect(text).toContain('Its own alone: cwd, root and umask. It has none of these: I/O context.');
   });
 
   it('what is said of a container is no wider either, and not cut where it is an id', () => {
