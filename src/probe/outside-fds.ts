@@ -26,8 +26,12 @@ function decodeFdinfo(text: string): {readonly mount: number | null; readonly pi
   return {mount: number('mnt_id'), pid: number('Pid'), flags: flags === undefined ? 0 : Number.parseInt(flags, 8)};
 }
 
-/** Files without a place in any mount table: of memfd_create(2), shmat(2), and mmap(2) of nothing that is shared. */
-const isNowhere = (path: string): boolean => !path.startsWith('/') || /^\/(memfd:|SYSV|anon_hugepage|dev\/zero \(deleted\)$)/.test(path);
+/**
+ * Files of mounts that are the kernel's own: of memfd_create(2), memfd_secret(2), shmat(2), mmap(2) of nothing that is shared, and of dma-buf, which
+ * graphics drivers hand out. Any file may be called so, on a mount that a table has.
+ */
+const isOfKernel = (path: string): boolean =>
+  /^\/(memfd:|secretmem \(deleted\)$|SYSV|anon_hugepage|dev\/zero \(deleted\)$|dmabuf:)/.test(path);
 
 /** The id of the mount under a link of /proc, as exe, by an fd that opens nothing. */
 function mountUnder(link: string): number | null {
@@ -138,6 +142,7 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
   const placed = (fd: number | null, path: string, mount: number | null, flags = 0, link?: 'root' | 'exe'): void => {
     if (mount === null) return;
     const place = placeOf(mount);
+    if (place === null && isOfKernel(path)) return;
     if (place === 'here' && isBelow(withoutDeleted(path), withoutDeleted(root))) return;
     // stat(2) on a file system whose server is gone does not return: there the flag says it, with which directories are opened.
     const directory =
@@ -155,7 +160,7 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
 
   placed(null, root, rootMount, 0, 'root');
   const exe = readLink(`${folder}/exe`);
-  if (!isRefusal(exe) && !isNowhere(exe)) placed(null, exe, under('exe'), 0, 'exe');
+  if (!isRefusal(exe)) placed(null, exe, under('exe'), 0, 'exe');
   const cwd = readLink(`${folder}/cwd`);
   if (!isRefusal(cwd)) placed(null, cwd, under('cwd'));
 
@@ -184,7 +189,7 @@ export function readOutsideFds(folder: string, task: number, parent: number): Se
       continue;
     }
     const isPidfd = path === 'anon_inode:[pidfd]' || path.startsWith('pidfd:');
-    if (!isPidfd && isNowhere(path)) continue;
+    if (!isPidfd && !path.startsWith('/')) continue;
     const text = readText(`${folder}/fdinfo/${fd}`);
     if (isRefusal(text)) continue;
     const info = decodeFdinfo(text);

@@ -107,6 +107,11 @@ describe('open files that lead outside', () => {
     expect(all.fds).toEqual([]);
   });
 
+  it('are none that are memory, which lies on no mount', async () => {
+    await using all = await held('secret');
+    expect(all.fds).toEqual([]);
+  });
+
   it.each([['chroot'], ['chroot', 'mounts']])('a directory that was opened before chroot, and the cwd (%s %s)', async (...how) => {
     await using all = await held(...how, 'directory', 'cwd');
     const apart = how.includes('mounts');
