@@ -168,6 +168,9 @@ function explainFd({fd, link, path, leads}: OutsideFd): string {
       // A detached mount (open_tree(2), fsmount(2), umount2(2) by MNT_DETACH) is in no table, and nothing is above it.
       if (leads.directory && leads.kind === 'mount' && leads.where === undefined)
         return `a directory ${lies}: fchdir(${fd}) leads there, and openat(${fd}, "..") above that mount, if it is attached anywhere`;
+      // The mount of an ipc namespace's queues is in no mount table (mq_overview(7)), and nothing that cannot hang tells it from one that is detached.
+      if (!leads.directory && leads.kind === 'mount' && leads.where === undefined && /^\/[^/]+$/.test(path))
+        return `a file at the top of a mount that its mount table does not have, or a POSIX message queue, which lies on no such mount: as it was opened, and as its mode allows by opening /proc/self/fd/${fd} anew`;
       return leads.directory
         ? `a directory ${lies}: fchdir(${fd}) or openat(${fd}, "..") leads out`
         : `a file ${lies}: as it was opened, and as its mode allows by opening /proc/self/fd/${fd} anew`;
