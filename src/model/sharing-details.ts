@@ -146,6 +146,9 @@ function danger({leads}: OutsideFd): number {
 function explainFd({fd, link, path, leads}: OutsideFd): string {
   switch (leads.kind) {
     case 'namespace':
+      // pid_namespaces(7): never back up, and never itself.
+      if (leads.type === 'pid')
+        return `a pid namespace that it is not in: after setns(${fd}) its children are born there, if that is below its own and its capabilities allow`;
       return `a namespace that it is not in: setns(${fd}) enters it, where its capabilities allow`;
     case 'socket':
       if (!path.startsWith('socket:'))
