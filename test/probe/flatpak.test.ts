@@ -212,8 +212,8 @@ describe('an application of flatpak', () => {
     const mnt = Number(/\d+/.exec(readlinkSync(`/proc/${stranger.pid}/ns/mnt`))?.[0]);
     writeFileSync(file, JSON.stringify({...written, 'mnt-namespace': mnt}));
     expect(holding(readContainersOf(installed.path), stranger.pid)).toEqual([]);
-    // And to who has the pid of its first process.
-    writeFileSync(file, JSON.stringify({...written, 'child-pid': stranger.pid}));
+    // And to who has the pid of its first process; the inode that was written may be the stranger's by now.
+    writeFileSync(file, JSON.stringify({...written, 'mnt-namespace': mnt - 1, 'child-pid': stranger.pid}));
     expect(holding(readContainersOf(installed.path), stranger.pid)).toEqual([]);
     stranger.release();
     await stranger.ended;
