@@ -3,6 +3,7 @@
 import {TABS, type Tab} from './details.ts';
 import {nameOf} from './details-parts.ts';
 import type {PaneName} from './layout.ts';
+import {wrapWords} from './line.ts';
 import {otherSpaces, spacesAbove} from './mounts.ts';
 import {
   arrange,
@@ -504,6 +505,16 @@ export function helpCount(state: State): number {
   return commands.length + new Set(commands.map(command => command.group)).size * 2 - 1;
 }
 export const helpTopMost = (state: State): number => Math.max(0, helpCount(state) - (state.view.size.rows - 4));
+
+/** Cells of the help page before what a command does. */
+export const HELP_KEYS = 20;
+
+/** What the help page says of a command; why it cannot be run now is a part of it. */
+export function helpText(command: Command, state: State): {readonly rows: readonly string[]; readonly possible: boolean} {
+  const reason = command.disabled?.(state) ?? null;
+  const text = reason === null ? command.does : `${command.does} (not now: ${reason})`;
+  return {rows: wrapWords(text, Math.max(8, state.view.size.columns - 4 - HELP_KEYS)), possible: reason === null};
+}
 
 function pressInSearch(state: State, key: string, text: string, pattern: string): Step {
   switch (key) {

@@ -1,6 +1,6 @@
 // Knows the first and the last line of the screen, the help page, and the question before leaving.
 
-import {COMMANDS, type Command, commandsOf, type Group, QUIT_ANSWERS, stillRuns} from './commands.ts';
+import {COMMANDS, type Command, commandsOf, type Group, HELP_KEYS, helpText, QUIT_ANSWERS, stillRuns} from './commands.ts';
 import {nameOf} from './details-parts.ts';
 import type {TracerFact} from './fact.ts';
 import {followedBy} from './following.ts';
@@ -209,9 +209,11 @@ export function helpLines(state: State): readonly Line[] {
       lines.push([strong(group)]);
     }
     const keys = command.keys.map(keyText).join('  ');
-    const reason = command.disabled?.(state) ?? null;
-    const does = reason === null ? [plain(command.does)] : [dim(`${command.does} (not now: ${reason})`)];
-    lines.push([plain('  '), toned('key', keys), plain(' '.repeat(Math.max(1, 18 - keys.length))), ...does]);
+    const {rows, possible} = helpText(command, state);
+    for (const [index, row] of rows.entries()) {
+      const shown = index === 0 ? keys : '';
+      lines.push([plain('  '), toned('key', shown), plain(' '.repeat(HELP_KEYS - 2 - shown.length)), possible ? plain(row) : dim(row)]);
+    }
   }
   return lines;
 }

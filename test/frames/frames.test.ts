@@ -231,6 +231,7 @@ describe('frames', () => {
   test('by container', () => frame('by-container', contained(), 'machine', MIDDLE, '/convert\rtttttt'));
   test.each(SIZES)('what it shares, at %d×%d', (columns, rows) => frame('sharing', sharing(), 'machine', [columns, rows], 'j6'));
   test('keys', () => frame('keys', session, 'launch', MIDDLE, '\x1d?'));
+  test('keys of a tape where rows are short, to their end', () => frame('keys', session, 'replay', SMALL, ' {?G'));
   test('a search while it is typed', () => frame('search', session, 'attach', SMALL, '/slee'));
   test('the question before leaving', () => frame('question', session, 'launch', SMALL, '\x1dq'));
   test('a folded tree', () => frame('folded', session, 'attach', SMALL, 'jjh'));

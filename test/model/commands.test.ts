@@ -1,6 +1,7 @@
 import {describe, expect, test} from 'vitest';
 import {COMMANDS, commandsOf, helpCount, press} from '../../src/model/commands.ts';
-import {lineText} from '../../src/model/line.ts';
+import {LEAST_COLUMNS} from '../../src/model/layout.ts';
+import {lineCells, lineText} from '../../src/model/line.ts';
 import {createState, type Mode, reduce} from '../../src/model/state.ts';
 import {helpLines} from '../../src/model/status.ts';
 import {readTape} from '../frames/play.ts';
@@ -17,7 +18,18 @@ describe('the commands table', () => {
     expect(new Set(keys).size).toBe(keys.length);
     const help = helpLines(state).map(lineText);
     expect(help.length).toBe(helpCount(state));
-    for (const command of commandsOf(state)) expect(help.some(line => line.includes(command.does))).toBe(true);
+    const words = help.join(' ').replaceAll(/ +/g, ' ');
+    for (const command of commandsOf(state)) expect(words).toContain(command.does);
+  });
+
+  test.each(MODES)('in %s the help page cuts nothing that it says, be the screen as small as it may', mode => {
+    for (const columns of [LEAST_COLUMNS, 80, 120]) {
+      const state = reduce(stateOf(mode), {kind: 'resize', columns, rows: 24});
+      const lines = helpLines(state);
+      expect(lines.length).toBe(helpCount(state));
+      for (const line of lines) expect(lineCells(line), lineText(line)).toBeLessThanOrEqual(columns - 4);
+      expect(lines.map(lineText).join('')).not.toContain('…');
+    }
   });
 
   test('every command has an id of its own', () => {
