@@ -19,7 +19,7 @@ import {
   treeTop,
 } from './state.ts';
 import {rootOf, treeOf} from './tree.ts';
-import {pinnedMount, type View, windowAround, windowTop} from './view.ts';
+import {anchoredTop, pinnedMount, type View, windowAround} from './view.ts';
 
 /** The state afterwards, and what main has to do. `quit` ends the screen. */
 export type Step = {readonly state: State; readonly intents: readonly Intent[]; readonly quit?: true};
@@ -50,7 +50,7 @@ export function detailsWindow(state: State, width: number, height: number) {
   const top =
     view.mount === null || at === undefined
       ? Math.max(0, Math.min(view.detailsTop, details.count - room))
-      : windowTop(at, view.mount.offset, details.count, room);
+      : anchoredTop(at, view.mount, details.count, room);
   return {details, heading, room, top, at};
 }
 
@@ -60,10 +60,9 @@ function scrollDetails(state: State, by: number): State {
   const {details, room, top, at} = detailsWindow(state, rect.width, rect.height);
   const detailsTop = Math.max(0, Math.min(details.count - room, top + by));
   const {mount} = state.view;
-  return {
-    ...state,
-    view: {...state.view, detailsTop, mount: mount === null || at === undefined ? mount : {...mount, offset: at - detailsTop}},
-  };
+  const offset = (at ?? 0) - detailsTop;
+  const scrolled = mount === null || at === undefined ? mount : {...mount, offset, away: offset < 0 || offset >= room};
+  return {...state, view: {...state.view, detailsTop, mount: scrolled}};
 }
 
 /** Selects another line where lines can be selected; what stands above the first of them is scrolled to. */

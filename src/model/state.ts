@@ -7,7 +7,7 @@ import {asProcess, type Process} from './process.ts';
 import {advance, createReplay, type Replay} from './replay.ts';
 import type {TimelineEvent} from './timeline.ts';
 import {type TreeRow, treeOf} from './tree.ts';
-import {createView, type View, windowAround, windowTop} from './view.ts';
+import {anchoredTop, createView, type View, windowAround, windowTop} from './view.ts';
 import {createWorld, narrowTo, observe, type World, widen} from './world.ts';
 
 /** How the world is observed. `attach` and `launch` trace; `machine` watches /proc. */
@@ -176,7 +176,7 @@ export function eventTop(state: State): number {
   const height = timelineHeight(state);
   const {event, eventAnchor} = state.view;
   if (event === null || eventAnchor === null) return Math.max(0, events.length - height);
-  return windowTop(eventIndex(events, eventAnchor.id), eventAnchor.offset, events.length, height);
+  return anchoredTop(eventIndex(events, eventAnchor.id), eventAnchor, events.length, height);
 }
 
 export function selectedRow(state: State): TreeRow | null {

@@ -6,8 +6,8 @@ import type {PaneName} from './layout.ts';
 
 export type Size = {readonly columns: number; readonly rows: number};
 
-/** A row that stays where it is on the screen while others come and go around it. */
-type Anchor<Id> = {readonly id: Id; readonly offset: number};
+/** A row that stays where it is on the screen while others come and go around it; `away`: it was scrolled out of the pane. */
+type Anchor<Id> = {readonly id: Id; readonly offset: number; readonly away?: boolean};
 
 export type View = {
   readonly size: Size;
@@ -29,7 +29,7 @@ export type View = {
   /** Id of the process that the tree begins with; null: with all. */
   readonly root: string | null;
   readonly detailsTop: number;
-  /** The mount that is selected in its table, by its id, and in which row of the pane it stands; beyond the pane where it was scrolled away. */
+  /** The mount that is selected in its table, by its id, and in which row of the pane it stands. */
   readonly mount: Anchor<number> | null;
   /** What keeps that mount is shown in the place of the table. */
   readonly pins: boolean;
@@ -93,6 +93,11 @@ export function windowTop(index: number, offset: number, count: number, height: 
 /** The same, but `index` is always within the window. */
 export function windowAround(index: number, top: number, count: number, height: number): number {
   const shown = index < top ? index : index >= top + height ? index - height + 1 : top;
+/** The same for a row that a person selected: where the pane has become smaller it stays within it, unless it was scrolled out of it. */
+export function anchoredTop(index: number, {offset, away}: Anchor<unknown>, count: number, height: number): number {
+  return windowTop(index, away === true ? offset : Math.min(offset, Math.max(0, height - 1)), count, height);
+}
+
   return Math.max(0, Math.min(shown, count - height));
 }
 

@@ -294,6 +294,35 @@ describe('the screen', () => {
     await screen.done;
   });
 
+  test('what is selected stays in sight where a pane becomes smaller, unless it was scrolled away', async () => {
+    const screen = await open({columns: 120, rows: 40});
+    const chosen = (text: RegExp) =>
+      expect(
+        screen
+          .text()
+          .split('\n')
+          .some(row => text.test(row)),
+        screen.text(),
+      );
+    // The last of the mounts, then of the events: both at the foot of the whole screen.
+    await screen.press('jjj2\tzG');
+    chosen(/^│▌└/).toBe(true);
+    await screen.press('z');
+    await screen.resize(80, 24);
+    chosen(/│▌└/).toBe(true);
+    await screen.press('\x1b[<64;60;8M'.repeat(6));
+    chosen(/│▌└/).toBe(false);
+    await screen.resize(80, 26);
+    chosen(/│▌└/).toBe(false);
+    await screen.press('\tfzkkk');
+    const event = /│▌ ?(\S+ .*)/.exec(screen.text())?.[1]?.slice(0, 40) ?? '';
+    await screen.press('z');
+    chosen(/^│▌/).toBe(true);
+    expect(screen.text()).toContain(event);
+    await screen.press('q');
+    await screen.done;
+  });
+
   test('t goes through every arrangement and comes back, the same process selected', async () => {
     const screen = await open({columns: 120, rows: 40});
     await screen.press('jj');
