@@ -432,7 +432,10 @@ async function screen(target: ScreenTarget, held?: Held): Promise<number> {
     } else store.dispatch({kind: 'note', text: await attachFailure(pid, answer), bad: true});
   };
   const detach = async () => {
-    if (isRefusal(session)) return;
+    if (isRefusal(session)) {
+      const text = `cannot attach to ${pid}: nsview-helper does not run: ${session.during}: ${session.errno}`;
+      return store.dispatch({kind: 'note', text, bad: true});
+    }
     await session.stop();
     session = await open();
     if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));

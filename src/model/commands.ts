@@ -67,23 +67,30 @@ function nextMatch(state: State, by: 1 | -1): Step {
 
 // --- doing ---
 
+/** `text` until the next key; `pending` is why the same cannot be asked for again until it is done. */
+const wait = (state: State, text: string, pending: string): State => ({
+  ...state,
+  view: {...state.view, note: {text, bad: false}, pending},
+});
+
 function attach(state: State): Step {
   const process = selectedProcess(state);
   if (process === null) return only(state);
-  const asked = note(state, `Attaching to ${nameOf(process)} …`);
-  return {state: asked.state, intents: [{kind: 'attach', pid: process.pid}]};
+  const asked = wait(state, `Attaching to ${nameOf(process)} …`, `${nameOf(process)} is being attached to`);
+  return {state: asked, intents: [{kind: 'attach', pid: process.pid}]};
 }
 
 const attachDisabled = (state: State): string | null => {
   if (state.mode === 'replay') return 'a tape cannot be attached to';
   if (state.mode !== 'machine') return 'this tree is traced already';
+  if (state.view.pending !== null) return state.view.pending;
   const process = selectedProcess(state);
   if (process === null) return 'nothing is selected';
   return process.end === null ? null : `${nameOf(process)} has ended`;
 };
 
 const detachDisabled = (state: State): string | null => {
-  if (state.mode === 'attach') return null;
+  if (state.mode === 'attach') return state.view.pending;
   if (state.mode === 'launch') return 'the program was launched by nsview; q leaves or ends it';
   return state.mode === 'replay' ? 'a tape is not traced' : 'nothing is traced';
 };
@@ -339,7 +346,7 @@ export const COMMANDS: readonly Command[] = [
     group: 'Processes',
     footer: {word: 'detach', rank: 5},
     disabled: detachDisabled,
-    run: state => ({...note(state, 'Detaching …'), intents: [{kind: 'detach'}]}),
+    run: state => ({state: wait(state, 'Detaching …', 'that is being done'), intents: [{kind: 'detach'}]}),
   },
   {
     id: 'terminal',
@@ -499,13 +506,6 @@ function pressInHelp(state: State, key: string, top: number): Step {
   return ['escape', 'q', '?', 'f1', 'enter'].includes(key) ? withView(state, {help: null}) : only(state);
 }
 
-/** Rows of the help page: groups with a heading, and an empty row before each but the first. */
-export function helpCount(state: State): number {
-  const commands = commandsOf(state);
-  return commands.length + new Set(commands.map(command => command.group)).size * 2 - 1;
-}
-export const helpTopMost = (state: State): number => Math.max(0, helpCount(state) - (state.view.size.rows - 4));
-
 /** Cells of the help page before what a command does. */
 export const HELP_KEYS = 20;
 
@@ -515,6 +515,14 @@ export function helpText(command: Command, state: State): {readonly rows: readon
   const text = reason === null ? command.does : `${command.does} (not now: ${reason})`;
   return {rows: wrapWords(text, Math.max(8, state.view.size.columns - 4 - HELP_KEYS)), possible: reason === null};
 }
+
+/** Rows of the help page: groups with a heading, and an empty row before each but the first. */
+export function helpCount(state: State): number {
+  const commands = commandsOf(state);
+  const rows = commands.reduce((sum, command) => sum + helpText(command, state).rows.length, 0);
+  return rows + new Set(commands.map(command => command.group)).size * 2 - 1;
+}
+export const helpTopMost = (state: State): number => Math.max(0, helpCount(state) - (state.view.size.rows - 4));
 
 function pressInSearch(state: State, key: string, text: string, pattern: string): Step {
   switch (key) {

@@ -79,8 +79,10 @@ export function reduce(state: State, message: Message): State {
       return {...state, view: {...state.view, size: {columns: message.columns, rows: message.rows}}};
     case 'mode':
       return changeMode(state, message.mode);
-    case 'note':
-      return {...state, view: {...state.view, note: {text: message.text, bad: message.bad === true}}};
+    case 'note': {
+      const bad = message.bad === true;
+      return {...state, view: {...state.view, note: {text: message.text, bad}, pending: bad ? null : state.view.pending}};
+    }
     case 'program-ended':
       return {...state, view: withoutProgram(state.view)};
     case 'state':
@@ -97,7 +99,7 @@ function changeMode(state: State, mode: Mode): State {
   const {world} = state;
   if (mode === 'machine') widen(world);
   else if (state.mode === 'machine' && world.target !== null) narrowTo(world, world.target);
-  return {...state, mode, view: {...state.view, note: null}};
+  return {...state, mode, view: {...state.view, note: null, pending: null}};
 }
 
 /** Keys that nobody takes any more go to nsview. */

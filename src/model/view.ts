@@ -50,6 +50,8 @@ export type View = {
   /** What was last to be said about something that was asked for. */
   readonly note: {readonly text: string; readonly bad: boolean} | null;
   readonly programEnded: boolean;
+  /** Attaching or detaching, which was asked for and is not done yet: what is to be said to who asks again. */
+  readonly pending: string | null;
 };
 
 export function createView(size: Size, hasTerminal: boolean): View {
@@ -82,6 +84,7 @@ export function createView(size: Size, hasTerminal: boolean): View {
     paused: false,
     note: null,
     programEnded: false,
+    pending: null,
   };
 }
 
@@ -90,14 +93,14 @@ export function windowTop(index: number, offset: number, count: number, height: 
   return Math.max(0, Math.min(index - offset, count - height));
 }
 
-/** The same, but `index` is always within the window. */
-export function windowAround(index: number, top: number, count: number, height: number): number {
-  const shown = index < top ? index : index >= top + height ? index - height + 1 : top;
 /** The same for a row that a person selected: where the pane has become smaller it stays within it, unless it was scrolled out of it. */
 export function anchoredTop(index: number, {offset, away}: Anchor<unknown>, count: number, height: number): number {
   return windowTop(index, away === true ? offset : Math.min(offset, Math.max(0, height - 1)), count, height);
 }
 
+/** The same, but `index` is always within the window. */
+export function windowAround(index: number, top: number, count: number, height: number): number {
+  const shown = index < top ? index : index >= top + height ? index - height + 1 : top;
   return Math.max(0, Math.min(shown, count - height));
 }
 

@@ -51,4 +51,15 @@ describe('the commands table', () => {
     expect(intents).toEqual([]);
     expect(state.view.note?.text).toBe('a: a tape cannot be attached to.');
   });
+
+  test('what is being attached to cannot be attached to again, until that is refused', () => {
+    const machine = reduce(reduce(stateOf('machine'), {kind: 'facts', facts}), {kind: 'settle'});
+    const once = press(machine, 'a', 'a');
+    expect(once.intents).toEqual([{kind: 'attach', pid: 4121}]);
+    const twice = press(once.state, 'a', 'a');
+    expect(twice.intents).toEqual([]);
+    expect(twice.state.view.note?.text).toBe('a: bash 4121 is being attached to.');
+    const refused = reduce(twice.state, {kind: 'note', text: 'cannot attach to 4121', bad: true});
+    expect(press(refused, 'a', 'a').intents).toHaveLength(1);
+  });
 });
