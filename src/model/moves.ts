@@ -83,13 +83,21 @@ function moveInDetails(state: State, by: number): State {
   return {...state, view: {...state.view, detailsTop: shown, mount: {id, offset: next - shown}}};
 }
 
+function noMountSelected({view}: State, areThere: boolean): string {
+  if (areThere) return 'j and k select a mount here; Enter or w then says what keeps it.';
+  return view.against === null
+    ? 'There is no mount here to select.'
+    : 'A comparison has no mounts to select: c goes on, and in the end back to the mounts of the process.';
+}
+
 /** Shows what keeps the selected mount, and the table again. */
 export function whoPins(state: State): Step {
   const shown = focusOn(showTab(state, 'mounts'), 'details');
   if (state.view.tab === 'mounts' && state.view.pins) return withView(shown, {pins: false});
   const rect = paneInside(shown, 'details');
-  const at = rect === null ? undefined : detailsWindow(shown, rect.width, rect.height).at;
-  if (at === undefined) return note(shown, 'j and k select a mount here; Enter or w then says what keeps it.');
+  const {at, details} = rect === null ? {} : detailsWindow(shown, rect.width, rect.height);
+  if (at === undefined)
+    return note(shown, noMountSelected(shown, (details?.count ?? 0) > (details?.choice?.first ?? Number.POSITIVE_INFINITY)));
   return withView(shown, {pins: true, detailsTop: 0});
 }
 

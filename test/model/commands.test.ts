@@ -62,4 +62,12 @@ describe('the commands table', () => {
     const refused = reduce(twice.state, {kind: 'note', text: 'cannot attach to 4121', bad: true});
     expect(press(refused, 'a', 'a').intents).toHaveLength(1);
   });
+
+  test('w says that a comparison has no mounts to select', () => {
+    let state = reduce(reduce(stateOf('attach'), {kind: 'facts', facts}), {kind: 'settle'});
+    for (const key of ['j', 'j', 'j', '2', 'w']) state = press(state, key, key).state;
+    expect(state.view.note?.text).toMatch(/^j and k select a mount here/);
+    for (const key of ['c', 'w']) state = press(state, key, key).state;
+    expect(state.view.note?.text).toMatch(/^A comparison has no mounts to select/);
+  });
 });
