@@ -1,5 +1,6 @@
 import {describe, expect, test} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
+import {mountCount} from '../../src/model/details-parts.ts';
 import type {Mount} from '../../src/model/fact.ts';
 import {lineCells, lineText, plain} from '../../src/model/line.ts';
 import {mountTree, propagationText} from '../../src/model/mount-details.ts';
@@ -28,6 +29,11 @@ test('what keeps a mount has no empty row before a command that is too long for 
   const rows = mountHolderLines({...seen, processes: 1, of: 1, unread: 0, more: 0, refused: null}, 40, plain).map(lineText);
   const at = rows.findIndex(row => row.includes('folder in'));
   expect(rows[at + 1]?.trim()).toMatch(/^nsenter/);
+});
+
+test('one mount is one', () => {
+  expect(mountCount([mount(1, 0, '/')])).toBe('1 mount');
+  expect(mountCount([mount(1, 0, '/'), mount(2, 1, '/proc')])).toBe('2 mounts');
 });
 
 describe('the tree of mounts', () => {
