@@ -590,17 +590,27 @@ async function snapshot(command: CommandLine & {kind: 'snapshot'}): Promise<numb
 
 /** What keeps a mount or a namespace. */
 async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<number> {
-  const [{readNamespaceHolders}, {readMountHolders}, {placeOf, readMounts}, {readLineage}, {readLink}, {mountPinsText, namespacePinsText}] =
-    await Promise.all([
-      import('./probe/ownership.ts'),
-      import('./probe/mount-holders.ts'),
-      import('./probe/mountinfo.ts'),
-      import('./probe/lineage.ts'),
-      import('./probe/proc-file.ts'),
-      import('./out/pins-text.ts'),
-    ]);
-  const refuse = (name: string, {during, errno}: Refusal): number => {
-    complain(`${name}: ${during}: ${errno}`);
+  const [
+    {readNamespaceHolders},
+    {readMountHolders},
+    {placeOf, readMounts},
+    {readLineage},
+    {readLink, readText},
+    {explainRefusal},
+    {NAMESPACES},
+    {mountPinsText, namespacePinsText},
+  ] = await Promise.all([
+    import('./probe/ownership.ts'),
+    import('./probe/mount-holders.ts'),
+    import('./probe/mountinfo.ts'),
+    import('./probe/lineage.ts'),
+    import('./probe/proc-file.ts'),
+    import('./probe/ptrace-evidence.ts'),
+    import('./model/namespace.ts'),
+    import('./out/pins-text.ts'),
+  ]);
+  const refuse = (name: string, {during, errno}: Refusal, remedy = ''): number => {
+    complain(`${name}: ${during}: ${errno}${remedy}`);
     return 1;
   };
   const path = 'path' in what ? what.path : '';
@@ -610,10 +620,22 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
   else if ('pid' in what) {
     const file = `/proc/${what.pid}/ns/${what.type}`;
     const link = readLink(file);
-    if (isRefusal(link)) return refuse(file, link);
+    if (isRefusal(link) && isRefusal(readText(`/proc/${what.pid}/stat`))) {
+      complain(`no process has pid ${what.pid}; nsview snapshot lists those that there are`);
+      return 1;
+    }
+    // A zombie is in none any more.
+    if (isRefusal(link) && link.errno === 'ENOENT') return refuse(file, link);
+    if (isRefusal(link)) {
+      const remedy = process.geteuid?.() === 0 ? '' : `; run it as root: sudo nsview who-pins ${what.pid}:${what.type}`;
+      return refuse(file, link, `: ${explainRefusal(what.pid, link.errno).rule}${remedy}`);
+    }
     inode = /\[(\d+)\]/.exec(link)?.[1] ?? '';
   } else {
-    if (place === null || isRefusal(place)) return refuse(path, place ?? {errno: 'ENOENT', during: 'open'});
+    if (place === null || isRefusal(place)) {
+      const {errno, during} = place ?? {errno: 'ENOENT', during: 'open'};
+      return refuse(path === '' ? '""' : path, {errno, during}, errno === 'ENOENT' ? taken : '');
+    }
     // A namespace is on nsfs, bound somewhere, or on the kernel's own mount of it, which no table has. Nothing else is opened: a directory of a
     // server that does not answer would never come back, and a device may do anything.
     const mounts = readMounts('self');
@@ -623,6 +645,7 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
   }
   if (inode !== null) {
     const held = readNamespaceHolders(inode);
+  const taken = `; who-pins takes a path, PID:TYPE with TYPE one of ${NAMESPACES.map(({type}) => type).join(', ')}, or TYPE:[INODE]`;
     if (held === null) {
       complain(`no namespace ${inode} is held by anything that nsview may see; nsview snapshot lists those that are`);
       return 1;

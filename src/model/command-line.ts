@@ -170,7 +170,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   try {
     parsed = parseOptions(own);
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('. ')[0]?.split('\n')[0] ?? '') : '';
+    const reason = error instanceof Error ? (error.message.split('. ')[0]?.split('\n')[0]?.replace(/\.$/, '') ?? '') : '';
     return usage(`${reason.replaceAll(/[^\x20-\x7e]/g, '?')}; nsview --help lists what there is`);
   }
   const {values, positionals} = parsed;

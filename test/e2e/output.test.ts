@@ -21,6 +21,16 @@ it('a trace on a full disk says so, and its program runs on', () => {
   expect(ran.status).toBe(1);
 });
 
+it.each([
+  ['there-is-no-such-path', /^nsview: there-is-no-such-path: open: ENOENT; who-pins takes a path, PID:TYPE with TYPE one of user, mnt, /],
+  ['1:nett', /^nsview: 1:nett: open: ENOENT; who-pins takes a path, PID:TYPE/],
+  ['4194303:net', /^nsview: no process has pid 4194303; nsview snapshot lists those that there are\n$/],
+])('who-pins %s says in one line what it takes', (what, says) => {
+  const ran = spawnSync(NSVIEW, ['who-pins', what], {encoding: 'utf8'});
+  expect(ran.stderr).toMatch(says);
+  expect([ran.status, ran.stdout, ran.stderr.split('\n').length]).toEqual([1, '', 2]);
+});
+
 it('is silent where nobody reads on', () => {
   const ran = spawnSync('bash', ['-c', '"$0" snapshot --json | head -c 10; echo " $PIPESTATUS"', NSVIEW], {encoding: 'utf8'});
   expect(ran.stderr).toBe('');
