@@ -13,6 +13,7 @@ import type {TracerAnswer} from './probe/tracer.ts';
 
 declare const NSVIEW_VERSION: string;
 
+const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
 
@@ -25,6 +26,9 @@ let leave = (status: number): void => process.exit(status);
 
 /** Writes that failed though somebody may read it later: a full disk. */
 const unwritten: {readonly fd: number; readonly errno: string}[] = [];
+
+/** A terminal that cannot address its cursor is as good as none: text instead of the screen. */
+const hasScreen = (): boolean => process.stdout.isTTY && process.env.TERM !== 'dumb';
 
 /** All of it, whatever the fd: a pipe that Node or its caller made non-blocking is waited for. False when nobody reads any more. */
 function write(fd: number, text: string): boolean {
@@ -319,6 +323,20 @@ async function statusOf(ending: import('./ui/screen.tsx').Ending): Promise<numbe
 type Held = import('./probe/claims.ts').Held;
 type ScreenTarget = CommandLine & {kind: 'watch' | 'attach' | 'launch'};
 
+/** Whether there is a terminal to read keys from; told where there is none, as in a session without one. */
+function hasKeys(): boolean {
+  if (isatty(STDIN)) return true;
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch (error) {
+    complain(
+      `cannot read keys: stdin is no terminal, and /dev/tty: ${messageOf(error).split(':')[0]}; start it in a terminal, or put | cat behind it for text instead of the screen`,
+    );
+    return false;
+  }
+}
+
 /** Keys come from the terminal even where stdin is something else (nsview replay - < tape). */
 function keyboard(): ReadStream {
   return process.stdin.isTTY ? process.stdin : new ReadStream(openSync('/dev/tty', 'r'));
@@ -334,6 +352,7 @@ async function beginOrComplain(held: Held): Promise<number | null> {
 
 /** `held`: what is attached to is a demonstration. */
 async function screen(target: ScreenTarget, held?: Held): Promise<number> {
+  if (!hasKeys()) return 1;
   const plan = target.kind === 'launch' ? await planOrComplain(target.argv, target.options) : null;
   if (plan === undefined) return 1;
   const [{loadNative}, {startAside}] = await Promise.all([import('./probe/native.ts'), import('./probe/session-aside.ts')]);
@@ -424,7 +443,10 @@ async function screen(target: ScreenTarget, held?: Held): Promise<number> {
 
   const details = watchDetailsAside({emit});
   const attach = async (pid: number) => {
-    if (isRefusal(session)) return;
+    if (isRefusal(session)) {
+      const text = `cannot attach to ${pid}: nsview-helper does not run: ${session.during}: ${session.errno}`;
+      return store.dispatch({kind: 'note', text, bad: true});
+    }
     const answer = await session.attach(pid);
     if (answer.ok) {
       aside.unwatch();
@@ -432,10 +454,7 @@ async function screen(target: ScreenTarget, held?: Held): Promise<number> {
     } else store.dispatch({kind: 'note', text: await attachFailure(pid, answer), bad: true});
   };
   const detach = async () => {
-    if (isRefusal(session)) {
-      const text = `cannot attach to ${pid}: nsview-helper does not run: ${session.during}: ${session.errno}`;
-      return store.dispatch({kind: 'note', text, bad: true});
-    }
+    if (isRefusal(session)) return;
     await session.stop();
     session = await open();
     if (!isRefusal(session)) session.guardTerminal(STDOUT, Buffer.from(restoreTerminal));
@@ -541,7 +560,7 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
   }
   if (tape.problem !== null) complain(tape.problem);
   const {header, facts} = tape;
-  if (command.json || !process.stdout.isTTY) {
+  if (command.json || !hasScreen()) {
     if (command.json) {
       write(STDOUT, `${[header, ...facts].map(entry => JSON.stringify(entry)).join('\n')}\n`);
       return tape.problem === null ? 0 : 1;
@@ -553,6 +572,7 @@ async function replay(command: CommandLine & {kind: 'replay'}): Promise<number> 
       for (const event of observe(world, fact)) if (!write(STDOUT, `${timelineLine(event, world, utcOffset())}\n`)) return 0;
     return tape.problem === null ? 0 : 1;
   }
+  if (!hasKeys()) return 1;
   const [{createState, reduce}, {createStore}, {runScreen}, {restoreTerminal}] = await Promise.all([
     import('./model/state.ts'),
     import('./store.ts'),
@@ -613,6 +633,7 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
     complain(`${name}: ${during}: ${errno}${remedy}`);
     return 1;
   };
+  const taken = `; who-pins takes a path, PID:TYPE with TYPE one of ${NAMESPACES.map(({type}) => type).join(', ')}, or TYPE:[INODE]`;
   const path = 'path' in what ? what.path : '';
   const place = path === '' ? null : placeOf(path);
   let inode: string | null = null;
@@ -645,7 +666,6 @@ async function whoPins({what, json}: CommandLine & {kind: 'who-pins'}): Promise<
   }
   if (inode !== null) {
     const held = readNamespaceHolders(inode);
-  const taken = `; who-pins takes a path, PID:TYPE with TYPE one of ${NAMESPACES.map(({type}) => type).join(', ')}, or TYPE:[INODE]`;
     if (held === null) {
       complain(`no namespace ${inode} is held by anything that nsview may see; nsview snapshot lists those that are`);
       return 1;
@@ -733,7 +753,7 @@ async function demonstrate({flag}: CommandLine & {kind: 'demonstration'}): Promi
     return 2;
   }
   try {
-    if (process.stdout.isTTY) return await screen({kind: 'attach', pid: held.shows.pid, follow: 'auto'}, held);
+    if (hasScreen()) return await screen({kind: 'attach', pid: held.shows.pid, follow: 'auto'}, held);
     if ((await beginOrComplain(held)) === null) return 1;
     write(STDOUT, `${demonstrationText(held.shows)}\n\n`);
     return await snapshot({kind: 'snapshot', pid: held.shows.pid, json: false});
@@ -770,15 +790,15 @@ async function run(command: CommandLine): Promise<number> {
       write(STDOUT, `nsview ${NSVIEW_VERSION}\n`);
       return 0;
     case 'watch':
-      return process.stdout.isTTY ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
+      return hasScreen() ? screen(command) : snapshot({kind: 'snapshot', pid: null, json: false});
     case 'attach':
-      return process.stdout.isTTY
+      return hasScreen()
         ? screen(command)
         : trace({...command, kind: 'trace', target: {pid: command.pid}, plan: false, json: false, output: null});
     case 'launch': {
       const {argv, options, follow} = command;
-      if (command.plan) return printPlan(argv, options, {terminal: process.stdout.isTTY, follow, fast: command.fast === true});
-      return process.stdout.isTTY
+      if (command.plan) return printPlan(argv, options, {terminal: hasScreen(), follow, fast: command.fast === true});
+      return hasScreen()
         ? screen(command)
         : trace({...command, kind: 'trace', target: {argv, options}, plan: false, json: false, output: null});
     }

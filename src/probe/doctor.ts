@@ -193,8 +193,20 @@ function terminal(): Finding {
   if (!process.stdout.isTTY) return {what, verdict: 'limited', means: 'stdout is no terminal: text instead of the screen'};
   const {columns, rows} = process.stdout;
   const size = `${columns}×${rows}`;
-  if (TERM === undefined || TERM === 'dumb')
-    return {what, verdict: 'missing', means: `TERM is ${TERM ?? 'not set'}`, remedy: 'use a terminal that can address its cursor'};
+  if (!TERM)
+    return {
+      what,
+      verdict: 'missing',
+      means: 'TERM is not set',
+      remedy: 'use a terminal that can address its cursor, and say which in TERM',
+    };
+  if (TERM === 'dumb')
+    return {
+      what,
+      verdict: 'limited',
+      means: 'TERM is dumb: text instead of the screen',
+      remedy: 'use a terminal that can address its cursor',
+    };
   if (columns < 80 || rows < 24)
     return {what, verdict: 'limited', means: `${size}: the screen wants 80×24`, remedy: 'make the window larger'};
   const locale = LC_ALL || LC_CTYPE || LANG || '';

@@ -1,6 +1,7 @@
 import {spawnSync} from 'node:child_process';
 import {expect, it} from 'vitest';
 import {NSVIEW} from '../support/paths.ts';
+import {Screen, SMALL} from '../support/screen.ts';
 
 it.each([
   ['snapshot', 1],
@@ -29,6 +30,24 @@ it.each([
   const ran = spawnSync(NSVIEW, ['who-pins', what], {encoding: 'utf8'});
   expect(ran.stderr).toMatch(says);
   expect([ran.status, ran.stdout, ran.stderr.split('\n').length]).toEqual([1, '', 2]);
+});
+
+it.each([{words: ['-p', '1']}, {words: ['--', 'true']}, {words: []}])(
+  'without a terminal that keys could come from, nsview $words says so in one line, and starts nothing',
+  async ({words}) => {
+    await using screen = new Screen(SMALL, 'setsid', ['-w', 'sh', '-c', '"$0" "$@" </dev/null', NSVIEW, ...words]);
+    await screen.ended;
+    expect(screen.raw.toString()).toMatch(/^nsview: cannot read keys: stdin is no terminal, and \/dev\/tty: ENXIO; .*\r\n$/);
+    expect(screen.child.exitCode).toBe(1);
+  },
+);
+
+it('a terminal that cannot address its cursor gets text', async () => {
+  await using screen = new Screen(SMALL, NSVIEW, ['--', 'true'], {TERM: 'dumb'});
+  expect(await screen.ended).toBe(0);
+  const text = screen.raw.toString();
+  expect(text).toContain('exec true');
+  expect(text).not.toContain('\x1b');
 });
 
 it('is silent where nobody reads on', () => {
