@@ -6,6 +6,9 @@ const reset = (modes: readonly number[]): string => modes.map(mode => `\x1b[?${m
 /** Buttons, motion with a button held, SGR coordinates, bracketed paste (xterm, ctlseqs). */
 const INPUT_MODES = [1000, 1002, 1006, 2004];
 
+/** Written before Ink enters the alternate screen: it draws from where the cursor is, and that may be behind what was typed ahead. */
+export const enterScreen = '\x1b[?1049h\x1b[H';
+
 /** Written once the alternate screen is on. */
 export const enterModes = set(INPUT_MODES);
 

@@ -15,7 +15,7 @@ import {App} from './app.tsx';
 import {createEmulator} from './emulator.ts';
 import {frameOf, paneAt, type ScreenFrame} from './frame.ts';
 import {createInput, type InputEvent} from './input.ts';
-import {enterModes, restoreTerminal} from './modes.ts';
+import {enterModes, enterScreen, restoreTerminal} from './modes.ts';
 import {createTheme} from './theme.ts';
 
 /** What the screen needs of a keyboard: process.stdin, or a stand-in. */
@@ -256,6 +256,9 @@ export function runScreen(options: ScreenOptions): Screen {
 
   const openInk = () => {
     frame = makeFrame();
+    // The terminal would write a key that comes now into the frame.
+    stdin.setRawMode?.(true);
+    stdout.write(enterScreen);
     const opened = render(<App frame={frame} />, {
       stdin: silentStdin(),
       stdout,
@@ -268,7 +271,6 @@ export function runScreen(options: ScreenOptions): Screen {
       maxFps: 1000,
     });
     stdout.write(enterModes);
-    stdin.setRawMode?.(true);
     opened.waitUntilExit().then(
       () => opened === ink && close({kind: 'closed'}),
       (error: unknown) => close({kind: 'failed', error}),

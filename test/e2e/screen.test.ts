@@ -1,9 +1,10 @@
 import {existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {afterEach, describe, expect, it} from 'vitest';
 import {until} from '../support/attached.ts';
 import {leaveNothingBehind} from '../support/leaks.ts';
 import {followBy, HOWS, run, start, temporaryFolder} from '../support/nsview.ts';
-import {fixture, NSVIEW} from '../support/paths.ts';
+import {fixture, NSVIEW, ROOT} from '../support/paths.ts';
 import {patient} from '../support/patience.ts';
 import {MIDDLE, nsviewScreen, Screen, SMALL, shellScreen} from '../support/screen.ts';
 import {maker} from '../support/user.ts';
@@ -385,6 +386,21 @@ describe('nsview', () => {
 });
 
 describe('nsview replay', () => {
+  it('stands whole where something was typed before it began', async () => {
+    const tape = join(ROOT, 'fixtures', 'tapes', 'shell-session.jsonl');
+    await using screen = shellScreen(SMALL);
+    await screen.until(/\$ /);
+    screen.send(`printf 'typed ahead'; "$NSVIEW" replay ${tape}\r`);
+    await screen.until(/end \d+\/\d+/);
+    const [status = '', border = ''] = screen.lines();
+    expect(status).toMatch(/^ nsview {2}\S.*■ end \d+\/\d+ {2}root · Linux \S+$/);
+    expect(border).toMatch(/^╭ Isolation .*╮$/);
+    screen.send('q');
+    await screen.until(/\$ $/m);
+    expect(screen.alternate).toBe(false);
+    screen.send('exit\r');
+  });
+
   it('shows a recorded session, and steps through it', async () => {
     using folder = temporaryFolder();
     const tape = folder.file('tape');
