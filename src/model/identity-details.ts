@@ -68,7 +68,7 @@ export function identityDetails(world: World, process: Process, look: Look): Det
       : process.stopped !== null
         ? `stopped by ${printable(process.stopped)}`
         : livesOn(process)
-          ? `its leader has ended, ${process.threadCount === 1 ? 'another thread goes' : `${process.threadCount} other threads go`} on`
+          ? `its leader has ended, ${process.tids.size === 1 ? 'another thread goes' : `${process.tids.size} other threads go`} on`
           : (STATES[now] ?? printable(now));
   if (now !== '' || process.end !== null) say('state', plain(state));
   if (identity?.tracer !== undefined) say('traced by', plain(`${printable(identity.tracer.comm)} ${identity.tracer.pid}`));

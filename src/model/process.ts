@@ -112,7 +112,7 @@ export const placedAt = (cgroup: Process['cgroup'], apart: readonly CgroupPath[]
   cgroup === null || isRefusal(cgroup) ? cgroup : cgroup.map(line => apart.find(({hierarchy}) => hierarchy === line.hierarchy) ?? line);
 
 /** The leader is a zombie until the last of the others has ended, and the process is none (exit_notify(), kernel/exit.c). */
-export const livesOn = ({state, end, threadCount}: Process): boolean => state === 'Z' && end === null && threadCount > 0;
+export const livesOn = ({state, end, tids}: Process): boolean => state === 'Z' && end === null && tids.size > 0;
 
 /**
  * A thread as the details tell of it: /proc/TID has all that /proc/PID has (proc(5)), and it is compared with its process, whose start time
