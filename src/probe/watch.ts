@@ -140,7 +140,9 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
       return;
     }
-    if (isEnding(seen.state)) return;
+    // What it gives back on its way out is no change, and read before or after that is not known.
+    const again = isEnding(seen.state) ? null : readStat(pid);
+    if (again === null || isRefusal(again) || (again.flags & PF_EXITING) !== 0) return;
     // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
     const told = options.told(pid);
     const moved = linkChanges(told.namespaces ?? {}, seen.namespaces);
