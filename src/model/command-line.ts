@@ -188,7 +188,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   let pid: number | null = null;
   if (values.pid !== undefined) {
     pid = parsePid(values.pid);
-    if (pid === null) return usage(`-p ${quoted(values.pid)}: a pid is a whole number from 1 to 4194304, such as nsview -p ${process.pid}`);
+    if (pid === null) return usage(`-p ${quoted(values.pid)}: a pid is a whole number from 1 to 4194304, such as nsview -p 1234`);
   }
   if (program !== null && program.length === 0) return usage('nothing follows --; say which program, such as nsview -- /bin/bash');
   if (program !== null && pid !== null) return usage('-p PID and -- CMD exclude each other; choose one');

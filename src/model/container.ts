@@ -288,6 +288,8 @@ export function createContainers(
   byPid: (pid: number) => Contained | undefined,
 ): (process: Contained) => Container | null {
   const known = new Map<string, Known>();
+  /** By runtime and id, where others may have that id too. */
+  const sameName = new Map<string, Known[]>();
   const inits = new Map<Contained, Known>();
   const minders = new Map<number, Known>();
   const ownCgroups = new Map<string, Known>();
@@ -295,8 +297,13 @@ export function createContainers(
   const mntSpaces = new Map<string, Known>();
   const scopes = new Map<string, Known>();
   for (const state of states) {
-    const one = known.get(keyOf(state)) ?? {id: state.id, states: [], init: null};
-    known.set(keyOf(state), one);
+    const key = keyOf(state);
+    const one = known.get(key) ?? {id: state.id, states: [], init: null};
+    if (!known.has(key)) {
+      known.set(key, one);
+      const name = `${state.runtime} ${state.id}`;
+      sameName.set(name, [...(sameName.get(name) ?? []), one]);
+    }
     one.states.push(state);
     const minder = state.minder === undefined ? undefined : byPid(state.minder);
     if (minder !== undefined && mayName(state.owner, minder) && !isOlder(state, minder)) minders.set(minder.pid, one);
@@ -333,7 +340,7 @@ export function createContainers(
   /** What is written of the container that a cgroup is named after; of several with that name, of the one that the process is together with. */
   const writtenOf = (found: Named, process: Contained): Known | null => {
     if (UNIQUE.test(found.id)) return known.get(found.id) ?? null;
-    const all = [...known.values()].filter(({id, states: [first]}) => id === found.id && first?.runtime === found.runtime);
+    const all = sameName.get(`${found.runtime} ${found.id}`) ?? [];
     return all.length < 2 ? (all[0] ?? null) : (all.find(({init}) => init !== null && areTogether(process, init) === true) ?? null);
   };
 

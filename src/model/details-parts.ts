@@ -56,8 +56,6 @@ export function heading(process: Process, right: Line, width: number): Line[] {
 
 export const inodePiece = (namespace: Namespace, look: Look): Piece[] => (look.inodes ? [dim(` ${namespace.inode}`)] : []);
 
-export const mountCount = (mounts: readonly Mount[]): string => `${mounts.length} ${mounts.length === 1 ? 'mount' : 'mounts'}`;
-
 export function mountsOf(world: World, space: Namespace): readonly Mount[] | null {
   const fact = world.mounts.get(space.inode);
   return fact === undefined || isRefusal(fact.mounts) ? null : fact.mounts;

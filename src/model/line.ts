@@ -139,3 +139,6 @@ export function wrapLine(line: Line, width: number): Line[] {
   put();
   return [...rows, row];
 }
+
+/** `1 mount`, `2 mounts`. */
+export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;

@@ -1,9 +1,9 @@
 // Knows what the tab of the mounts says of a process.
 
-import {type Details, fixed, heading, inodePiece, type Look, mountCount, nameOf, refusalPieces, said, unread} from './details-parts.ts';
+import {type Details, fixed, heading, inodePiece, type Look, nameOf, refusalPieces, said, unread} from './details-parts.ts';
 import {isRefusal, type Mount, type MountIdMap} from './fact.ts';
 import {span} from './id-range.ts';
-import {column, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
+import {column, counted, cutLine, dim, type Line, lineCells, padLine, plain, strong, toned, wrapLine} from './line.ts';
 import {mountHolderLines} from './mount-holder-lines.ts';
 import {type Leak, leakPieces, type MountView, NARROW, summaryLines, viewOf} from './mount-lines.ts';
 import {NEWS} from './mount-news.ts';
@@ -103,7 +103,7 @@ export function mountDetails(world: World, process: Process, look: Look): Detail
   const {mounts} = fact;
   if (isRefusal(mounts)) return fixed(title(named), [cutLine([plain('mountinfo: '), ...refusalPieces(mounts)], look.width)]);
   const view = viewOf(world, process, space, fact, mounts);
-  const [top = []] = title([...named, dim(` ${mountCount(mounts)}`)]);
+  const [top = []] = title([...named, dim(` ${counted(mounts.length, 'mount')}`)]);
   if (look.pins !== undefined && look.pins !== null) return fixed([top], pinLines(world, process, view, look.pins, look));
   if (look.against !== undefined && look.against !== null) {
     const {lines, rows} = differenceLines(world, process, view, look.against, look.width);
@@ -321,7 +321,10 @@ function differenceLines(world: World, process: Process, view: MountView, agains
   if (table === undefined) return {lines: [...said(`The mounts of ${space.name} have not been read.`, width), ...back], rows: none};
   const {rows, propagation} = mountDifferences(view.mounts, table.mounts);
   const whose = against === 'parent' && above?.process ? [dim(` of ${nameOf(above.process)}, above it`)] : [];
-  const lines: Line[] = wrapLine([plain('Against '), namespacePiece(space), ...whose, dim(`, ${mountCount(table.mounts)}`)], width);
+  const lines: Line[] = wrapLine(
+    [plain('Against '), namespacePiece(space), ...whose, dim(`, ${counted(table.mounts.length, 'mount')}`)],
+    width,
+  );
   const count = (kind: Difference['kind']) => rows.filter(row => row.kind === kind).length;
   const counts = [`+ ${count('added')} only here`, `− ${count('removed')} only there`, `~ ${count('changed')} with other options`].filter(
     text => !text.includes(' 0 '),

@@ -1,6 +1,6 @@
 // Knows what to say of what keeps a mount busy, and of the commands that make it let go.
 
-import {cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapWords} from './line.ts';
+import {counted, cutLine, dim, type Line, type Piece, plain, strong, toned, withCommand, wrapWords} from './line.ts';
 import type {MountCopy, MountHolders, MountUse} from './mount-holders.ts';
 import {killCommand} from './ownership-lines.ts';
 import {printable} from './printable.ts';
@@ -72,8 +72,6 @@ function byNamespace(copies: Copies): Copies[] {
   }
   return [...groups.values()].toSorted((one, other) => other.length - one.length);
 }
-
-const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
 /** In each mount namespace how many, how many of those are used, and one command for all of them. */
 function copiesByNamespace(copies: Copies, width: number, nameOf: (inode: string) => Piece): Line[] {

@@ -3,7 +3,7 @@
 import type {Look} from './details-parts.ts';
 import {nameOf} from './details-parts.ts';
 import type {Mount, MountsFact} from './fact.ts';
-import {cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine} from './line.ts';
+import {counted, cutLine, dim, type Line, type Piece, plain, strong, toned, wrapLine} from './line.ts';
 import {NEWS} from './mount-news.ts';
 import {
   hiddenMounts,
@@ -26,8 +26,6 @@ import type {World} from './world.ts';
 
 /** Below this many cells the sentences become notes, and the columns fewer. */
 export const NARROW = 60;
-
-const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
 /** In which other namespaces they are; where in none, this one if others than the mount itself are here. */
 function elsewhere(places: Places, own: Namespace, itself: number): Namespace[] {
@@ -139,7 +137,7 @@ export function viewOf(world: World, process: Process, own: Namespace, fact: Mou
 const peopleIn = (space: Namespace): string =>
   space.index === 0 && space.processes + space.others === 0
     ? 'nsview’s own'
-    : plural(space.processes + space.others, 'process', 'processes');
+    : counted(space.processes + space.others, 'process', 'processes');
 
 /** `beyond`: what lies outside of the process's root is known as well, and may be meant. */
 type Here = {readonly own: Namespace; readonly beyond: boolean};
@@ -317,7 +315,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
   if (alone.count > 0)
     say(
       [dim(`shared, alone  What is mounted below ${alone.below()} would appear in copies of it; nsview has read of none.`)],
-      [dim(`shared, alone  ${plural(alone.count, 'mount')}`)],
+      [dim(`shared, alone  ${counted(alone.count, 'mount')}`)],
     );
   const isRootRead = mounts.some(mount => mount.point === '/' && !hidden.has(mount.id));
   if (!isRootRead)
@@ -334,7 +332,7 @@ export function summaryLines(world: World, process: Process, view: MountView, lo
       [strong('no leaks'), dim('  all are private')],
     );
   else if (quiet.count > 0)
-    say([dim(`private  What is mounted below ${quiet.below()} stays here.`)], [dim(`private  ${plural(quiet.count, 'mount')}`)]);
+    say([dim(`private  What is mounted below ${quiet.below()} stays here.`)], [dim(`private  ${counted(quiet.count, 'mount')}`)]);
   if (unread > 0) say([toned('warn', `${unread} unread`), plain('  So many more mount namespaces were not asked.')]);
 
   const {locks} = view;

@@ -1,9 +1,9 @@
 // Knows what the tab of the namespaces says of a process.
 
 import {containerLines} from './container-lines.ts';
-import {type Details, fixed, heading, inodePiece, type Look, mountCount, mountsOf, nameOf, refusalPieces} from './details-parts.ts';
+import {type Details, fixed, heading, inodePiece, type Look, mountsOf, nameOf, refusalPieces} from './details-parts.ts';
 import {isRefusal, type Mount} from './fact.ts';
-import {column, cutLine, dim, type Line, type Piece, plain, toned, wrapWords} from './line.ts';
+import {column, counted, cutLine, dim, type Line, type Piece, plain, toned, wrapWords} from './line.ts';
 import type {Namespace} from './names.ts';
 import {NAMESPACES, type NamespaceLink, type NamespaceType} from './namespace.ts';
 import {ENDED, emptySection, ownershipLines} from './ownership-lines.ts';
@@ -127,8 +127,8 @@ function remarkOn(world: World, process: Process, space: Namespace, above: Names
     const mounts = mountsOf(world, space);
     if (mounts !== null && above !== null && above !== space) {
       const others = mountsOf(world, above);
-      remarks.push(`${mountCount(mounts)}${others === null ? '' : `, ${countDifferent(mounts, others)} differ`}`);
-    } else if (mounts !== null) remarks.push(mountCount(mounts));
+      remarks.push(`${counted(mounts.length, 'mount')}${others === null ? '' : `, ${countDifferent(mounts, others)} differ`}`);
+    } else if (mounts !== null) remarks.push(counted(mounts.length, 'mount'));
   }
   if (process.end === null && space !== above) remarks.push(space.processes <= 1 ? 'alone' : `${space.processes} processes`);
   return width < 30 || remarks.length === 0 ? [] : [plain(remarks.join(', '))];

@@ -4,12 +4,10 @@ import {COMMANDS, type Command, commandsOf, type Group, HELP_KEYS, helpText, QUI
 import {nameOf} from './details-parts.ts';
 import type {TracerFact} from './fact.ts';
 import {followedBy} from './following.ts';
-import {cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
+import {counted, cutLine, dim, type Line, lineCells, type Piece, plain, spread, strong, toned} from './line.ts';
 import {printable} from './printable.ts';
 import {searchProcesses} from './search.ts';
 import type {State} from './state.ts';
-
-const count = (number: number, one: string, many: string): string => `${number} ${number === 1 ? one : many}`;
 
 /** Namespaces with living processes that are not nsview's own. */
 function ownNamespaces(state: State): number {
@@ -52,13 +50,13 @@ export function statusLine(state: State, width: number): Line {
   const {host} = world.header;
   const name = strong(' nsview ');
   const parts: string[] = [
-    count(world.living, 'process', 'processes'),
-    `${count(ownNamespaces(state), 'namespace', 'namespaces')}${width < 100 ? '' : state.mode === 'machine' ? ' besides nsview’s' : ' of its own'}`,
+    counted(world.living, 'process', 'processes'),
+    `${counted(ownNamespaces(state), 'namespace', 'namespaces')}${width < 100 ? '' : state.mode === 'machine' ? ' besides nsview’s' : ' of its own'}`,
   ];
   const left: Piece[] = [name, plain(' '), strong(observed(state)), ...parts.flatMap(part => [dim(' · '), plain(part)])];
   const flags: Piece[] = [];
   if (view.paused)
-    flags.push(toned('warn', `PAUSED${state.heldCount > 0 ? `, ${count(state.heldCount, 'fact waits', 'facts wait')}` : ''}`));
+    flags.push(toned('warn', `PAUSED${state.heldCount > 0 ? `, ${counted(state.heldCount, 'fact waits', 'facts wait')}` : ''}`));
   if (replay !== null)
     flags.push(
       toned(
@@ -166,7 +164,7 @@ export function footerLine(state: State, width: number): Line {
         ? 'name, pid or arguments'
         : ids.length === 0
           ? 'nothing resembles it'
-          : count(ids.length, 'match', 'matches');
+          : counted(ids.length, 'match', 'matches');
     return spread(
       [plain(' '), toned('key', '/'), plain(`${printable(view.search.text)}▏`)],
       [dim(found), plain('   '), ...hint('Enter', 'keep'), plain('   '), ...hint('Esc', 'clear'), plain(' ')],
@@ -234,7 +232,9 @@ export function quitQuestion(state: State): readonly Line[] {
   const {view, killOnExit, world} = state;
   const {target, living} = world;
   const is =
-    target !== null && target.end === null ? [strong(nameOf(target)), plain(' is')] : [plain(count(living, 'process is', 'processes are'))];
+    target !== null && target.end === null
+      ? [strong(nameOf(target)), plain(' is')]
+      : [plain(counted(living, 'process is', 'processes are'))];
   if (view.asking === 'ending') return [[...is, plain(' being ended: SIGHUP, SIGTERM, and')], [plain('after two seconds SIGKILL.')]];
   const one = isOne(state);
   return [

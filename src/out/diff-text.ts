@@ -1,6 +1,7 @@
 // Knows a comparison of two trees as text: one line a difference, or one that says that there is none.
 
 import type {Compared, Comparison, Difference} from '../model/comparison.ts';
+import {counted} from '../model/line.ts';
 import {printable} from '../model/printable.ts';
 
 const name = (who: Compared | null): string =>
@@ -8,8 +9,6 @@ const name = (who: Compared | null): string =>
 
 const line = ({a, b, what, inA, inB}: Difference): string =>
   `${name(a)} | ${name(b)}: ${printable(what)}: ${printable(inA)} in A, ${printable(inB)} in B`;
-
-const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
 export function diffText({equal, differences, compared, notCompared}: Comparison): string {
   const {processes, threads, namespaces, mounts, facts} = compared;

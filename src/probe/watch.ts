@@ -68,6 +68,12 @@ function linkChanges(before: {readonly [link in NamespaceLink]?: Seen<string>}, 
 /** include/linux/sched.h: the process is ending, and the kernel tells `/` of it in every hierarchy of v1 (proc_cgroup_show()). */
 const PF_EXITING = 0x4;
 
+/** It is gone, or on its way out: what it gives back on that is no change of it. */
+function isLeaving(pid: number): boolean {
+  const stat = readStat(pid);
+  return isRefusal(stat) || (stat.flags & PF_EXITING) !== 0;
+}
+
 /** Where it is elsewhere than before, in hierarchies that were there before. */
 function cgroupMoves(pid: number, before: ProcessSeen['cgroup'], now: ProcessSeen['cgroup']): CgroupMoveFact[] {
   if (isRefusal(before) || isRefusal(now)) return [];
@@ -140,9 +146,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       facts.push({kind: 'process', at: at(), ...seen, because: 'watch'});
       return;
     }
-    // What it gives back on its way out is no change, and read before or after that is not known.
-    const again = isEnding(seen.state) ? null : readStat(pid);
-    if (again === null || isRefusal(again) || (again.flags & PF_EXITING) !== 0) return;
+    if (isEnding(seen.state) || isLeaving(pid)) return;
     // The tracer told of its birth; what was inherited may be another's by now, and what no event tells has not been told yet.
     const told = options.told(pid);
     const moved = linkChanges(told.namespaces ?? {}, seen.namespaces);
@@ -177,9 +181,7 @@ export function startWatch(options: WatchScope & {readonly emit: (facts: readonl
       }
       if (stat.comm !== before.comm || rarely || moved !== null) {
         const read = readProcess(pid);
-        const again = readStat(pid);
-        const exits = isRefusal(again) || (again.flags & PF_EXITING) !== 0;
-        const whole = isRefusal(read) || !exits ? read : {...read, cgroup: before.cgroup};
+        const whole = isRefusal(read) || !isLeaving(pid) ? read : {...read, cgroup: before.cgroup};
         if (!isRefusal(whole) && whole.start === before.start && !isEnding(whole.state)) {
           facts.push(...cgroupMoves(pid, before.cgroup, whole.cgroup));
           for (const key of ['comm', 'argv', 'exe', 'nspid', 'uids', 'gids', 'cgroup'] as const)

@@ -1,8 +1,7 @@
 import {describe, expect, test} from 'vitest';
 import {detailsOf} from '../../src/model/details.ts';
-import {mountCount} from '../../src/model/details-parts.ts';
 import type {Mount} from '../../src/model/fact.ts';
-import {lineCells, lineText, plain} from '../../src/model/line.ts';
+import {counted, lineCells, lineText, plain} from '../../src/model/line.ts';
 import {mountTree, propagationText} from '../../src/model/mount-details.ts';
 import {mountHolderLines} from '../../src/model/mount-holder-lines.ts';
 import {createWorld, observe} from '../../src/model/world.ts';
@@ -32,8 +31,8 @@ test('what keeps a mount has no empty row before a command that is too long for 
 });
 
 test('one mount is one', () => {
-  expect(mountCount([mount(1, 0, '/')])).toBe('1 mount');
-  expect(mountCount([mount(1, 0, '/'), mount(2, 1, '/proc')])).toBe('2 mounts');
+  expect(counted(1, 'mount')).toBe('1 mount');
+  expect(counted(2, 'mount')).toBe('2 mounts');
 });
 
 describe('the tree of mounts', () => {
